@@ -1,0 +1,1 @@
+//! Unpublished member of the workspace.

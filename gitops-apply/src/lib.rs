@@ -1,0 +1,1 @@
+//! Plans, syncs, heals and watches a Kubernetes cluster: the asynchronous end of GitOps.

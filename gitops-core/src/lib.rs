@@ -1,0 +1,17 @@
+//! Nouns of GitOps, and where files come from.
+//!
+//! This crate knows what a Kubernetes object is ([`Manifest`], [`ObjectKey`],
+//! [`Value`]), how it is written, where files are found
+//! ([`FileTree`] over memory, a directory or a Git commit) and what an
+//! application is. It renders nothing, compares nothing and talks to no
+//! cluster.
+
+pub mod key;
+pub mod manifest;
+pub mod tree;
+pub mod value;
+
+pub use key::{Gvk, ObjectKey};
+pub use manifest::{Manifest, Origin};
+pub use tree::{FileTree, TreeError, TreePath};
+pub use value::{List, Map, Str, Value};

@@ -1,0 +1,339 @@
+//! A read-only snapshot of files, wherever they are kept.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::Str;
+
+/// A read-only snapshot of files: a commit, a directory, a map in memory.
+///
+/// Absence is an answer, not an error: a render that looked for a file and
+/// found none depends on that file staying absent.
+pub trait FileTree {
+    /// The contents of the file at `path`; `None` if there is no file, also if
+    /// `path` is a directory. Symbolic links are followed within the tree.
+    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError>;
+
+    /// The entries directly below `dir`, sorted by the bytes of their names;
+    /// `None` if there is no such directory. A symbolic link is listed as what
+    /// it points at.
+    fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError>;
+}
+
+impl<T: FileTree + ?Sized> FileTree for &T {
+    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
+        (**self).read(path)
+    }
+
+    fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
+        (**self).list(dir)
+    }
+}
+
+impl<T: FileTree + ?Sized> FileTree for std::sync::Arc<T> {
+    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
+        (**self).read(path)
+    }
+
+    fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
+        (**self).list(dir)
+    }
+}
+
+impl<T: FileTree + ?Sized> FileTree for Box<T> {
+    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
+        (**self).read(path)
+    }
+
+    fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
+        (**self).list(dir)
+    }
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The whole path from the root of the tree.
+    pub path: TreePath,
+    /// Whether it is a file or a directory.
+    pub kind: EntryKind,
+}
+
+/// What an [`Entry`] is, symbolic links followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A file.
+    File,
+    /// A directory; in Git also an empty submodule.
+    Dir,
+}
+
+/// Every file below `dir`, depth first, each directory in byte order of its
+/// names; empty if there is no such directory.
+///
+/// # Errors
+///
+/// Whatever the tree's own `list` fails with.
+pub fn walk(tree: &(impl FileTree + ?Sized), dir: &TreePath) -> Result<Vec<TreePath>, TreeError> {
+    let mut files = Vec::new();
+    let mut pending: Vec<Entry> = tree.list(dir)?.unwrap_or_default();
+    pending.reverse();
+    while let Some(entry) = pending.pop() {
+        match entry.kind {
+            EntryKind::File => files.push(entry.path),
+            EntryKind::Dir => {
+                let below = tree.list(&entry.path)?.unwrap_or_default();
+                pending.extend(below.into_iter().rev());
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// A path inside a [`FileTree`]: relative, `/`-separated, with no empty, `.`
+/// or `..` component. The root is the empty path.
+///
+/// Such a path cannot leave its tree, so nobody below has to check again.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TreePath(Str);
+
+impl TreePath {
+    /// The root of the tree.
+    pub const ROOT: TreePath = TreePath(Str::new());
+
+    /// Normalises `path`, which is taken from the root even if it starts with
+    /// a slash.
+    ///
+    /// # Errors
+    ///
+    /// [`LeavesTree`] if `..` climbs above the root, or if the path holds a
+    /// NUL.
+    ///
+    /// ```
+    /// use gitops_core::TreePath;
+    /// assert_eq!(TreePath::parse("/a/./b/../c/")?.as_str(), "a/c");
+    /// assert!(TreePath::parse("a/../../b").is_err());
+    /// # Ok::<(), gitops_core::tree::LeavesTree>(())
+    /// ```
+    pub fn parse(path: &str) -> Result<Self, LeavesTree> {
+        TreePath::ROOT.join(path)
+    }
+
+    /// Follows `path` from here, or from the root if it starts with a slash.
+    ///
+    /// # Errors
+    ///
+    /// [`LeavesTree`] as for [`parse`](TreePath::parse).
+    pub fn join(&self, path: &str) -> Result<Self, LeavesTree> {
+        let leaves = || LeavesTree {
+            path: path.into(),
+            from: self.clone(),
+        };
+        if path.contains('\0') {
+            return Err(leaves());
+        }
+        let start = if path.starts_with('/') { "" } else { &*self.0 };
+        let mut parts: Vec<&str> = start.split('/').filter(|part| !part.is_empty()).collect();
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    parts.pop().ok_or_else(leaves)?;
+                }
+                name => parts.push(name),
+            }
+        }
+        Ok(TreePath(parts.join("/").into()))
+    }
+
+    /// The path as text; empty for the root.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the root of the tree.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The last component; empty for the root.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The directory that holds this path; `None` for the root.
+    pub fn parent(&self) -> Option<TreePath> {
+        if self.is_root() {
+            return None;
+        }
+        let parent = self.0.rsplit_once('/').map_or("", |(parent, _)| parent);
+        Some(TreePath(parent.into()))
+    }
+
+    /// What remains after `dir` and a slash, if this path is `dir` or below.
+    pub fn below(&self, dir: &TreePath) -> Option<&str> {
+        if dir.is_root() {
+            return Some(&self.0);
+        }
+        let rest = self.0.strip_prefix(dir.as_str())?;
+        if rest.is_empty() {
+            return Some(rest);
+        }
+        rest.strip_prefix('/')
+    }
+}
+
+impl fmt::Display for TreePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_root() { "." } else { &self.0 })
+    }
+}
+
+impl fmt::Debug for TreePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// A path climbs above the root of its tree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("path {path:?} leaves the repository (followed from {from})")]
+pub struct LeavesTree {
+    /// The path as it was written.
+    pub path: Str,
+    /// Where it was followed from.
+    pub from: TreePath,
+}
+
+/// Why a tree could not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TreeError {
+    /// A path, or a symbolic link met on the way, leads out of the tree.
+    #[error("{path}: leads out of the repository, to {target:?}")]
+    Escapes {
+        /// The path that was asked for.
+        path: TreePath,
+        /// Where it leads.
+        target: Str,
+    },
+    /// A path was written that cannot be inside the tree.
+    #[error(transparent)]
+    Leaves(#[from] LeavesTree),
+    /// Symbolic links point at each other.
+    #[error("{path}: too many symbolic links")]
+    LinkLoop {
+        /// The path that was asked for.
+        path: TreePath,
+    },
+    /// A file is larger than its reader allows.
+    #[error("{path}: {size} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// The file.
+        path: TreePath,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The storage behind the tree failed.
+    #[error("{path}: cannot be read")]
+    Storage {
+        /// The path that was asked for.
+        path: TreePath,
+        /// What the storage said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Files held in memory: for tests, for embedders that already have them.
+///
+/// Directories exist as far as files do; there are no empty ones and no
+/// symbolic links.
+///
+/// ```
+/// use gitops_core::tree::{FileTree, MemoryTree, TreePath};
+/// let tree: MemoryTree = [("app/cm.yaml", "kind: ConfigMap")].try_into()?;
+/// assert!(tree.read(&TreePath::parse("app/cm.yaml")?)?.is_some());
+/// assert!(tree.read(&TreePath::parse("app/gone.yaml")?)?.is_none());
+/// # Ok::<(), gitops_core::TreeError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MemoryTree {
+    // Sorted by components, so that a directory is one contiguous range.
+    files: BTreeMap<Vec<Str>, Bytes>,
+}
+
+impl MemoryTree {
+    /// An empty tree.
+    pub fn new() -> Self {
+        MemoryTree::default()
+    }
+
+    /// Adds a file or replaces it.
+    pub fn insert(&mut self, path: &TreePath, contents: impl Into<Bytes>) {
+        self.files.insert(components(path), contents.into());
+    }
+
+    /// Removes a file; whether it was there.
+    pub fn remove(&mut self, path: &TreePath) -> bool {
+        self.files.remove(&components(path)).is_some()
+    }
+}
+
+impl<P: AsRef<str>, C: Into<Bytes>, const N: usize> TryFrom<[(P, C); N]> for MemoryTree {
+    type Error = TreeError;
+
+    fn try_from(files: [(P, C); N]) -> Result<Self, TreeError> {
+        let mut tree = MemoryTree::new();
+        for (path, contents) in files {
+            tree.insert(&TreePath::parse(path.as_ref())?, contents);
+        }
+        Ok(tree)
+    }
+}
+
+impl FileTree for MemoryTree {
+    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
+        Ok(self.files.get(&components(path)).cloned())
+    }
+
+    fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
+        let prefix = components(dir);
+        let mut entries: Vec<Entry> = Vec::new();
+        for (path, _) in self.files.range(prefix.clone()..) {
+            let Some(rest) = path.strip_prefix(prefix.as_slice()) else {
+                break;
+            };
+            let Some(name) = rest.first() else {
+                continue; // a file of the directory's own name
+            };
+            if entries
+                .last()
+                .is_some_and(|last| last.path.file_name() == name)
+            {
+                continue;
+            }
+            entries.push(Entry {
+                path: dir.join(name)?,
+                kind: if rest.len() == 1 {
+                    EntryKind::File
+                } else {
+                    EntryKind::Dir
+                },
+            });
+        }
+        Ok((!entries.is_empty() || dir.is_root()).then_some(entries))
+    }
+}
+
+fn components(path: &TreePath) -> Vec<Str> {
+    path.as_str()
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(Str::from)
+        .collect()
+}

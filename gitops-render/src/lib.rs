@@ -1,0 +1,1 @@
+//! Files in, manifests out: Helm, Kustomize, plain YAML and Handlebars, without the programs.
