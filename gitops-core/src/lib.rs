@@ -6,8 +6,13 @@
 //! application is. It renders nothing, compares nothing and talks to no
 //! cluster.
 
+#[cfg(feature = "git")]
+pub mod git;
 pub mod key;
 pub mod manifest;
+pub mod schema;
+pub mod semver;
+pub mod suggest;
 pub mod tree;
 pub mod value;
 
