@@ -19,4 +19,4 @@ pub mod value;
 pub use key::{Gvk, ObjectKey};
 pub use manifest::{Manifest, Origin};
 pub use tree::{FileTree, TreeError, TreePath};
-pub use value::{List, Map, Str, Value};
+pub use value::{List, Map, Str, Value, json, yaml};
