@@ -102,7 +102,7 @@ pub fn parse_with(text: &[u8], options: &Options) -> Result<Value, Error> {
 /// [`Error`] with the text of Go's `json.Decoder`, which calls the end `EOF`
 /// if there is nothing, else `unexpected EOF`.
 pub fn parse_prefix(text: &[u8], options: &Options) -> Result<(Value, usize), Error> {
-    let mut reader = Reader::new(text, options, "unexpected EOF");
+    let mut reader = Reader::new(text, options, DECODER_END);
     reader.skip_blanks();
     if reader.byte().is_none() {
         return Err(reader.fault("EOF".to_owned(), reader.pos));
@@ -111,6 +111,9 @@ pub fn parse_prefix(text: &[u8], options: &Options) -> Result<(Value, usize), Er
     let used = reader.pos;
     Ok((reader.finish(value)?, used))
 }
+
+/// What Go's `json.Decoder` calls an end that comes too early.
+const DECODER_END: &str = "unexpected EOF";
 
 struct Reader<'a> {
     text: &'a [u8],
@@ -282,7 +285,7 @@ impl<'a> Reader<'a> {
     fn escape(&mut self, text: &mut Str) -> Result<(), Error> {
         self.pos += 1;
         let Some(byte) = self.byte() else {
-            return Err(self.unexpected_end());
+            return Err(self.end_inside("in string escape code"));
         };
         text.push(match byte {
             b'"' | b'\\' | b'/' => char::from(byte),
@@ -317,11 +320,12 @@ impl<'a> Reader<'a> {
     fn hex(&mut self) -> Result<u32, Error> {
         let mut code = 0;
         for _ in 0..4 {
+            let context = "in \\u hexadecimal character escape";
             let Some(byte) = self.byte() else {
-                return Err(self.unexpected_end());
+                return Err(self.end_inside(context));
             };
             let Some(digit) = char::from(byte).to_digit(16) else {
-                return Err(self.unexpected(byte, "in \\u hexadecimal character escape"));
+                return Err(self.unexpected(byte, context));
             };
             code = code * 16 + digit;
             self.pos += 1;
@@ -338,15 +342,17 @@ impl<'a> Reader<'a> {
 
     fn literal(&mut self, word: &str, value: Value) -> Result<Value, Error> {
         for expected in word.bytes() {
-            match self.byte() {
-                None => return Err(self.unexpected_end()),
-                Some(byte) if byte == expected => self.pos += 1,
-                Some(byte) => {
-                    let expected = char::from(expected);
-                    return Err(self
-                        .unexpected(byte, &format!("in literal {word} (expecting '{expected}')")));
-                }
+            let found = self.byte();
+            if found == Some(expected) {
+                self.pos += 1;
+                continue;
             }
+            let expected = char::from(expected);
+            let context = format!("in literal {word} (expecting '{expected}')");
+            return Err(match found {
+                None => self.end_inside(&context),
+                Some(byte) => self.unexpected(byte, &context),
+            });
         }
         Ok(value)
     }
@@ -396,7 +402,7 @@ impl<'a> Reader<'a> {
 
     fn digits(&mut self, context: &str) -> Result<(), Error> {
         match self.byte() {
-            None => return Err(self.unexpected_end()),
+            None => return Err(self.end_inside(context)),
             Some(b'0'..=b'9') => {}
             Some(byte) => return Err(self.unexpected(byte, context)),
         }
@@ -434,6 +440,15 @@ impl<'a> Reader<'a> {
             _ => char::from(byte).to_string(),
         };
         self.fault(format!("invalid character '{shown}' {context}"), self.pos)
+    }
+
+    /// The end inside of a token. Go's `Unmarshal` treats it as a blank there.
+    fn end_inside(&self, context: &str) -> Error {
+        if self.at_end == DECODER_END {
+            self.unexpected_end()
+        } else {
+            self.unexpected(b' ', context)
+        }
     }
 
     fn unexpected_end(&self) -> Error {

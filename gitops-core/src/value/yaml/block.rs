@@ -108,9 +108,9 @@ impl<'a> Lines<'a> {
                 byte => {
                     self.indent = (at - line) as isize;
                     if at == line && self.blankz(at + 3) {
-                        match &self.bytes[at..at + 3] {
-                            b"---" => self.indent = END,
-                            b"..." => return None,
+                        match self.bytes.get(at..at + 3) {
+                            Some(b"---") => self.indent = END,
+                            Some(b"...") => return None,
                             _ => {}
                         }
                     }

@@ -24,13 +24,23 @@ pub(super) struct Input<'a> {
 /// How far go-yaml would have decoded its input.
 #[derive(Clone, Debug)]
 pub(super) struct Blocks {
-    bad: Option<(usize, &'static str)>,
-    /// End of what is decoded; the first character of the block after it.
+    bad: Option<Bad>,
+    /// End of what is decoded.
     decoded: usize,
+    /// End of the block that is decoded next.
+    limit: usize,
     /// What go-yaml's buffer began with when it was last refilled.
     buffer_start: usize,
     /// End marks that go-yaml appended to the buffer.
     ends: usize,
+}
+
+/// What ends the text.
+#[derive(Clone, Copy, Debug)]
+struct Bad {
+    /// Where it ends itself: it is noticed in the block that holds it whole.
+    end: usize,
+    problem: &'static str,
 }
 
 const BLOCK: usize = 512;
@@ -55,28 +65,35 @@ impl<'a> Input<'a> {
             }
         };
         let seen = survey(text);
-        let bad = match seen.forbidden {
-            Some(at) => Some((at, CONTROL)),
-            None if broken => Some((text.len(), broken_sequence(&bytes[text.len()..]))),
-            None => None,
+        let (text, bad) = match seen.forbidden {
+            Some(at) => {
+                let width = text[at..].chars().next().map_or(0, char::len_utf8);
+                let bad = Bad {
+                    end: at + width,
+                    problem: CONTROL,
+                };
+                (&text[..at], Some(bad))
+            }
+            None if broken => {
+                let (width, problem) = broken_sequence(&bytes[text.len()..]);
+                let end = text.len().saturating_add(width);
+                (text, Some(Bad { end, problem }))
+            }
+            None => (text, None),
         };
-        let text = &text[..bad.map_or(text.len(), |(at, _)| at)];
         let blocks = (bad.is_some() || seen.bom).then_some(Blocks {
             bad,
             decoded: 0,
+            // The byte order mark filled part of the first block.
+            limit: BLOCK - skipped,
             buffer_start: 0,
             ends: 0,
         });
-        let mut this = Input {
+        Input {
             text: Cow::Borrowed(text),
             blocks,
             rare_breaks: seen.rare_breaks,
-        };
-        if let Some(blocks) = &mut this.blocks {
-            // The byte order mark filled part of the first block.
-            blocks.decoded = floor(text, BLOCK - skipped);
         }
-        this
     }
 
     fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Self, &'static str> {
@@ -119,10 +136,14 @@ impl Blocks {
                 return Ok(());
             }
             self.buffer_start = at;
+            if let Some(bad) = &self.bad
+                && (bad.end <= self.limit || self.decoded == text.len())
+            {
+                return Err(bad.problem);
+            }
             if self.decoded < text.len() {
-                self.decoded = floor(text, self.decoded + BLOCK);
-            } else if let Some((_, problem)) = self.bad {
-                return Err(problem);
+                self.decoded = floor(text, self.limit);
+                self.limit = self.decoded + BLOCK;
             } else {
                 self.ends += 1;
                 return Ok(());
@@ -206,20 +227,21 @@ fn survey(text: &str) -> Survey {
     found
 }
 
-/// What go-yaml says about the bytes at which UTF-8 ends.
-fn broken_sequence(bytes: &[u8]) -> &'static str {
+/// What go-yaml says about the bytes at which UTF-8 ends, and how many of
+/// them it looks at; it notices an incomplete sequence only at the end.
+fn broken_sequence(bytes: &[u8]) -> (usize, &'static str) {
     let width = match bytes[0] {
         0..0x80 => 1,
         0xc0..0xe0 => 2,
         0xe0..0xf0 => 3,
         0xf0..0xf8 => 4,
-        _ => return "invalid leading UTF-8 octet",
+        _ => return (1, "invalid leading UTF-8 octet"),
     };
     if bytes.len() < width {
-        return "incomplete UTF-8 octet sequence";
+        return (usize::MAX, "incomplete UTF-8 octet sequence");
     }
     if bytes[1..width].iter().any(|byte| byte & 0xc0 != 0x80) {
-        return "invalid trailing UTF-8 octet";
+        return (width, "invalid trailing UTF-8 octet");
     }
     let overlong = match bytes[0] {
         0xc0 | 0xc1 => true,
@@ -227,9 +249,10 @@ fn broken_sequence(bytes: &[u8]) -> &'static str {
         0xf0 => bytes[1] < 0x90,
         _ => false,
     };
-    if overlong {
+    let problem = if overlong {
         "invalid length of a UTF-8 sequence"
     } else {
         "invalid Unicode character"
-    }
+    };
+    (width, problem)
 }
