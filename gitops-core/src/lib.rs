@@ -10,7 +10,9 @@
 pub mod git;
 pub mod key;
 pub mod manifest;
+pub mod quantity;
 pub mod schema;
+pub mod selector;
 pub mod semver;
 pub mod suggest;
 pub mod tree;

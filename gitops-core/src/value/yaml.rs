@@ -267,6 +267,12 @@ pub fn parse_spanned(text: &[u8]) -> Result<(Value, Spans), Error> {
 /// Paths look as in [`Spans::locate`]. `None` if the text cannot be read or
 /// has no document there.
 pub fn locate(text: &[u8], line: u32, path: &str) -> Option<(u32, u32)> {
+    let place = spans(text, line)?.locate(path)?;
+    Some((place.line, place.column))
+}
+
+/// Where the parts of the document are written whose content begins on `line`.
+pub(crate) fn spans(text: &[u8], line: u32) -> Option<Spans> {
     let input = Input::new(text).ok()?;
     let options = Options::default();
     let mut section = Boundary::default();
@@ -279,8 +285,7 @@ pub fn locate(text: &[u8], line: u32, path: &str) -> Option<(u32, u32)> {
     let mut composer = compose::Composer::new(parser, &options, true);
     while let Ok(Some(document)) = composer.document() {
         if document.line >= line {
-            let place = composer.spans().locate(path)?;
-            return Some((place.line, place.column));
+            return Some(composer.spans().clone());
         }
     }
     None
