@@ -424,11 +424,12 @@ impl<'r> Context<'r> {
         self.slots[base] = Some(dot.clone());
         let outer_base = std::mem::replace(&mut self.base, base);
         let outer = self.current.replace(template.clone());
-        stacker::maybe_grow(RED_ZONE, STACK, || self.walk(&dot, &template.body))?;
+        let result = stacker::maybe_grow(RED_ZONE, STACK, || self.walk(&dot, &template.body));
+        // Restored after a failure too: the caller adds its own place to it.
         self.current = outer;
         self.base = outer_base;
         self.slots.truncate(base);
-        Ok(())
+        result.map(|_| ())
     }
 
     fn include_in_place(&mut self, name: &str, data: Value) -> Result<(), Failure> {
@@ -472,12 +473,11 @@ impl<'r> Context<'r> {
         self.nesting.push(name);
         let depth = std::mem::replace(&mut self.depth, 0);
         let at = self.at;
-        self.run(template, Operand::plain(data))
-            .map_err(Nested::Template)?;
+        let result = self.run(template, Operand::plain(data));
         self.at = at;
         self.depth = depth;
         self.nesting.pop();
-        Ok(())
+        result.map_err(Nested::Template)
     }
 
     // ---- errors ----
