@@ -29,6 +29,7 @@ mod metadata;
 mod objects;
 mod profile;
 mod release;
+mod schema;
 pub mod strvals;
 mod subcharts;
 mod values;

@@ -85,6 +85,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
+/// What only Helm 4 has.
+pub(super) const HELM4: &[Function] = &[Function::new("mustToYaml", &[ANY], S, |_, args| {
+    to_yaml(args.value(0)).map(Value::from)
+})];
+
 fn required(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
     let missing = match args.value(1) {
         Value::Nil => true,

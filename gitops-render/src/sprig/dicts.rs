@@ -161,7 +161,7 @@ fn deep_copy(context: &mut Context<'_>, value: &Value, depth: usize) -> Result<V
         Value::Map(map) if map.is_nil() => value.clone(),
         Value::Map(map) => {
             let entries = map.entries();
-            context.spend(entries.len())?;
+            context.charge(entries.len())?;
             let mut copied = Vec::with_capacity(entries.len());
             for (key, value) in entries {
                 copied.push((key, deep_copy(context, &value, depth + 1)?));
@@ -170,7 +170,7 @@ fn deep_copy(context: &mut Context<'_>, value: &Value, depth: usize) -> Result<V
             Value::Map(copied.with_kind(map.kind()))
         }
         Value::List(list) if !list.is_nil() => {
-            context.spend(list.len())?;
+            context.charge(list.len())?;
             let mut copied = Vec::with_capacity(list.len());
             for item in list.iter() {
                 copied.push(deep_copy(context, item, depth + 1)?);

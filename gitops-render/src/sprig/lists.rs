@@ -96,7 +96,7 @@ fn uniq(context: &mut Context<'_>, args: &mut Args<'_>) -> Result {
     let items = elements(args.value(0), "find uniq on")?;
     let mut kept: Vec<Value> = Vec::new();
     for item in items {
-        context.spend(kept.len())?;
+        context.charge(kept.len())?;
         if !kept.iter().any(|have| have.deep_equal(&item)) {
             kept.push(item);
         }
@@ -113,7 +113,7 @@ fn compact(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
 fn without(context: &mut Context<'_>, args: &mut Args<'_>) -> Result {
     let mut items = elements(args.value(0), "find without on")?;
     let omitted = args.from(1);
-    context.spend(items.len().saturating_mul(omitted.len()))?;
+    context.charge(items.len().saturating_mul(omitted.len()))?;
     items.retain(|item| !omitted.iter().any(|omitted| omitted.deep_equal(item)));
     Ok(items.into())
 }

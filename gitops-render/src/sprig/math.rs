@@ -260,7 +260,7 @@ fn steps(
     }
     let distance = start.abs_diff(stop);
     let count = distance.div_ceil(step.unsigned_abs());
-    context.reserve(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(8))?;
+    context.charge(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(8))?;
     let mut numbers = Vec::with_capacity(count as usize);
     let mut next = start;
     for _ in 0..count {

@@ -23,7 +23,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("randBytes", &[I], S, |context, args| {
         let count = usize::try_from(args.int(0))
             .map_err(|_| Failure::new("runtime error: makeslice: len out of range"))?;
-        context.reserve(count)?;
+        context.charge(count)?;
         let mut bytes = vec![0; count];
         context.host().random(&mut bytes);
         Ok(base64::Engine::encode(&super::encoding::BASE64, bytes).into())
@@ -62,7 +62,7 @@ fn letters(
 ) -> Result<Value, Failure> {
     // Sprig throws the error for a negative count away.
     let count = usize::try_from(args.int(0)).unwrap_or(0);
-    context.reserve(count)?;
+    context.charge(count)?;
     let alphabet: Vec<u8> = (0..128u8).filter(|byte| accept(char::from(*byte))).collect();
     let text: Vec<u8> = (0..count)
         .map(|_| alphabet[below(context, alphabet.len() as u64) as usize])

@@ -77,7 +77,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let count = usize::try_from(args.int(0))
             .map_err(|_| Failure::new("strings: negative Repeat count"))?;
         let text = args.str(1);
-        context.reserve(text.len().saturating_mul(count))?;
+        context.charge(text.len().saturating_mul(count))?;
         Ok(bytes(&text.as_bytes().repeat(count)))
     }),
     Function::new("trimall", &[S, S], S, trim_all),
@@ -212,7 +212,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("replace", &[S, S, S], S, |context, args| {
         let (old, new, text) = (args.str(0), args.str(1), args.str(2));
         if old.is_empty() {
-            context.reserve((text.len() + 1).saturating_mul(new.len() + 1))?;
+            context.charge((text.len() + 1).saturating_mul(new.len() + 1))?;
             return Ok(bytes(&between_characters(text.as_bytes(), new.as_bytes())));
         }
         let mut out = Vec::with_capacity(text.len());
@@ -391,7 +391,7 @@ fn indent(
         usize::try_from(spaces).map_err(|_| Failure::new("strings: negative Repeat count"))?;
     let lines = memchr::memchr_iter(b'\n', text).count() + 1;
     let size = text.len() + lines.saturating_mul(spaces);
-    context.reserve(size)?;
+    context.charge(size)?;
     out.reserve(size);
     let mut start = 0;
     for end in memchr::memchr_iter(b'\n', text).map(|at| at + 1).chain([text.len()]) {
