@@ -5,7 +5,7 @@
 //! text of the failure, since a template shows both alike. Where the order of
 //! a Go map would be random (`keys`, `values`), it is sorted here.
 
-use crate::gotmpl::{Failure, Function, Kind, Str, Value, sprint};
+use crate::gotmpl::{Failure, Function, Kind, Str, Value, printf};
 
 
 mod dates;
@@ -41,8 +41,8 @@ fn strval(value: &Value) -> Str {
     match value {
         Value::Str(text) => text.clone(),
         Value::Bytes(bytes) => Str::from_bytes(bytes),
-        Value::Object(object) => object.text().unwrap_or_else(|| sprint(value)),
-        other => sprint(other),
+        Value::Object(object) => object.text().unwrap_or_else(|| printf::sprint(value)),
+        other => printf::sprint(other),
     }
 }
 

@@ -20,34 +20,34 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::Bool(re.regex.is_match(args.str(1).as_bytes())))
     }),
     Function::new("regexFind", &[S, S], S, |_, args| {
-        Ok(find(&compiled(args.str(0))?, args.str(1)))
+        Ok(find(&*compiled(args.str(0))?, args.str(1)))
     }),
     Function::new("mustRegexFind", &[S, S], S, |_, args| {
-        Ok(find(&must(args.str(0))?, args.str(1)))
+        Ok(find(&*must(args.str(0))?, args.str(1)))
     }),
     Function::new("regexFindAll", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(find_all(&compiled(args.str(0))?, args.str(1), args.int(2)))
+        Ok(find_all(&*compiled(args.str(0))?, args.str(1), args.int(2)))
     }),
     Function::new("mustRegexFindAll", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(find_all(&must(args.str(0))?, args.str(1), args.int(2)))
+        Ok(find_all(&*must(args.str(0))?, args.str(1), args.int(2)))
     }),
     Function::new("regexReplaceAll", &[S, S, S], S, |_, args| {
-        Ok(replace(&compiled(args.str(0))?, args.str(1), args.str(2)))
+        Ok(replace(&*compiled(args.str(0))?, args.str(1), args.str(2)))
     }),
     Function::new("mustRegexReplaceAll", &[S, S, S], S, |_, args| {
-        Ok(replace(&must(args.str(0))?, args.str(1), args.str(2)))
+        Ok(replace(&*must(args.str(0))?, args.str(1), args.str(2)))
     }),
     Function::new("regexReplaceAllLiteral", &[S, S, S], S, |_, args| {
-        Ok(literally(&compiled(args.str(0))?, args.str(1), args.str(2)))
+        Ok(literally(&*compiled(args.str(0))?, args.str(1), args.str(2)))
     }),
     Function::new("mustRegexReplaceAllLiteral", &[S, S, S], S, |_, args| {
-        Ok(literally(&must(args.str(0))?, args.str(1), args.str(2)))
+        Ok(literally(&*must(args.str(0))?, args.str(1), args.str(2)))
     }),
     Function::new("regexSplit", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(split(&compiled(args.str(0))?, args.str(1), args.int(2)))
+        Ok(split(&*compiled(args.str(0))?, args.str(1), args.int(2)))
     }),
     Function::new("mustRegexSplit", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(split(&must(args.str(0))?, args.str(1), args.int(2)))
+        Ok(split(&*must(args.str(0))?, args.str(1), args.int(2)))
     }),
     Function::new("regexQuoteMeta", &[S], S, |_, args| {
         let mut out = Vec::new();

@@ -1,7 +1,7 @@
 //! Texts. Lengths and positions are in bytes, as in Go.
 
 use super::{out_of_range, strval};
-use crate::gotmpl::{Failure, Function, MapKind, Map, Slice, Str, Type, Value, printf};
+use crate::gotmpl::{Failure, Function, Map, MapKind, Str, Type, Value, printf};
 
 const S: Type = Type::Str;
 const I: Type = Type::Int;
