@@ -71,6 +71,12 @@ impl Error {
         self
     }
 
+    /// An error that an embedder raises in Helm's place, for instance because
+    /// a file of values is not there.
+    pub fn from_text(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Error::new(kind, text)
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
