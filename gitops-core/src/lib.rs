@@ -6,6 +6,7 @@
 //! application is. It renders nothing, compares nothing and talks to no
 //! cluster.
 
+pub mod inventory;
 pub mod key;
 pub mod manifest;
 pub mod tree;
