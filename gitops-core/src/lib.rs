@@ -6,9 +6,14 @@
 //! application is. It renders nothing, compares nothing and talks to no
 //! cluster.
 
+#[cfg(feature = "git")]
+pub mod git;
 pub mod inventory;
 pub mod key;
 pub mod manifest;
+pub mod schema;
+pub mod semver;
+pub mod suggest;
 pub mod tree;
 pub mod value;
 

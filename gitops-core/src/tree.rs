@@ -1,11 +1,20 @@
 //! A read-only snapshot of files, wherever they are kept.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 
 use crate::Str;
+
+mod dir;
+#[cfg(feature = "git")]
+mod git;
+mod memory;
+
+pub use dir::DirTree;
+#[cfg(feature = "git")]
+pub use git::GitTree;
+pub use memory::MemoryTree;
 
 /// A read-only snapshot of files: a commit, a directory, a map in memory.
 ///
@@ -249,91 +258,85 @@ pub enum TreeError {
     },
 }
 
-/// Files held in memory: for tests, for embedders that already have them.
-///
-/// Directories exist as far as files do; there are no empty ones and no
-/// symbolic links.
-///
-/// ```
-/// use gitops_core::tree::{FileTree, MemoryTree, TreePath};
-/// let tree: MemoryTree = [("app/cm.yaml", "kind: ConfigMap")].try_into()?;
-/// assert!(tree.read(&TreePath::parse("app/cm.yaml")?)?.is_some());
-/// assert!(tree.read(&TreePath::parse("app/gone.yaml")?)?.is_none());
-/// # Ok::<(), gitops_core::TreeError>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct MemoryTree {
-    // Sorted by components, so that a directory is one contiguous range.
-    files: BTreeMap<Vec<Str>, Bytes>,
+/// What stands at a path before symbolic links are followed.
+enum Found {
+    Absent,
+    File,
+    Dir,
+    /// A link whose target is taken from where the link stands.
+    Link(String),
+    /// A link whose target is taken from the root of the tree.
+    LinkFromRoot(String),
 }
 
-impl MemoryTree {
-    /// An empty tree.
-    pub fn new() -> Self {
-        MemoryTree::default()
-    }
-
-    /// Adds a file or replaces it.
-    pub fn insert(&mut self, path: &TreePath, contents: impl Into<Bytes>) {
-        self.files.insert(components(path), contents.into());
-    }
-
-    /// Removes a file; whether it was there.
-    pub fn remove(&mut self, path: &TreePath) -> bool {
-        self.files.remove(&components(path)).is_some()
-    }
-}
-
-impl<P: AsRef<str>, C: Into<Bytes>, const N: usize> TryFrom<[(P, C); N]> for MemoryTree {
-    type Error = TreeError;
-
-    fn try_from(files: [(P, C); N]) -> Result<Self, TreeError> {
-        let mut tree = MemoryTree::new();
-        for (path, contents) in files {
-            tree.insert(&TreePath::parse(path.as_ref())?, contents);
+/// How a listing shows what a name leads to; `None` for dangling links.
+///
+/// A link that leads nowhere good is shown as a file: whoever reads it learns
+/// why, and whoever does not is not stopped.
+fn listed(followed: Result<(TreePath, Found), TreeError>) -> Result<Option<EntryKind>, TreeError> {
+    match followed {
+        Ok((_, Found::File)) | Err(TreeError::Escapes { .. } | TreeError::LinkLoop { .. }) => {
+            Ok(Some(EntryKind::File))
         }
-        Ok(tree)
+        Ok((_, Found::Dir)) => Ok(Some(EntryKind::Dir)),
+        Ok(_) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
-impl FileTree for MemoryTree {
-    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
-        Ok(self.files.get(&components(path)).cloned())
-    }
-
-    fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
-        let prefix = components(dir);
-        let mut entries: Vec<Entry> = Vec::new();
-        for (path, _) in self.files.range(prefix.clone()..) {
-            let Some(rest) = path.strip_prefix(prefix.as_slice()) else {
-                break;
-            };
-            let Some(name) = rest.first() else {
-                continue; // a file of the directory's own name
-            };
-            if entries
-                .last()
-                .is_some_and(|last| last.path.file_name() == name)
-            {
+/// Follows the symbolic links on the way to `path`, inside the tree.
+///
+/// `look` says what stands at a path whose parents hold no links. The answer
+/// is a path without links, with what stands there.
+fn follow(
+    path: &TreePath,
+    mut look: impl FnMut(&TreePath) -> Result<Found, TreeError>,
+) -> Result<(TreePath, Found), TreeError> {
+    // As many as Linux follows.
+    const MOST_LINKS: usize = 40;
+    let mut pending: Vec<Str> = path.as_str().split('/').rev().map(Str::from).collect();
+    let mut reached = TreePath::ROOT;
+    let mut links = 0;
+    let mut found = Found::Dir;
+    while let Some(name) = pending.pop() {
+        match name.as_str() {
+            "" | "." => continue,
+            ".." => {
+                reached = reached.parent().ok_or_else(|| TreeError::Escapes {
+                    path: path.clone(),
+                    target: "..".into(),
+                })?;
+                found = Found::Dir;
                 continue;
             }
-            entries.push(Entry {
-                path: dir.join(name)?,
-                kind: if rest.len() == 1 {
-                    EntryKind::File
-                } else {
-                    EntryKind::Dir
-                },
+            _ => {}
+        }
+        if !matches!(found, Found::Dir) {
+            return Ok((path.clone(), Found::Absent));
+        }
+        let next = reached.join(&name)?;
+        found = look(&next)?;
+        let (target, start) = match &found {
+            Found::Link(target) => (target, None),
+            Found::LinkFromRoot(target) => (target, Some(TreePath::ROOT)),
+            _ => {
+                reached = next;
+                continue;
+            }
+        };
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(TreeError::LinkLoop { path: path.clone() });
+        }
+        if target.starts_with('/') {
+            return Err(TreeError::Escapes {
+                path: path.clone(),
+                target: target.as_str().into(),
             });
         }
-        Ok((!entries.is_empty() || dir.is_root()).then_some(entries))
+        pending.extend(target.split('/').rev().map(Str::from));
+        reached = start.unwrap_or(reached);
+        found = Found::Dir;
     }
-}
-
-fn components(path: &TreePath) -> Vec<Str> {
-    path.as_str()
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .map(Str::from)
-        .collect()
+    Ok((reached, found))
 }

@@ -1,1 +1,3 @@
 //! Files in, manifests out: Helm, Kustomize, plain YAML and Handlebars, without the programs.
+
+pub mod gotmpl;

@@ -1,0 +1,143 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one door from a tree to the file system"
+)]
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::{Entry, FileTree, Found, TreeError, TreePath, follow, listed};
+
+/// A directory of the file system, as a jail: no path and no symbolic link
+/// leads out of it.
+///
+/// Every answer is read afresh; for a snapshot that cannot change under a
+/// render, use a Git commit. Names that are not UTF-8 are not listed.
+#[derive(Clone, Debug)]
+pub struct DirTree {
+    root: PathBuf,
+    file_limit: u64,
+}
+
+impl DirTree {
+    /// The tree below `root`, which must be a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Storage`] if it is not, or cannot be opened.
+    pub fn new(root: impl AsRef<Path>) -> Result<Self, TreeError> {
+        let open = |path: &Path| {
+            let root = path.canonicalize()?;
+            std::fs::read_dir(&root).map(|_| root)
+        };
+        let root = open(root.as_ref()).map_err(|source| TreeError::Storage {
+            path: TreePath::ROOT,
+            source: source.into(),
+        })?;
+        Ok(DirTree {
+            root,
+            file_limit: u64::MAX,
+        })
+    }
+
+    /// The same tree, refusing files of more than `bytes` bytes.
+    #[must_use]
+    pub fn with_file_limit(self, bytes: u64) -> Self {
+        DirTree {
+            file_limit: bytes,
+            ..self
+        }
+    }
+
+    fn look(&self, path: &TreePath) -> Result<Found, TreeError> {
+        let on_disk = self.root.join(path.as_str());
+        let metadata = match std::fs::symlink_metadata(&on_disk) {
+            Ok(metadata) => metadata,
+            Err(error) if absent(&error) => return Ok(Found::Absent),
+            Err(error) => return Err(storage(path, error)),
+        };
+        if metadata.is_symlink() {
+            let target = std::fs::read_link(&on_disk).map_err(|error| storage(path, error))?;
+            return Ok(match target.strip_prefix(&self.root) {
+                Ok(inside) => Found::LinkFromRoot(inside.to_string_lossy().into_owned()),
+                Err(_) => Found::Link(target.to_string_lossy().into_owned()),
+            });
+        }
+        Ok(if metadata.is_dir() {
+            Found::Dir
+        } else if metadata.is_file() {
+            Found::File
+        } else {
+            // Sockets and devices are nobody's manifest; reading one may hang.
+            Found::Absent
+        })
+    }
+}
+
+impl FileTree for DirTree {
+    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
+        let (real, found) = follow(path, |path| self.look(path))?;
+        if !matches!(found, Found::File) {
+            return Ok(None);
+        }
+        let read = || {
+            let file = std::fs::File::open(self.root.join(real.as_str()))?;
+            let size = file.metadata()?.len();
+            if size > self.file_limit {
+                return Ok(Err(size));
+            }
+            let mut contents = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+            file.take(self.file_limit).read_to_end(&mut contents)?;
+            Ok(Ok(Bytes::from(contents)))
+        };
+        match read() {
+            Ok(Ok(contents)) => Ok(Some(contents)),
+            Ok(Err(size)) => Err(TreeError::TooLarge {
+                path: path.clone(),
+                size,
+                limit: self.file_limit,
+            }),
+            Err(error) if absent(&error) => Ok(None),
+            Err(error) => Err(storage(path, error)),
+        }
+    }
+
+    fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
+        let (real, found) = follow(dir, |path| self.look(path))?;
+        if !matches!(found, Found::Dir) {
+            return Ok(None);
+        }
+        let names = std::fs::read_dir(self.root.join(real.as_str()))
+            .and_then(|entries| {
+                entries
+                    .map(|entry| entry.map(|entry| entry.file_name().into_string()))
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .map_err(|error| storage(dir, error))?;
+        let mut entries = Vec::with_capacity(names.len());
+        for name in names.into_iter().flatten() {
+            let path = dir.join(&name)?;
+            if let Some(kind) = listed(follow(&path, |path| self.look(path)))? {
+                entries.push(Entry { path, kind });
+            }
+        }
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Some(entries))
+    }
+}
+
+fn absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}
+
+fn storage(path: &TreePath, error: std::io::Error) -> TreeError {
+    TreeError::Storage {
+        path: path.clone(),
+        source: error.into(),
+    }
+}

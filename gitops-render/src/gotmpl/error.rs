@@ -1,0 +1,158 @@
+//! Why a template could not be parsed or executed, in Go's words.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::function::{Cause, Failure};
+
+/// A template failed. Branch on [`kind`](Error::kind); display it to explain.
+///
+/// The text is Go's, to the byte: the failure of an included template is part
+/// of the text of the one that included it. So `std::error::Error::source`
+/// stays empty, and [`cause`](Error::cause) walks down the chain instead.
+#[derive(Debug)]
+pub struct Error(Box<Repr>);
+
+#[derive(Debug)]
+struct Repr {
+    kind: ErrorKind,
+    at: Option<Location>,
+    /// The text behind the location and before the cause's.
+    detail: String,
+    cause: Option<Error>,
+}
+
+/// Where a template failed.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// The file whose text holds the place: the name it was parsed under.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+    /// The byte within the line, from 0 as Go counts; errors of the parser
+    /// know only the line.
+    pub column: Option<usize>,
+    /// The template that was executing, which a `define` may have named.
+    pub template: Option<Arc<str>>,
+    /// The part of the template that failed, written as Go writes it.
+    pub node: Option<String>,
+}
+
+/// What kind of failure an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The text is not a template.
+    Parse,
+    /// There is no template of that name.
+    Undefined,
+    /// An expression could not be evaluated: a field that is not there, an
+    /// argument of the wrong type.
+    Evaluate,
+    /// A function returned an error.
+    Function,
+    /// The template called `fail` or `required`, see [`Error::abort`].
+    Abort,
+    /// A [`Limits`](super::Limits) was reached.
+    Limit,
+}
+
+impl Error {
+    pub(super) fn new(kind: ErrorKind, at: Option<Location>, detail: impl Into<String>) -> Self {
+        Error(Box::new(Repr {
+            kind,
+            at,
+            detail: detail.into(),
+            cause: None,
+        }))
+    }
+
+    /// The failure of a function or method that was called at `at`.
+    pub(super) fn calling(at: Location, name: &str, failure: Failure) -> Self {
+        let prefix = format!("error calling {name}: ");
+        match failure.into_cause() {
+            Cause::Message(text) => Error::new(ErrorKind::Function, Some(at), prefix + &text),
+            Cause::Abort(text) => Error(Box::new(Repr {
+                kind: ErrorKind::Abort,
+                at: Some(at),
+                detail: prefix,
+                cause: Some(Error::new(ErrorKind::Abort, None, text)),
+            })),
+            Cause::Limit(text) => Error::new(ErrorKind::Limit, Some(at), prefix + &text),
+            Cause::Template(inner, cause) => Error(Box::new(Repr {
+                kind: cause.kind(),
+                at: Some(at),
+                detail: prefix + &inner,
+                cause: Some(cause),
+            })),
+        }
+    }
+
+    /// What kind of failure it is: that of the innermost cause.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Where it failed; the outermost place, if templates include each other.
+    /// `None` if no template was executing.
+    pub fn location(&self) -> Option<&Location> {
+        self.0.at.as_ref()
+    }
+
+    /// The failure of the template that this one included, if any.
+    pub fn cause(&self) -> Option<&Error> {
+        self.0.cause.as_ref()
+    }
+
+    /// This failure and its causes, outermost first.
+    pub fn chain(&self) -> impl Iterator<Item = &Error> {
+        std::iter::successors(Some(self), |error| error.cause())
+    }
+
+    /// What went wrong at this place, without the place and the cause.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The message that the template gave to `fail` or `required`.
+    pub fn abort(&self) -> Option<&str> {
+        (self.kind() == ErrorKind::Abort).then(|| {
+            let innermost = self.chain().last().expect("a chain starts with self");
+            innermost.detail()
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in self.chain() {
+            if let Some(at) = &error.0.at {
+                write!(f, "template: {at}: ")?;
+            }
+            f.write_str(&error.0.detail)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        if let Some(column) = self.column {
+            write!(f, ":{column}")?;
+        }
+        if let Some(template) = &self.template {
+            write!(
+                f,
+                ": executing {}",
+                super::printf::quote(template.as_bytes())
+            )?;
+        }
+        if let Some(node) = &self.node {
+            write!(f, " at <{node}>")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,153 @@
+//! Go's slices, which templates can read but never write.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use super::value::Value;
+
+/// A Go slice of one element type: `[]string`, `[]int`, `[]byte`.
+///
+/// Templates cannot assign to an element, so a clone shares. A slice is either
+/// nil or not, which only `toJson`, `toYaml`, `deepEqual` and `eq` can tell:
+/// everywhere else a nil slice is an empty one.
+#[derive(Clone)]
+pub struct Slice<T>(Option<Rc<[T]>>);
+
+impl<T> Slice<T> {
+    /// The nil slice.
+    pub const fn nil() -> Self {
+        Slice(None)
+    }
+
+    /// Whether this is the nil slice.
+    pub fn is_nil(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl<T> Deref for Slice<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl<T> From<Vec<T>> for Slice<T> {
+    fn from(items: Vec<T>) -> Self {
+        Slice(Some(items.into()))
+    }
+}
+
+impl<T: Clone> From<&[T]> for Slice<T> {
+    fn from(items: &[T]) -> Self {
+        Slice(Some(items.into()))
+    }
+}
+
+impl<T> FromIterator<T> for Slice<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Slice(Some(items.into_iter().collect()))
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Slice<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.deref().fmt(f)
+    }
+}
+
+/// A Go `[]interface {}`.
+///
+/// A list that comes from a [`gitops_core::Value`] is converted when its
+/// elements are first asked for. The maps inside keep their identity: `set` on
+/// one of them is seen by everyone who holds the list.
+#[derive(Clone)]
+pub struct List(Option<Rc<Cell>>);
+
+struct Cell {
+    source: gitops_core::value::List,
+    items: OnceCell<Vec<Value>>,
+}
+
+impl List {
+    /// The nil list.
+    pub const fn nil() -> Self {
+        List(None)
+    }
+
+    /// Whether this is the nil list.
+    pub fn is_nil(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether both are the same list in memory.
+    pub(crate) fn is(&self, other: &List) -> bool {
+        match (&self.0, &other.0) {
+            (Some(a), Some(b)) => Rc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// The list as it was written, if nobody has looked at its elements.
+    pub(super) fn untouched(&self) -> Option<&gitops_core::value::List> {
+        let cell = self.0.as_ref()?;
+        cell.items.get().is_none().then_some(&cell.source)
+    }
+}
+
+impl Deref for List {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        match &self.0 {
+            None => &[],
+            Some(cell) => cell
+                .items
+                .get_or_init(|| cell.source.iter().map(Value::from).collect()),
+        }
+    }
+}
+
+impl From<Vec<Value>> for List {
+    fn from(items: Vec<Value>) -> Self {
+        List(Some(Rc::new(Cell {
+            source: Default::default(),
+            items: OnceCell::from(items),
+        })))
+    }
+}
+
+impl From<gitops_core::value::List> for List {
+    fn from(source: gitops_core::value::List) -> Self {
+        List(Some(Rc::new(Cell {
+            source,
+            items: OnceCell::new(),
+        })))
+    }
+}
+
+impl FromIterator<Value> for List {
+    fn from_iter<I: IntoIterator<Item = Value>>(items: I) -> Self {
+        List::from(items.into_iter().collect::<Vec<_>>())
+    }
+}
+
+impl fmt::Debug for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Drop for Cell {
+    // A template can nest lists as deep as it has steps; the default drop
+    // would recurse once per level.
+    fn drop(&mut self) {
+        if let Some(items) = self.items.take() {
+            super::value::drop_values(items.into_iter());
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Go's maps with string keys, shared and mutable.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use super::function::Failure;
+use super::text::Str;
+use super::value::Value;
+
+/// A Go map with string keys: a reference to shared, mutable entries.
+///
+/// A clone refers to the same entries: what `set` writes through one is seen
+/// through all. Iteration is in the order of the keys' bytes, as Go's
+/// templates range over maps.
+///
+/// A map that comes from a [`gitops_core::Value`] stays what it was until it
+/// is written to, or until a map or list inside it is read: that one then
+/// needs an identity. Only the level that was touched is converted.
+#[derive(Clone)]
+pub struct Map {
+    cell: Option<Rc<Cell>>,
+    kind: MapKind,
+}
+
+/// The Go type of a [`Map`].
+///
+/// The type belongs to the reference and not to the entries: a `Values` that
+/// was passed through `set` comes back as a plain map of the same entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    /// `map[string]interface {}`.
+    Plain,
+    /// `map[string]string`: a missing key yields `""`.
+    Strings,
+    /// Helm 3's `chartutil.Values`, which is a named `map[string]interface {}`.
+    ChartutilValues,
+    /// Helm 4's `common.Values`, which is a named `map[string]interface {}`.
+    CommonValues,
+}
+
+impl MapKind {
+    /// The name that `printf "%T"` writes.
+    pub const fn type_name(self) -> &'static str {
+        match self {
+            MapKind::Plain => "map[string]interface {}",
+            MapKind::Strings => "map[string]string",
+            MapKind::ChartutilValues => "chartutil.Values",
+            MapKind::CommonValues => "common.Values",
+        }
+    }
+
+    /// What a missing key yields.
+    pub(super) fn missing(self) -> Value {
+        match self {
+            MapKind::Strings => Value::Str(Str::new()),
+            _ => Value::Nil,
+        }
+    }
+
+    /// Whether the elements are of type `interface {}`.
+    pub(super) fn is_boxed(self) -> bool {
+        !matches!(self, MapKind::Strings)
+    }
+}
+
+struct Cell {
+    entries: RefCell<Entries>,
+}
+
+/// Above this many entries an insertion between others would move too much.
+const FEW: usize = 256;
+
+enum Entries {
+    /// As it was written; no map or list inside has an identity yet.
+    Core(gitops_core::Map),
+    /// Sorted by key.
+    Few(Vec<(Str, Value)>),
+    Many(BTreeMap<Str, Value>),
+}
+
+impl Map {
+    /// A new, empty `map[string]interface {}`.
+    pub fn new() -> Self {
+        Map::with_entries(Entries::Few(Vec::new()))
+    }
+
+    /// The nil map: empty, and writing to it fails.
+    pub const fn nil() -> Self {
+        Map {
+            cell: None,
+            kind: MapKind::Plain,
+        }
+    }
+
+    fn with_entries(entries: Entries) -> Self {
+        Map {
+            cell: Some(Rc::new(Cell {
+                entries: RefCell::new(entries),
+            })),
+            kind: MapKind::Plain,
+        }
+    }
+
+    /// The same entries seen as another Go type.
+    pub fn with_kind(mut self, kind: MapKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The Go type of this reference.
+    pub fn kind(&self) -> MapKind {
+        self.kind
+    }
+
+    /// Whether this is the nil map.
+    pub fn is_nil(&self) -> bool {
+        self.cell.is_none()
+    }
+
+    /// Whether both refer to the same entries.
+    pub fn is(&self, other: &Map) -> bool {
+        match (&self.cell, &other.cell) {
+            (Some(a), Some(b)) => Rc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// The number of keys.
+    pub fn len(&self) -> usize {
+        match &self.cell {
+            None => 0,
+            Some(cell) => match &*cell.entries.borrow() {
+                Entries::Core(map) => map.len(),
+                Entries::Few(entries) => entries.len(),
+                Entries::Many(entries) => entries.len(),
+            },
+        }
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<Value> {
+        let cell = self.cell.as_ref()?;
+        match &*cell.entries.borrow() {
+            Entries::Core(map) => match map.get(key)? {
+                gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
+                scalar => return Some(Value::from(scalar)),
+            },
+            Entries::Few(entries) => return find(entries, key.as_bytes()).cloned(),
+            Entries::Many(entries) => return entries.get(key.as_bytes()).cloned(),
+        }
+        // A container is asked for: from now on it has an identity.
+        cell.materialise();
+        self.get(key)
+    }
+
+    /// The value of a key that may not be UTF-8.
+    pub fn get_key(&self, key: &Str) -> Option<Value> {
+        match key.as_str() {
+            Some(key) => self.get(key),
+            None => match &*self.cell.as_ref()?.entries.borrow() {
+                Entries::Core(_) => None,
+                Entries::Few(entries) => find(entries, key.as_bytes()).cloned(),
+                Entries::Many(entries) => entries.get(key).cloned(),
+            },
+        }
+    }
+
+    /// Whether `key` is there, with whatever value.
+    pub fn contains_key(&self, key: &Str) -> bool {
+        let Some(cell) = &self.cell else {
+            return false;
+        };
+        match &*cell.entries.borrow() {
+            Entries::Core(map) => key.as_str().is_some_and(|key| map.contains_key(key)),
+            Entries::Few(entries) => find(entries, key.as_bytes()).is_some(),
+            Entries::Many(entries) => entries.contains_key(key),
+        }
+    }
+
+    /// Sets `key`, for everyone who refers to these entries.
+    ///
+    /// # Errors
+    ///
+    /// Fails with Go's text if this is the nil map.
+    pub fn insert(&self, key: impl Into<Str>, value: impl Into<Value>) -> Result<(), Failure> {
+        let cell = self
+            .cell
+            .as_ref()
+            .ok_or_else(|| Failure::new("assignment to entry in nil map"))?;
+        cell.materialise();
+        let (key, value) = (key.into(), value.into());
+        let replaced;
+        {
+            let mut entries = cell.entries.borrow_mut();
+            replaced = match &mut *entries {
+                Entries::Core(_) => unreachable!("materialise leaves no core map"),
+                Entries::Few(few) => match few.binary_search_by(|(have, _)| have.cmp(&key)) {
+                    Ok(index) => Some(std::mem::replace(&mut few[index].1, value)),
+                    Err(index) if few.len() < FEW || index == few.len() => {
+                        few.insert(index, (key, value));
+                        None
+                    }
+                    Err(_) => {
+                        let mut many: BTreeMap<_, _> = std::mem::take(few).into_iter().collect();
+                        many.insert(key, value);
+                        *entries = Entries::Many(many);
+                        None
+                    }
+                },
+                Entries::Many(many) => many.insert(key, value),
+            };
+        }
+        // Dropped outside the borrow: it may own a map that refers to this one.
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Removes `key`, for everyone who refers to these entries.
+    pub fn remove(&self, key: &Str) -> Option<Value> {
+        let cell = self.cell.as_ref()?;
+        cell.materialise();
+        let mut entries = cell.entries.borrow_mut();
+        match &mut *entries {
+            Entries::Core(_) => unreachable!("materialise leaves no core map"),
+            Entries::Few(few) => {
+                let index = few.binary_search_by(|(have, _)| have.cmp(key)).ok()?;
+                if few.len() <= FEW || index + 1 == few.len() {
+                    return Some(few.remove(index).1);
+                }
+                let mut many: BTreeMap<_, _> = std::mem::take(few).into_iter().collect();
+                let removed = many.remove(key);
+                *entries = Entries::Many(many);
+                removed
+            }
+            Entries::Many(many) => many.remove(key),
+        }
+    }
+
+    /// The entries at this moment, in the order of the keys' bytes.
+    pub fn entries(&self) -> Vec<(Str, Value)> {
+        let Some(cell) = &self.cell else {
+            return Vec::new();
+        };
+        cell.materialise();
+        match &*cell.entries.borrow() {
+            Entries::Core(_) => unreachable!("materialise leaves no core map"),
+            Entries::Few(few) => few.clone(),
+            Entries::Many(many) => many.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        }
+    }
+
+    /// The keys at this moment, in the order of their bytes.
+    pub fn keys(&self) -> Vec<Str> {
+        let Some(cell) = &self.cell else {
+            return Vec::new();
+        };
+        match &*cell.entries.borrow() {
+            Entries::Core(map) => map.keys().cloned().map(Str::from).collect(),
+            Entries::Few(few) => few.iter().map(|(key, _)| key.clone()).collect(),
+            Entries::Many(many) => many.keys().cloned().collect(),
+        }
+    }
+
+    /// Visits the entries in order without copying them. Inside, this map can
+    /// be read but not written.
+    pub(crate) fn visit<E>(
+        &self,
+        mut each: impl FnMut(&Str, &Value) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(cell) = &self.cell else {
+            return Ok(());
+        };
+        cell.materialise();
+        match &*cell.entries.borrow() {
+            Entries::Core(_) => unreachable!("materialise leaves no core map"),
+            Entries::Few(few) => few.iter().try_for_each(|(key, value)| each(key, value)),
+            Entries::Many(many) => many.iter().try_for_each(|(key, value)| each(key, value)),
+        }
+    }
+
+    /// A new map with the same keys and values, of the same Go type.
+    pub fn shallow_copy(&self) -> Map {
+        match &self.cell {
+            None => self.clone(),
+            Some(cell) => {
+                cell.materialise();
+                let entries = match &*cell.entries.borrow() {
+                    Entries::Core(_) => unreachable!("materialise leaves no core map"),
+                    Entries::Few(few) => Entries::Few(few.clone()),
+                    Entries::Many(many) => Entries::Many(many.clone()),
+                };
+                Map::with_entries(entries).with_kind(self.kind)
+            }
+        }
+    }
+
+    /// Empties this map and every map reachable from it.
+    ///
+    /// Maps are counted references, so a template that stores a map inside
+    /// itself makes a cycle that would never be freed. Whoever made the data
+    /// of a render calls this when the render is done.
+    pub fn dismantle(&self) {
+        let mut pending = vec![Value::Map(self.clone())];
+        while let Some(value) = pending.pop() {
+            match value {
+                Value::Map(Map {
+                    cell: Some(cell), ..
+                }) => match std::mem::replace(
+                    &mut *cell.entries.borrow_mut(),
+                    Entries::Few(Vec::new()),
+                ) {
+                    Entries::Core(_) => {}
+                    Entries::Few(few) => pending.extend(few.into_iter().map(|(_, value)| value)),
+                    Entries::Many(many) => pending.extend(many.into_values()),
+                },
+                Value::List(list) if list.untouched().is_none() => {
+                    pending.extend(list.iter().cloned());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The map as it was written, if nobody gave a part of it an identity.
+    pub(super) fn untouched(&self) -> Option<gitops_core::Map> {
+        match &*self.cell.as_ref()?.entries.borrow() {
+            Entries::Core(map) => Some(map.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Cell {
+    fn materialise(&self) {
+        let mut entries = self.entries.borrow_mut();
+        if let Entries::Core(map) = &*entries {
+            // Core maps are sorted by the same order.
+            let few = map
+                .iter()
+                .map(|(key, value)| (Str::from(key.clone()), Value::from(value)))
+                .collect();
+            *entries = Entries::Few(few);
+        }
+    }
+}
+
+fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {
+    // Most maps of a chart have a handful of keys; comparing lengths first
+    // makes a scan of those cheaper than a binary search.
+    if entries.len() <= 8 {
+        return entries
+            .iter()
+            .find(|(have, _)| have.as_bytes() == key)
+            .map(|(_, value)| value);
+    }
+    entries
+        .binary_search_by(|(have, _)| have.as_bytes().cmp(key))
+        .ok()
+        .map(|index| &entries[index].1)
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Map::new()
+    }
+}
+
+impl From<gitops_core::Map> for Map {
+    fn from(map: gitops_core::Map) -> Self {
+        Map::with_entries(Entries::Core(map))
+    }
+}
+
+/// Of equal keys the last one wins.
+impl<K: Into<Str>, V: Into<Value>> FromIterator<(K, V)> for Map {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut entries: Vec<(Str, Value)> = entries
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        if !entries.is_sorted_by(|a, b| a.0 < b.0) {
+            // Stable, so of equal keys the last one written stays last.
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            entries.dedup_by(|later, earlier| {
+                let same = later.0 == earlier.0;
+                if same {
+                    std::mem::swap(&mut later.1, &mut earlier.1);
+                }
+                same
+            });
+        }
+        Map::with_entries(Entries::Few(entries))
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A map can contain itself, so only the keys are safe to write.
+        f.debug_set().entries(self.keys()).finish()
+    }
+}
+
+impl Drop for Cell {
+    // As for lists: nested as deep as a template likes.
+    fn drop(&mut self) {
+        match std::mem::replace(self.entries.get_mut(), Entries::Few(Vec::new())) {
+            Entries::Core(_) => {}
+            Entries::Few(few) => {
+                super::value::drop_values(few.into_iter().map(|(_, value)| value));
+            }
+            Entries::Many(many) => super::value::drop_values(many.into_values()),
+        }
+    }
+}

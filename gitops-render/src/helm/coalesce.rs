@@ -1,0 +1,198 @@
+//! How user values, defaults and globals become what templates see: Helm's
+//! `pkg/chartutil/coalesce.go`.
+//!
+//! Helm merges maps in place, and the places are shared: a subchart's values
+//! are the table in its parent's, and tables below `global` are the same table
+//! in several charts at once. Charts have come to depend on both, so this
+//! works on the shared, mutable maps of the template engine. They convert a
+//! level only when it is touched, which makes Helm's many deep copies cheap.
+
+use std::collections::BTreeSet;
+
+use super::error::{Error, ErrorKind};
+use super::subcharts::Node;
+use crate::gotmpl::{Map, Str, Value, sprint};
+
+/// What Helm writes to its log on the way.
+pub(super) type Warnings = Vec<String>;
+
+/// `CoalesceValues` and, with `merge`, `MergeValues`: the chart's defaults
+/// under `values`, down through its subcharts. Merging keeps nulls.
+pub(super) fn values(
+    node: &Node,
+    values: gitops_core::Map,
+    merge: bool,
+    warnings: &mut Warnings,
+) -> Result<Map, Error> {
+    let values = Map::from(values);
+    chart(node, &values, "", merge, warnings)?;
+    Ok(values)
+}
+
+fn chart(
+    node: &Node,
+    into: &Map,
+    prefix: &str,
+    merge: bool,
+    warnings: &mut Warnings,
+) -> Result<(), Error> {
+    defaults(node, into, prefix, merge, warnings);
+    for child in &node.children {
+        let name = Str::from(child.name.clone());
+        let below = match into.get_key(&name) {
+            None => {
+                let below = Map::new();
+                put(into, name, Value::Map(below.clone()));
+                below
+            }
+            Some(Value::Map(below)) => below,
+            Some(other) => {
+                return Err(Error::new(
+                    ErrorKind::Values,
+                    format!(
+                        "type mismatch on {}: {}",
+                        child.name,
+                        crate::gotmpl::sprintf("%t", &[other])
+                    ),
+                ));
+            }
+        };
+        let prefix = concat(prefix, &node.name);
+        globals(&below, into, &prefix, warnings);
+        chart(child, &below, &prefix, merge, warnings)?;
+    }
+    Ok(())
+}
+
+/// The chart's own defaults under `into`.
+fn defaults(node: &Node, into: &Map, prefix: &str, merge: bool, warnings: &mut Warnings) {
+    let prefix = concat(prefix, &node.name);
+    for (key, default) in Map::from(node.values.clone()).entries() {
+        match into.get_key(&key) {
+            None => put(into, key, default),
+            Some(Value::Nil) if !merge => {
+                into.remove(&key);
+            }
+            Some(Value::Map(have)) => match default {
+                Value::Map(default) => {
+                    let child = node.children.iter().any(|child| key == *child.name);
+                    let prefix = concat(&prefix, &key.to_text());
+                    tables(&have, &default, &prefix, merge || child, warnings);
+                }
+                Value::Nil => {}
+                _ => warnings.push(format!(
+                    "warning: skipped value for {prefix}.{key}: Not a table."
+                )),
+            },
+            Some(_) => {}
+        }
+    }
+}
+
+const GLOBAL: &str = "global";
+
+/// Hands the globals of a chart down to a subchart.
+fn globals(below: &Map, above: &Map, prefix: &str, warnings: &mut Warnings) {
+    let table = |of: &Map, which: &str, warnings: &mut Warnings| match of.get(GLOBAL) {
+        None => Some(Map::new()),
+        Some(Value::Map(map)) => Some(map),
+        Some(_) => {
+            warnings.push(format!(
+                "warning: skipping globals because {which} {GLOBAL} is not a table."
+            ));
+            None
+        }
+    };
+    let Some(into) = table(below, "destination", warnings) else {
+        return;
+    };
+    let Some(from) = table(above, "source", warnings) else {
+        return;
+    };
+    for (key, value) in from.entries() {
+        let have = into.get_key(&key);
+        match value {
+            Value::Map(value) => {
+                // One level is copied; the tables in it stay shared with the
+                // parent, and with every other chart that got them.
+                let copy = value.shallow_copy();
+                match have {
+                    None => put(&into, key, Value::Map(copy)),
+                    Some(Value::Map(have)) => {
+                        let prefix = concat(prefix, &key.to_text());
+                        tables(&copy, &have, &prefix, true, warnings);
+                        put(&into, key, Value::Map(copy));
+                    }
+                    Some(_) => warnings.push(format!(
+                        "Conflict: cannot merge map onto non-map for {:?}. Skipping.",
+                        key.to_text()
+                    )),
+                }
+            }
+            value => match have {
+                Some(Value::Map(_)) => {
+                    warnings.push(format!("key {key} is table. Skipping"));
+                }
+                _ => put(&into, key, value),
+            },
+        }
+    }
+    put(below, Str::from(GLOBAL), Value::Map(into));
+}
+
+/// `coalesceTablesFullKey`: `from` under `into`; without `merge` a null in
+/// `into` deletes what `from` has there.
+pub(super) fn tables(into: &Map, from: &Map, prefix: &str, merge: bool, warnings: &mut Warnings) {
+    let mut said: BTreeSet<Str> = BTreeSet::new();
+    let mut entries = from.entries();
+    for (key, value) in &entries {
+        if !matches!(value, Value::Nil) {
+            said.insert(key.clone());
+        }
+    }
+    for (key, value) in into.entries() {
+        if matches!(value, Value::Nil) {
+            put(from, key.clone(), Value::Nil);
+            match entries.binary_search_by(|(have, _)| have.cmp(&key)) {
+                Ok(index) => entries[index].1 = Value::Nil,
+                Err(index) => entries.insert(index, (key, Value::Nil)),
+            }
+        }
+    }
+    for (key, value) in entries {
+        let full = concat(prefix, &key.to_text());
+        match (into.get_key(&key), value) {
+            (Some(Value::Nil), _) if !merge && said.contains(&key) => {
+                into.remove(&key);
+            }
+            (None, value) => put(into, key, value),
+            (Some(Value::Map(have)), Value::Map(value)) => {
+                tables(&have, &value, &full, merge, warnings);
+            }
+            (Some(_), value @ Value::Map(_)) => warnings.push(format!(
+                "warning: cannot overwrite table with non table for {full} ({})",
+                sprint(&value)
+            )),
+            (Some(Value::Map(_)), value) if !matches!(value, Value::Nil) => {
+                warnings.push(format!(
+                    "warning: destination for {full} is a table. Ignoring non-table value ({})",
+                    sprint(&value)
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn put(map: &Map, key: Str, value: Value) {
+    map.insert(key, value)
+        .expect("only maps made here are written to, and none of them is nil");
+}
+
+pub(super) fn concat(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{prefix}.{name}")
+    }
+}

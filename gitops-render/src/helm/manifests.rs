@@ -1,0 +1,289 @@
+//! From rendered files to ordered documents: Helm's `pkg/releaseutil`.
+
+use gitops_core::{Str, Value, yaml};
+
+use super::error::{Error, ErrorKind};
+use super::profile::Profile;
+
+/// One document that a chart rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The template that wrote it, as in `# Source: …`.
+    pub path: Str,
+    /// Its text, trimmed as Helm trims it.
+    pub text: String,
+    /// Its kind; empty if it has none.
+    pub kind: Str,
+    /// What makes it a hook, if it is one.
+    pub hook: Option<Hook>,
+}
+
+/// When a hook runs and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The events, in Helm's words: `pre-install`, `test`.
+    pub events: Vec<Str>,
+    /// The order among hooks of one event.
+    pub weight: i64,
+}
+
+impl Hook {
+    /// Whether the hook is a test.
+    pub fn is_test(&self) -> bool {
+        self.events.iter().any(|event| event == "test")
+    }
+}
+
+/// The documents of the rendered files, in the order of installation: first
+/// those that are none, then hooks.
+pub(super) fn sort(
+    files: &[(Str, String)],
+    profile: Profile,
+    warnings: &mut Vec<String>,
+) -> Result<(Vec<Document>, Vec<Document>), Error> {
+    let mut by_path: Vec<&(Str, String)> = files.iter().collect();
+    by_path.sort_by(|a, b| a.0.cmp(&b.0));
+    let (mut plain, mut hooks) = (Vec::new(), Vec::new());
+    for (path, content) in by_path {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if name.starts_with('_') || content.trim().is_empty() {
+            continue;
+        }
+        for text in profile.split(content) {
+            let head = Head::read(text).map_err(|problem| {
+                Error::new(
+                    ErrorKind::Output,
+                    format!("YAML parse error on {path}: {problem}"),
+                )
+                .at_file(path)
+            })?;
+            let mut document = Document {
+                path: path.clone(),
+                text: text.to_owned(),
+                kind: head.kind,
+                hook: None,
+            };
+            let Some(types) = head.hook else {
+                plain.push(document);
+                continue;
+            };
+            let events = types.split(',').map(event).collect::<Option<Vec<Str>>>();
+            match events {
+                None => warnings.push(format!("info: skipping unknown hook: {:?}", &*types)),
+                Some(events) => {
+                    document.hook = Some(Hook {
+                        events,
+                        weight: head.weight,
+                    });
+                    hooks.push(document);
+                }
+            }
+        }
+    }
+    by_kind(&mut plain, profile);
+    by_kind(&mut hooks, profile);
+    Ok((plain, hooks))
+}
+
+fn event(text: &str) -> Option<Str> {
+    let text = text.trim().to_lowercase();
+    match text.as_str() {
+        "pre-install" | "post-install" | "pre-delete" | "post-delete" | "pre-upgrade"
+        | "post-upgrade" | "pre-rollback" | "post-rollback" | "test" => Some(text.into()),
+        "test-success" => Some("test".into()),
+        _ => None,
+    }
+}
+
+/// Known kinds in their order, then the others by name; equal ones stay as
+/// they are.
+fn by_kind(documents: &mut [Document], profile: Profile) {
+    documents.sort_by_cached_key(|document| match profile.install_order(&document.kind) {
+        Some(place) => (place, Str::new()),
+        None => (usize::MAX, document.kind.clone()),
+    });
+}
+
+/// What Helm reads of a document.
+struct Head {
+    kind: Str,
+    hook: Option<Str>,
+    weight: i64,
+}
+
+impl Head {
+    fn read(text: &str) -> Result<Head, String> {
+        let decoding = |found: &Value, into: &str, ty: &str| {
+            let found = match found {
+                Value::Bool(_) => "bool",
+                other => other.kind_name(),
+            };
+            format!(
+                "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} \
+                 into Go {into} of type {ty}"
+            )
+        };
+        let field = |found: &Value, name: &str| {
+            decoding(found, &format!("struct field SimpleHead.{name}"), "string")
+        };
+        let document =
+            yaml::parse(text.as_bytes()).map_err(|error| super::chart::parse_error(&error))?;
+        let mut head = Head {
+            kind: Str::new(),
+            hook: None,
+            weight: 0,
+        };
+        let fields = match &document {
+            Value::Null => return Ok(head),
+            Value::Map(fields) => fields,
+            other => {
+                return Err(decoding(other, "value", "releaseutil.SimpleHead"));
+            }
+        };
+        for (name, value) in fields {
+            match name.to_ascii_lowercase().as_str() {
+                "apiversion" => {
+                    scalar(value).map_err(|found| field(found, "apiVersion"))?;
+                }
+                "kind" => {
+                    head.kind = scalar(value)
+                        .map_err(|found| field(found, "kind"))?
+                        .unwrap_or(head.kind);
+                }
+                "metadata" => {
+                    let metadata = match value {
+                        Value::Null => continue,
+                        Value::Map(metadata) => metadata,
+                        other => {
+                            return Err(decoding(
+                                other,
+                                "struct field SimpleHead.metadata",
+                                "struct { Name string \"json:\\\"name\\\"\"; Annotations \
+                                 map[string]string \"json:\\\"annotations\\\"\" }",
+                            ));
+                        }
+                    };
+                    for (name, value) in metadata {
+                        match name.to_ascii_lowercase().as_str() {
+                            "name" => {
+                                scalar(value).map_err(|found| field(found, "metadata.name"))?;
+                            }
+                            "annotations" => head.annotations(value, &field, &decoding)?,
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(head)
+    }
+
+    fn annotations(
+        &mut self,
+        value: &Value,
+        field: &dyn Fn(&Value, &str) -> String,
+        decoding: &dyn Fn(&Value, &str, &str) -> String,
+    ) -> Result<(), String> {
+        let annotations = match value {
+            Value::Null => return Ok(()),
+            Value::Map(annotations) => annotations,
+            other => {
+                return Err(decoding(
+                    other,
+                    "struct field SimpleHead.metadata.annotations",
+                    "map[string]string",
+                ));
+            }
+        };
+        for (name, value) in annotations {
+            let text =
+                scalar(value).map_err(|found| field(found, "metadata.annotations"))?;
+            match name.as_str() {
+                "helm.sh/hook" => self.hook = Some(text.unwrap_or_default()),
+                "helm.sh/hook-weight" => {
+                    self.weight = text.and_then(|text| text.parse().ok()).unwrap_or(0);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of a scalar where text is wanted; `None` for null.
+fn scalar(value: &Value) -> Result<Option<Str>, &Value> {
+    Ok(Some(match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => text.clone(),
+        Value::Bool(flag) => ecow::eco_format!("{flag}"),
+        Value::Int(number) => ecow::eco_format!("{number}"),
+        Value::UInt(number) => ecow::eco_format!("{number}"),
+        Value::Float(number) => ecow::eco_format!("{number}"),
+        Value::List(_) | Value::Map(_) => return Err(value),
+    }))
+}
+
+/// Helm 3's split at `(?:^|\s*\n)---\s*`, without the regular expression.
+///
+/// White space before and after a separator belongs to it, so of two
+/// separators with nothing between them the second is text. Any line that
+/// begins with three dashes separates.
+pub(super) fn split_v3(content: &str) -> Vec<&str> {
+    let space = |byte: u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c);
+    let content = content.trim();
+    let bytes = content.as_bytes();
+    let skip = |mut at: usize| {
+        while bytes.get(at).copied().is_some_and(space) {
+            at += 1;
+        }
+        at
+    };
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    if bytes.starts_with(b"---") {
+        pieces.push("");
+        start = skip(3);
+    }
+    let finder = memchr::memmem::Finder::new(b"\n---");
+    while let Some(found) = finder.find(&bytes[start..]) {
+        let newline = start + found;
+        let mut end = newline;
+        while end > start && space(bytes[end - 1]) {
+            end -= 1;
+        }
+        pieces.push(&content[start..end]);
+        start = skip(newline + 4);
+    }
+    pieces.push(&content[start..]);
+    pieces
+        .into_iter()
+        .filter(|piece| !piece.is_empty())
+        .map(str::trim)
+        .collect()
+}
+
+/// Helm 4.2's split at `(?m)^---[ \t]*`: what follows the dashes on their line
+/// begins the next piece, and only the start of a piece is trimmed.
+pub(super) fn split_v4(content: &str) -> Vec<&str> {
+    let content = content.trim_start();
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut line = 0;
+    loop {
+        if let Some(rest) = content[line..].strip_prefix("---") {
+            pieces.push(&content[start..line]);
+            start = content.len() - rest.trim_start_matches([' ', '\t']).len();
+        }
+        match memchr::memchr(b'\n', &content.as_bytes()[line..]) {
+            Some(end) => line += end + 1,
+            None => break,
+        }
+    }
+    pieces.push(&content[start..]);
+    pieces
+        .into_iter()
+        .map(str::trim_start)
+        .filter(|piece| !piece.is_empty())
+        .collect()
+}

@@ -1,0 +1,509 @@
+//! What templates see beside the values: `.Chart`, `.Capabilities`, `.Files`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use bytes::Bytes;
+use gitops_core::Value as Core;
+
+use super::capabilities::Capabilities;
+use super::chart::File;
+use super::metadata::{Dependency, Maintainer};
+use super::profile::Profile;
+use super::subcharts::Node;
+use crate::glob::Glob;
+use crate::gotmpl::{
+    Failure, Kind, Map, MapKind, Method, Object, Slice, Str, Type, Value,
+};
+
+/// A Go struct whose fields are known by name.
+struct Record {
+    type_name: &'static str,
+    kind: Kind,
+    fields: Vec<Field>,
+    methods: &'static [Method],
+    /// What Go's `String` returns.
+    text: Option<Str>,
+}
+
+struct Field {
+    name: &'static str,
+    /// The name in JSON, and whether an empty value is left out there.
+    json: &'static str,
+    omit_empty: bool,
+    value: Value,
+}
+
+impl Field {
+    fn new(name: &'static str, json: &'static str, value: impl Into<Value>) -> Field {
+        Field {
+            name,
+            json,
+            omit_empty: true,
+            value: value.into(),
+        }
+    }
+
+    fn kept(self) -> Field {
+        Field {
+            omit_empty: false,
+            ..self
+        }
+    }
+}
+
+impl Object for Record {
+    fn type_name(&self) -> &str {
+        self.type_name
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        let field = self.fields.iter().find(|field| field.name == name)?;
+        Some(field.value.clone())
+    }
+
+    fn entries(&self) -> Vec<(Str, Value)> {
+        self.fields
+            .iter()
+            .map(|field| (Str::from(field.name), field.value.clone()))
+            .collect()
+    }
+
+    fn method(&self, name: &str) -> Option<&'static Method> {
+        self.methods.iter().find(|method| method.name == name)
+    }
+
+    fn text(&self) -> Option<Str> {
+        self.text.clone()
+    }
+
+    fn to_core(&self) -> Result<Core, Failure> {
+        let mut map = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            if !field.omit_empty || field.value.is_true() {
+                map.push((field.json, field.value.to_core()?));
+            }
+        }
+        Ok(Core::Map(map.into_iter().collect()))
+    }
+
+    fn same(&self, other: &dyn Object) -> bool {
+        other.downcast_ref::<Record>().is_some_and(|other| {
+            self.fields.len() == other.fields.len()
+                && self
+                    .fields
+                    .iter()
+                    .zip(&other.fields)
+                    .all(|(a, b)| a.value.deep_equal(&b.value))
+        })
+    }
+}
+
+/// A Go slice of pointers or structs, or a named slice of strings.
+struct Items {
+    type_name: &'static str,
+    items: Vec<Value>,
+    nil: bool,
+    methods: &'static [Method],
+}
+
+impl Object for Items {
+    fn type_name(&self) -> &str {
+        self.type_name
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Slice
+    }
+
+    fn field(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn entries(&self) -> Vec<(Str, Value)> {
+        self.items
+            .iter()
+            .map(|item| (Str::new(), item.clone()))
+            .collect()
+    }
+
+    fn method(&self, name: &str) -> Option<&'static Method> {
+        self.methods.iter().find(|method| method.name == name)
+    }
+
+    fn to_core(&self) -> Result<Core, Failure> {
+        if self.nil {
+            return Ok(Core::Null);
+        }
+        let items = self.items.iter().map(Value::to_core);
+        Ok(Core::List(items.collect::<Result<_, _>>()?))
+    }
+
+    fn same(&self, other: &dyn Object) -> bool {
+        other.downcast_ref::<Items>().is_some_and(|other| {
+            self.items.len() == other.items.len()
+                && self
+                    .items
+                    .iter()
+                    .zip(&other.items)
+                    .all(|(a, b)| a.deep_equal(b))
+        })
+    }
+}
+
+fn strings(items: &[gitops_core::Str]) -> Value {
+    if items.is_empty() {
+        return Value::Strings(Slice::nil());
+    }
+    Value::Strings(items.iter().cloned().map(Str::from).collect())
+}
+
+fn pointers(type_name: &'static str, items: Vec<Value>, nil: bool) -> Value {
+    Value::object(Items {
+        type_name,
+        items,
+        nil,
+        methods: &[],
+    })
+}
+
+/// `.Chart`: in Helm 3 a struct, in Helm 4 a map of the same names.
+pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
+    let metadata = &node.chart.metadata;
+    let annotations: Map = metadata
+        .annotations
+        .iter()
+        .map(|(name, text)| (Str::from(name.clone()), Value::from(text.clone())))
+        .collect();
+    let annotations = match metadata.annotations.is_empty() {
+        true => Map::nil(),
+        false => annotations,
+    };
+    let fields = vec![
+        Field::new("Name", "name", node.name.clone()),
+        Field::new("Home", "home", metadata.home.clone()),
+        Field::new("Sources", "sources", strings(&metadata.sources)),
+        Field::new("Version", "version", metadata.version.clone()),
+        Field::new("Description", "description", metadata.description.clone()),
+        Field::new("Keywords", "keywords", strings(&metadata.keywords)),
+        Field::new(
+            "Maintainers",
+            "maintainers",
+            pointers(
+                "[]*chart.Maintainer",
+                metadata.maintainers.iter().map(maintainer).collect(),
+                metadata.maintainers.is_empty(),
+            ),
+        ),
+        Field::new("Icon", "icon", metadata.icon.clone()),
+        Field::new("APIVersion", "apiVersion", metadata.api_version.clone()),
+        Field::new("Condition", "condition", metadata.condition.clone()),
+        Field::new("Tags", "tags", metadata.tags.clone()),
+        Field::new("AppVersion", "appVersion", metadata.app_version.clone()),
+        Field::new("Deprecated", "deprecated", Value::Bool(metadata.deprecated)),
+        Field::new(
+            "Annotations",
+            "annotations",
+            Value::Map(annotations.with_kind(MapKind::Strings)),
+        ),
+        Field::new("KubeVersion", "kubeVersion", metadata.kube_version.clone()),
+        Field::new(
+            "Dependencies",
+            "dependencies",
+            pointers(
+                "[]*chart.Dependency",
+                node.dependencies.iter().flatten().map(dependency).collect(),
+                node.dependencies.is_none(),
+            ),
+        ),
+        Field::new("Type", "type", metadata.kind.clone()),
+        Field::new("IsRoot", "IsRoot", Value::Bool(root)).kept(),
+    ];
+    match profile {
+        Profile::Helm3 => Value::object(Record {
+            type_name: "struct { chart.Metadata; IsRoot bool }",
+            kind: Kind::Struct,
+            fields,
+            methods: &[],
+            text: None,
+        }),
+        Profile::Helm4 => Value::Map(
+            fields
+                .into_iter()
+                .map(|field| (Str::from(field.name), field.value))
+                .collect(),
+        ),
+    }
+}
+
+fn maintainer(maintainer: &Maintainer) -> Value {
+    Value::object(Record {
+        type_name: "*chart.Maintainer",
+        kind: Kind::Ptr,
+        fields: vec![
+            Field::new("Name", "name", maintainer.name.clone()),
+            Field::new("Email", "email", maintainer.email.clone()),
+            Field::new("URL", "url", maintainer.url.clone()),
+        ],
+        methods: &[],
+        text: None,
+    })
+}
+
+fn dependency(dependency: &Dependency) -> Value {
+    let imports: gitops_core::List = dependency.import_values.iter().cloned().collect();
+    Value::object(Record {
+        type_name: "*chart.Dependency",
+        kind: Kind::Ptr,
+        fields: vec![
+            Field::new("Name", "name", dependency.name.clone()).kept(),
+            Field::new("Version", "version", dependency.version.clone()),
+            Field::new("Repository", "repository", dependency.repository.clone()).kept(),
+            Field::new("Condition", "condition", dependency.condition.clone()),
+            Field::new("Tags", "tags", strings(&dependency.tags)),
+            Field::new("Enabled", "enabled", Value::Bool(dependency.enabled)),
+            Field::new("ImportValues", "import-values", Value::List(imports.into())),
+            Field::new("Alias", "alias", dependency.alias.clone()),
+        ],
+        methods: &[],
+        text: None,
+    })
+}
+
+/// `.Capabilities`.
+pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Value {
+    let version = &capabilities.kube_version;
+    let package = match profile {
+        Profile::Helm3 => "chartutil",
+        Profile::Helm4 => "common",
+    };
+    let kube_version = Value::object(Record {
+        type_name: match profile {
+            Profile::Helm3 => "chartutil.KubeVersion",
+            Profile::Helm4 => "common.KubeVersion",
+        },
+        kind: Kind::Struct,
+        fields: vec![
+            Field::new("Version", "Version", version.version.clone()).kept(),
+            Field::new("Major", "Major", version.major.clone()).kept(),
+            Field::new("Minor", "Minor", version.minor.clone()).kept(),
+        ],
+        methods: KUBE_VERSION,
+        text: Some(Str::from(version.version.clone())),
+    });
+    let versions = Value::object(Items {
+        type_name: match package {
+            "chartutil" => "chartutil.VersionSet",
+            _ => "common.VersionSet",
+        },
+        items: capabilities
+            .api_versions
+            .iter()
+            .map(|version| Value::from(version.clone()))
+            .collect(),
+        nil: false,
+        methods: VERSION_SET,
+    });
+    let (helm, mut build) = match profile {
+        Profile::Helm3 => ("v3.21.4", Vec::new()),
+        Profile::Helm4 => (
+            "v4.2.4",
+            vec![Field::new("KubeClientVersion", "kube_client_version", "v1.36").kept()],
+        ),
+    };
+    let mut fields = vec![
+        Field::new("Version", "version", helm),
+        Field::new("GitCommit", "git_commit", ""),
+        Field::new("GitTreeState", "git_tree_state", "clean"),
+        Field::new("GoVersion", "go_version", "go1.26"),
+    ];
+    fields.append(&mut build);
+    let helm_version = Value::object(Record {
+        type_name: "version.BuildInfo",
+        kind: Kind::Struct,
+        fields,
+        methods: &[],
+        text: None,
+    });
+    Value::object(Record {
+        type_name: match profile {
+            Profile::Helm3 => "*chartutil.Capabilities",
+            Profile::Helm4 => "*common.Capabilities",
+        },
+        kind: Kind::Ptr,
+        fields: vec![
+            Field::new("KubeVersion", "KubeVersion", kube_version).kept(),
+            Field::new("APIVersions", "APIVersions", versions).kept(),
+            Field::new("HelmVersion", "HelmVersion", helm_version).kept(),
+        ],
+        methods: &[],
+        text: None,
+    })
+}
+
+const KUBE_VERSION: &[Method] = &[
+    Method::new("GitVersion", &[], Type::Str, |object, _, _| {
+        Ok(object.field("Version").unwrap_or_default())
+    }),
+    Method::new("String", &[], Type::Str, |object, _, _| {
+        Ok(object.field("Version").unwrap_or_default())
+    }),
+];
+
+const VERSION_SET: &[Method] = &[Method::new("Has", &[Type::Str], Type::Bool, |object, _, args| {
+    let versions = object.downcast_ref::<Items>();
+    let wanted = args.str(0);
+    let has = versions.is_some_and(|versions| {
+        versions
+            .items
+            .iter()
+            .any(|version| version.as_bytes() == Some(wanted.as_bytes()))
+    });
+    Ok(Value::Bool(has))
+})];
+
+/// `.Files`: every file of a chart that is nothing else.
+pub(super) struct Files {
+    files: Rc<BTreeMap<gitops_core::Str, Bytes>>,
+}
+
+impl Files {
+    pub(super) fn new(files: &[File]) -> Files {
+        Files {
+            files: Rc::new(
+                files
+                    .iter()
+                    .map(|file| (file.name.clone(), file.data.clone()))
+                    .collect(),
+            ),
+        }
+    }
+
+    fn get(&self, name: &Str) -> Option<&Bytes> {
+        self.files.get(name.as_str()?)
+    }
+
+    /// The contents by base name; of equal names the last path wins.
+    fn by_base_name(&self, encode: impl Fn(&[u8]) -> Core) -> Value {
+        let map: gitops_core::Map = self
+            .files
+            .iter()
+            .map(|(path, data)| {
+                let name = path.rsplit('/').next().unwrap_or(path);
+                (name, encode(data))
+            })
+            .collect();
+        Value::from(super::funcs::to_yaml(&Value::from(&Core::Map(map))).unwrap_or_default())
+    }
+}
+
+impl Object for Files {
+    fn type_name(&self) -> &str {
+        "engine.files"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Map
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        let data = self.files.get(name);
+        Some(Value::Bytes(match data {
+            Some(data) => Slice::from(&data[..]),
+            None => Slice::nil(),
+        }))
+    }
+
+    fn entries(&self) -> Vec<(Str, Value)> {
+        self.files
+            .iter()
+            .map(|(name, data)| {
+                (
+                    Str::from(name.clone()),
+                    Value::Bytes(Slice::from(&data[..])),
+                )
+            })
+            .collect()
+    }
+
+    fn method(&self, name: &str) -> Option<&'static Method> {
+        FILES.iter().find(|method| method.name == name)
+    }
+
+    fn to_core(&self) -> Result<Core, Failure> {
+        Ok(Core::Map(
+            self.files
+                .iter()
+                .map(|(name, data)| (name.clone(), BASE64_STANDARD.encode(data)))
+                .map(|(name, text)| (name, Core::from(text)))
+                .collect(),
+        ))
+    }
+
+    fn same(&self, other: &dyn Object) -> bool {
+        other
+            .downcast_ref::<Files>()
+            .is_some_and(|other| self.files == other.files)
+    }
+}
+
+fn files(object: &dyn Object) -> Result<&Files, Failure> {
+    object
+        .downcast_ref()
+        .ok_or_else(|| Failure::new("not a set of files"))
+}
+
+const FILES: &[Method] = &[
+    Method::new("Get", &[Type::Str], Type::Str, |object, _, args| {
+        let data = files(object)?.get(args.str(0));
+        Ok(Value::Str(data.map_or_else(Str::new, |data| {
+            Str::from_bytes(data)
+        })))
+    }),
+    Method::new("GetBytes", &[Type::Str], Type::Bytes, |object, _, args| {
+        let data = files(object)?.get(args.str(0));
+        Ok(Value::Bytes(Slice::from(data.map_or(&[][..], |d| &d[..]))))
+    }),
+    Method::new(
+        "Glob",
+        &[Type::Str],
+        Type::Object("engine.files"),
+        |object, _, args| {
+            let pattern = args.str(0).to_text();
+            let glob = Glob::new(&pattern, Some('/')).ok();
+            let files = files(object)?;
+            Ok(Value::object(Files {
+                files: Rc::new(
+                    files
+                        .files
+                        .iter()
+                        // A pattern that cannot be read matches everything.
+                        .filter(|(name, _)| glob.as_ref().is_none_or(|glob| glob.matches(name)))
+                        .map(|(name, data)| (name.clone(), data.clone()))
+                        .collect(),
+                ),
+            }))
+        },
+    ),
+    Method::new("Lines", &[Type::Str], Type::Strings, |object, _, args| {
+        let data = files(object)?.get(args.str(0));
+        let data = match data {
+            None => return Ok(Value::Strings(Vec::new().into())),
+            Some(data) if data.is_empty() => return Ok(Value::Strings(Vec::new().into())),
+            Some(data) => data.strip_suffix(b"\n").unwrap_or(data),
+        };
+        let lines = data.split(|byte| *byte == b'\n').map(Str::from_bytes);
+        Ok(Value::Strings(lines.collect()))
+    }),
+    Method::new("AsConfig", &[], Type::Str, |object, _, _| {
+        Ok(files(object)?.by_base_name(|data| Core::from(&*String::from_utf8_lossy(data))))
+    }),
+    Method::new("AsSecrets", &[], Type::Str, |object, _, _| {
+        Ok(files(object)?.by_base_name(|data| Core::from(BASE64_STANDARD.encode(data))))
+    }),
+];
