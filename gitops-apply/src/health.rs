@@ -112,7 +112,10 @@ pub(crate) fn has_hook_finalizer(object: &Manifest) -> bool {
     object
         .at(&["metadata", "finalizers"])
         .and_then(Value::as_list)
-        .is_some_and(|list| list.iter().any(|name| name.as_str() == Some(HOOK_FINALIZER)))
+        .is_some_and(|list| {
+            list.iter()
+                .any(|name| name.as_str() == Some(HOOK_FINALIZER))
+        })
 }
 
 fn check(object: &Manifest) -> Option<Health> {

@@ -16,10 +16,15 @@
 //! of them will do for this crate.
 
 pub mod cluster;
+pub mod health;
+pub mod live;
+pub mod plan;
 mod secrets;
-#[cfg(feature = "kube")]
 mod wire;
 
 #[cfg(feature = "kube")]
 pub use cluster::kube::KubeCluster;
 pub use cluster::{Cluster, ClusterError};
+pub use health::{Health, HealthStatus, app_health};
+pub use live::{LiveOptions, LiveState, Scan};
+pub use plan::{Plan, PlanOptions, plan};

@@ -24,7 +24,9 @@ pub(super) fn pod(object: &Manifest) -> Health {
             .filter_map(|container| container.at(&["state", "waiting"]))
             .filter(|waiting| {
                 let reason = waiting.text(&["reason"]);
-                reason.starts_with("Err") || reason.ends_with("Error") || reason.ends_with("BackOff")
+                reason.starts_with("Err")
+                    || reason.ends_with("Error")
+                    || reason.ends_with("BackOff")
             })
             .map(|waiting| waiting.text(&["message"]))
             .collect();

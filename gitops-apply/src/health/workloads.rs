@@ -58,7 +58,10 @@ pub(super) fn stateful_set(object: &Manifest) -> Health {
     if let Some(wanted) = wanted
         && ready < wanted
     {
-        return progressing(format!("Waiting for {} pods to be ready...", wanted - ready));
+        return progressing(format!(
+            "Waiting for {} pods to be ready...",
+            wanted - ready
+        ));
     }
     let strategy = object.text(&["spec", "updateStrategy", "type"]);
     let rolling = object.at(&["spec", "updateStrategy", "rollingUpdate"]);
