@@ -19,7 +19,9 @@ pub mod cluster;
 pub mod health;
 pub mod live;
 pub mod plan;
+pub mod report;
 mod secrets;
+pub mod sync;
 mod wire;
 
 #[cfg(feature = "kube")]
@@ -28,3 +30,5 @@ pub use cluster::{Cluster, ClusterError};
 pub use health::{Health, HealthStatus, app_health};
 pub use live::{LiveOptions, LiveState, Scan};
 pub use plan::{Plan, PlanOptions, plan};
+pub use report::{Event, SyncReport};
+pub use sync::{SyncOptions, sync};
