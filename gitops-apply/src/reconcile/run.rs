@@ -37,8 +37,7 @@ impl Default for RunOptions {
 
 /// Keeps reconciling until `stop` is ready.
 ///
-/// `discover` says which applications there are; it is asked before each poll
-/// and may block. `report` is told of each look, `observe` of what happens
+/// `discover` says which applications there are; it is asked at each poll. `report` is told of each look, `observe` of what happens
 /// during a sync.
 ///
 /// All applications are looked at when Git is polled, in order of their waves.
@@ -46,14 +45,14 @@ impl Default for RunOptions {
 pub async fn run<C: Cluster>(
     reconciler: &mut Reconciler<'_, C>,
     options: &RunOptions,
-    mut discover: impl FnMut() -> Vec<App> + Send,
+    mut discover: impl AsyncFnMut() -> Vec<App>,
     mut report: impl FnMut(&AppStatus) + Send,
     mut observe: impl FnMut(&Event) + Send,
     stop: impl Future<Output = ()> + Send,
 ) {
     let mut stop = std::pin::pin!(stop);
     loop {
-        let mut apps = tokio::task::block_in_place(&mut discover);
+        let mut apps = discover().await;
         apps.sort_by(|a, b| a.wave.cmp(&b.wave).then_with(|| a.name.cmp(&b.name)));
         for app in &apps {
             let status = reconciler
