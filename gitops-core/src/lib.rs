@@ -8,6 +8,7 @@
 
 #[cfg(feature = "git")]
 pub mod git;
+pub mod inventory;
 pub mod key;
 pub mod manifest;
 pub mod quantity;

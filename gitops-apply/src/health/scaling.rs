@@ -1,0 +1,74 @@
+//! HorizontalPodAutoscalers and PodDisruptionBudgets.
+
+use gitops_core::{Manifest, Value};
+
+use super::{Fields, Health, degraded, healthy, progressing};
+
+/// In version 1, conditions are JSON in an annotation.
+const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
+
+pub(super) fn autoscaler_v1(object: &Manifest) -> Health {
+    let Some(text) = object.annotation(CONDITIONS) else {
+        return waiting();
+    };
+    match crate::wire::parse(text.as_bytes()) {
+        Ok(Value::List(conditions)) => judge(&conditions),
+        Ok(Value::Null) => waiting(),
+        Ok(other) => Health::new(
+            super::HealthStatus::Unknown,
+            format!(
+                "failed to convert conditions annotation to typed: expected a list, found {}",
+                other.kind_name()
+            ),
+        ),
+        Err(error) => Health::new(
+            super::HealthStatus::Unknown,
+            format!("failed to convert conditions annotation to typed: {error}"),
+        ),
+    }
+}
+
+pub(super) fn autoscaler(object: &Manifest) -> Health {
+    judge(object.items(&["status", "conditions"]))
+}
+
+fn waiting() -> Health {
+    progressing("Waiting to Autoscale")
+}
+
+fn judge(conditions: &[Value]) -> Health {
+    for condition in conditions {
+        let (kind, reason) = (condition.text(&["type"]), condition.text(&["reason"]));
+        let message = condition.text(&["message"]);
+        match (kind, reason) {
+            ("AbleToScale", "FailedGetScale" | "FailedUpdateScale")
+            | (
+                "ScalingActive",
+                "FailedGetResourceMetric"
+                | "FailedGetObjectMetric"
+                | "FailedGetPodsMetric"
+                | "FailedGetExternalMetric"
+                | "FailedComputeMetricsReplicas"
+                | "InvalidSelector",
+            ) => return degraded(message),
+            ("AbleToScale" | "ScalingLimited", _) if condition.text(&["status"]) == "True" => {
+                return healthy(message);
+            }
+            _ => {}
+        }
+    }
+    waiting()
+}
+
+pub(super) fn disruption_budget(object: &Manifest) -> Health {
+    let mut last = None;
+    for condition in object.items(&["status", "conditions"]) {
+        let reason = condition.text(&["reason"]);
+        let message = format!("PodDisruptionBudget has {reason}");
+        if condition.text(&["status"]) == "False" && reason != "InsufficientPods" {
+            return degraded(message);
+        }
+        last = Some(healthy(message));
+    }
+    last.unwrap_or_else(|| progressing("Waiting for status"))
+}

@@ -1,0 +1,230 @@
+//! What is there: the state that a plan is made against.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt};
+use gitops_core::inventory::Tracking;
+use gitops_core::{Gvk, Manifest, ObjectKey, Str};
+
+use crate::cluster::{Cluster, ClusterError, Kinds, Selection};
+
+/// The live objects that matter to an application, and the kinds that its
+/// server serves.
+///
+/// The default is an empty cluster of which nothing is known.
+#[derive(Clone, Default)]
+pub struct LiveState {
+    /// What is declared and there, and what is marked as the application's.
+    pub objects: BTreeMap<ObjectKey, Manifest>,
+    /// What the server serves; empty if none was asked.
+    pub kinds: Arc<Kinds>,
+    /// Kinds that could not be read, and why: nothing of them is pruned.
+    pub unreadable: Vec<(Gvk, String)>,
+}
+
+impl std::fmt::Debug for LiveState {
+    /// The names only: the objects may be Secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.objects.keys()).finish()
+    }
+}
+
+/// Where objects are looked for that are declared no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// Nowhere: only what is declared is read.
+    Nothing,
+    /// Among the kinds that are declared, and these: those of the last sync,
+    /// for instance.
+    Kinds(Vec<Gvk>),
+    /// Among all kinds that can be listed.
+    Everything,
+}
+
+/// How the live state is read.
+#[derive(Clone, Debug)]
+pub struct LiveOptions {
+    /// How the application's objects are recognised.
+    pub tracking: Tracking,
+    /// The namespace of objects that name none.
+    pub namespace: Str,
+    /// Where objects are looked for that are declared no more.
+    pub scan: Scan,
+    /// The namespaces that are looked into; all if empty.
+    pub namespaces: Vec<Str>,
+    /// How many requests are made at once.
+    pub concurrency: usize,
+}
+
+impl LiveOptions {
+    /// Everything marked as the application's, in all namespaces.
+    pub fn new(app: impl Into<Str>, namespace: impl Into<Str>) -> Self {
+        LiveOptions {
+            tracking: Tracking::new(app),
+            namespace: namespace.into(),
+            scan: Scan::Everything,
+            namespaces: Vec::new(),
+            concurrency: 16,
+        }
+    }
+}
+
+/// Kinds that are records of what happens rather than objects somebody
+/// declares; Argo CD leaves them out too.
+fn is_excluded(group: &str, kind: &str) -> bool {
+    match group {
+        "" => matches!(kind, "Event" | "Endpoints"),
+        "events.k8s.io" | "metrics.k8s.io" => true,
+        "coordination.k8s.io" => kind == "Lease",
+        "discovery.k8s.io" => kind == "EndpointSlice",
+        "certificates.k8s.io" => kind == "CertificateSigningRequest",
+        "authentication.k8s.io" | "authorization.k8s.io" => kind.ends_with("Review"),
+        "cert-manager.io" => kind == "CertificateRequest",
+        "cilium.io" => matches!(
+            kind,
+            "CiliumIdentity" | "CiliumEndpoint" | "CiliumEndpointSlice"
+        ),
+        "kyverno.io" | "reports.kyverno.io" | "wgpolicyk8s.io" => {
+            kind.ends_with("Report") || kind == "UpdateRequest"
+        }
+        _ => false,
+    }
+}
+
+impl LiveState {
+    /// Reads what is declared or marked as the application's.
+    ///
+    /// A kind that may not be read is noted in
+    /// [`unreadable`](LiveState::unreadable) unless it is declared.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be asked, or does not let a declared kind be read.
+    pub async fn read<C: Cluster>(
+        cluster: &C,
+        desired: &[Manifest],
+        options: &LiveOptions,
+    ) -> Result<LiveState, ClusterError> {
+        let kinds = cluster.kinds().await?;
+        let mut declared: BTreeMap<Gvk, BTreeSet<ObjectKey>> = BTreeMap::new();
+        for object in desired {
+            let key = object.key();
+            let key = match kinds.is_namespaced(&key.group, &key.kind) {
+                Some(false) => key.in_namespace(""),
+                _ if key.namespace.is_empty() => key.in_namespace(&options.namespace),
+                _ => key.clone(),
+            };
+            declared
+                .entry(object.gvk().clone())
+                .or_default()
+                .insert(key);
+        }
+        // The destination may have to be created.
+        if !options.namespace.is_empty() {
+            declared
+                .entry(Gvk::parse("v1", "Namespace"))
+                .or_default()
+                .insert(ObjectKey {
+                    group: Str::new(),
+                    kind: "Namespace".into(),
+                    namespace: Str::new(),
+                    name: options.namespace.clone(),
+                });
+        }
+        let mut state = LiveState {
+            kinds: kinds.clone(),
+            ..LiveState::default()
+        };
+
+        let mut scanned: BTreeSet<Gvk> = BTreeSet::new();
+        match &options.scan {
+            Scan::Nothing => {}
+            Scan::Kinds(more) => {
+                scanned.extend(declared.keys().cloned());
+                scanned.extend(more.iter().cloned());
+            }
+            Scan::Everything => {
+                scanned.extend(kinds.preferred().map(|kind| kind.gvk.clone()));
+                // A declared version stands for the preferred one.
+                for gvk in declared.keys() {
+                    scanned.retain(|have| have.group != gvk.group || have.kind != gvk.kind);
+                }
+                scanned.extend(declared.keys().cloned());
+            }
+        }
+        let namespaces: &[Str] = &options.namespaces;
+        let mut selections = Vec::new();
+        for gvk in &scanned {
+            let Some(kind) = kinds.of(gvk) else { continue };
+            if !kind.can("list") || is_excluded(&gvk.group, &gvk.kind) {
+                continue;
+            }
+            if kind.namespaced && !namespaces.is_empty() {
+                let within = |namespace: &Str| Selection::within(gvk.clone(), namespace.clone());
+                selections.extend(namespaces.iter().map(within));
+            } else {
+                selections.push(Selection::all(gvk.clone()));
+            }
+        }
+        let mut listings = stream::iter(&selections)
+            .map(|selection| async move { (selection, cluster.list(selection).await) })
+            .buffer_unordered(options.concurrency.max(1));
+        while let Some((selection, listing)) = listings.next().await {
+            let listing = match listing {
+                Ok(listing) => listing,
+                // Gone since discovery.
+                Err(ClusterError::UnknownKind { .. } | ClusterError::NotFound { .. }) => continue,
+                Err(error @ (ClusterError::Forbidden { .. } | ClusterError::Refused { .. }))
+                    if !declared.contains_key(&selection.gvk) =>
+                {
+                    state
+                        .unreadable
+                        .push((selection.gvk.clone(), error.to_string()));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let wanted = declared.get(&selection.gvk);
+            for object in listing.items {
+                let is_wanted = wanted.is_some_and(|keys| keys.contains(object.key()));
+                if is_wanted || options.tracking.owns(&object) {
+                    state.objects.insert(object.key().clone(), object);
+                }
+            }
+        }
+        drop(listings);
+        state.unreadable.sort();
+        state.unreadable.dedup();
+
+        // What no listing could have shown is asked for by name.
+        let listed: BTreeSet<(&Gvk, &str)> = selections
+            .iter()
+            .map(|selection| (&selection.gvk, selection.namespace.as_str()))
+            .collect();
+        let missing: Vec<(&Gvk, &ObjectKey)> = declared
+            .iter()
+            .flat_map(|(gvk, keys)| keys.iter().map(move |key| (gvk, key)))
+            .filter(|(gvk, key)| {
+                kinds.of(gvk).is_some()
+                    && !key.name.is_empty()
+                    && !listed.contains(&(*gvk, ""))
+                    && !listed.contains(&(*gvk, key.namespace.as_str()))
+            })
+            .collect();
+        let mut answers = stream::iter(missing)
+            .map(|(gvk, key)| cluster.get(key, &gvk.version))
+            .buffer_unordered(options.concurrency.max(1));
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(Some(object)) => {
+                    state.objects.insert(object.key().clone(), object);
+                }
+                Ok(None) | Err(ClusterError::UnknownKind { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        drop(answers);
+        Ok(state)
+    }
+}

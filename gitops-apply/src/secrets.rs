@@ -1,0 +1,146 @@
+//! Keeps what Secrets hold out of messages.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gitops_core::{Map, ObjectKey, Value};
+
+/// What stands in for a value.
+const HIDDEN: &str = "(hidden)";
+
+/// Hides the values of one object, if it is a Secret.
+pub(crate) struct Mask {
+    secret: bool,
+    /// Longest first, so that no part of a longer one is left over.
+    values: Vec<String>,
+}
+
+impl Mask {
+    /// The mask for messages about an object; `sent` is what the server may
+    /// quote from.
+    pub(crate) fn of(key: &ObjectKey, sent: Option<&Map>) -> Mask {
+        let secret = key.group.is_empty() && key.kind == "Secret";
+        let mut values = Vec::new();
+        if let (true, Some(sent)) = (secret, sent) {
+            for field in ["data", "stringData"] {
+                if let Some(value) = sent.get(field) {
+                    collect(value, &mut values);
+                }
+            }
+            // client-side apply keeps a copy of the whole object there.
+            if let Some(annotations) = sent
+                .get("metadata")
+                .and_then(|meta| meta.get("annotations"))
+            {
+                collect(annotations, &mut values);
+            }
+            values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+            values.dedup();
+        }
+        Mask { secret, values }
+    }
+
+    /// The message without the values.
+    pub(crate) fn hide(&self, message: &str) -> String {
+        let mut message = message.to_owned();
+        if !self.secret {
+            return message;
+        }
+        for value in &self.values {
+            if message.contains(value.as_str()) {
+                message = message.replace(value.as_str(), HIDDEN);
+            }
+        }
+        // Values also come quoted or converted, in the forms of two printers.
+        for introduction in ["Invalid value: ", "Unsupported value: ", "got &value"] {
+            let mut from = 0;
+            while let Some(found) = message[from..].find(introduction) {
+                let start = from + found + introduction.len();
+                let rest = &message[start..];
+                let end = match rest.strip_prefix('"') {
+                    // To the closing quote that is not escaped.
+                    Some(quoted) => {
+                        let mut escaped = false;
+                        let close = quoted.find(|c: char| {
+                            let closes = c == '"' && !escaped;
+                            escaped = c == '\\' && !escaped;
+                            closes
+                        });
+                        close.map_or(rest.len(), |close| close + 2)
+                    }
+                    None => rest.find([',', '\n', ']']).unwrap_or(rest.len()),
+                };
+                message.replace_range(start..start + end, HIDDEN);
+                from = start + HIDDEN.len();
+            }
+        }
+        message
+    }
+}
+
+/// The texts in a value that are long enough to be worth hiding by search, as
+/// they are and decoded.
+fn collect(value: &Value, into: &mut Vec<String>) {
+    let mut add = |text: String| {
+        if text.len() >= 3 {
+            into.push(text);
+        }
+    };
+    match value {
+        Value::String(text) => {
+            if let Ok(decoded) = STANDARD.decode(text.as_bytes())
+                && let Ok(decoded) = String::from_utf8(decoded)
+            {
+                add(decoded);
+            }
+            add(text.to_string());
+        }
+        Value::Map(map) => map.values().for_each(|value| collect(value, into)),
+        Value::List(list) => list.iter().for_each(|value| collect(value, into)),
+        Value::Int(number) => add(number.to_string()),
+        Value::UInt(number) => add(number.to_string()),
+        Value::Float(number) => add(number.to_string()),
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gitops_core::{Gvk, Manifest, Origin};
+
+    use super::*;
+
+    fn secret(data: &[(&str, &str)]) -> Manifest {
+        let mut object = Value::Map(Map::from_iter([
+            ("apiVersion", Value::from("v1")),
+            ("kind", Value::from("Secret")),
+        ]));
+        let map = object.as_map_mut().expect("made above");
+        map.insert("metadata", Map::from_iter([("name", "s")]));
+        map.insert("stringData", data.iter().copied().collect::<Map>());
+        Manifest::new(object, Origin::default()).expect("a whole object")
+    }
+
+    #[test]
+    fn values_do_not_reach_messages() {
+        let secret = secret(&[("password", "hunter2"), ("pin", "12")]);
+        assert_eq!(secret.gvk(), &Gvk::parse("v1", "Secret"));
+        let mask = Mask::of(secret.key(), Some(secret.object()));
+        for (message, hidden) in [
+            (
+                r#"Secret "s" is invalid: data[password]: Invalid value: "hunter2": no"#,
+                r#"Secret "s" is invalid: data[password]: Invalid value: (hidden): no"#,
+            ),
+            (
+                r#"x: Invalid value: "a\"12": no, y: Invalid value: 12, z"#,
+                r#"x: Invalid value: (hidden): no, y: Invalid value: (hidden), z"#,
+            ),
+            (
+                ".stringData.pin: expected string, got &value.valueUnstructured{Value:12}",
+                ".stringData.pin: expected string, got &value(hidden)",
+            ),
+            ("webhook says hunter2", "webhook says (hidden)"),
+        ] {
+            assert_eq!(mask.hide(message), hidden);
+        }
+    }
+}
