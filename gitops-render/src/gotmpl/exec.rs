@@ -165,6 +165,9 @@ impl Operand {
     }
 }
 
+/// The arguments of a call.
+type Values = SmallVec<[Value; 4]>;
+
 /// What an argument is evaluated for.
 #[derive(Clone, Copy)]
 enum Want {
@@ -585,6 +588,14 @@ impl<'r> Context<'r> {
             self.pipeline(dot, pipe)?;
             return Ok(());
         }
+        let before = self.out.len();
+        if let Some(place) = pipe.place()
+            && let Some(true) = peek(&self.slots, self.base, dot, place, |value| {
+                print_scalar(&mut self.out, value)
+            })
+        {
+            return self.wrote(self.out.len() - before);
+        }
         // An `include` at the end of the pipeline writes where its result
         // would be printed.
         if let Some((last, before)) = pipe.commands.split_last()
@@ -592,8 +603,9 @@ impl<'r> Context<'r> {
         {
             let last_value = self.commands(dot, pipe, before)?;
             self.at(*mark);
-            let mut values =
-                self.arguments(dot, function.name, &function.signature, args, last_value)?;
+            let mut values = Values::new();
+            let signature = &function.signature;
+            self.arguments(dot, function.name, signature, args, last_value, &mut values)?;
             let data = std::mem::take(&mut values[1]);
             let Value::Str(name) = &values[0] else {
                 unreachable!("the argument was checked against the signature");
@@ -630,8 +642,21 @@ impl<'r> Context<'r> {
     }
 
     fn branch(&mut self, dot: &Operand, branch: &Branch, with: bool) -> Result<Flow, Error> {
-        let value = self.pipeline(dot, &branch.pipe)?;
-        let (dot, list) = match value.value.is_true() {
+        let place = match with {
+            true => None,
+            false => branch.pipe.place(),
+        };
+        let peeked =
+            place.and_then(|place| peek(&self.slots, self.base, dot, place, Value::is_true));
+        let mut value = Operand::default();
+        let truth = match peeked {
+            Some(truth) => truth,
+            None => {
+                value = self.pipeline(dot, &branch.pipe)?;
+                value.value.is_true()
+            }
+        };
+        let (dot, list) = match truth {
             true if with => (&value, &branch.list),
             true => (dot, &branch.list),
             false => match &branch.otherwise {
@@ -785,6 +810,12 @@ impl<'r> Context<'r> {
     // ---- expressions ----
 
     fn pipeline(&mut self, dot: &Operand, pipe: &Pipe) -> Result<Operand, Error> {
+        if let ([command], [], []) = (&pipe.commands[..], &pipe.declared[..], &pipe.nested[..]) {
+            self.at(pipe.mark);
+            let mut value = self.command(dot, command, None)?;
+            value.boxed = false;
+            return Ok(value);
+        }
         let value = self
             .commands(dot, pipe, &pipe.commands)?
             .unwrap_or_default();
@@ -1017,7 +1048,8 @@ impl<'r> Context<'r> {
             Value::Object(object) => {
                 if let Some(method) = object.method(name) {
                     let object = object.clone();
-                    let mut values = self.arguments(dot, name, &method.signature, args, last)?;
+                    let mut values = Values::new();
+                    self.arguments(dot, name, &method.signature, args, last, &mut values)?;
                     let result = (method.call)(&*object, self, &mut Args::new(&mut values));
                     return self.returned(mark, name, &method.signature, result);
                 }
@@ -1053,7 +1085,8 @@ impl<'r> Context<'r> {
             Callee::Builtin(builtin) => self.builtin(dot, builtin, node, args, last),
             Callee::Include(function) | Callee::Function(function) => {
                 let name = function.name;
-                let mut values = self.arguments(dot, name, &function.signature, args, last)?;
+                let mut values = Values::new();
+                self.arguments(dot, name, &function.signature, args, last, &mut values)?;
                 let result = (function.call)(self, &mut Args::new(&mut values));
                 self.returned(node, name, &function.signature, result)
             }
@@ -1177,21 +1210,39 @@ impl<'r> Context<'r> {
         signature: &Signature,
         args: &[Expr],
         last: Option<Operand>,
-    ) -> Result<SmallVec<[Value; 4]>, Error> {
+        values: &mut Values,
+    ) -> Result<(), Error> {
         let params = signature.params;
         let fixed = params.len() - usize::from(signature.variadic);
         let given = args.len() + usize::from(last.is_some());
         self.check_count(name, fixed, signature.variadic, args.len(), given)?;
         // The last parameter stands for all further arguments.
-        let want = |index: usize| Want::Type(params[index.min(params.len() - 1)]);
-        let mut values = SmallVec::new();
+        let want = |index: usize| params[index.min(params.len() - 1)];
         for (index, arg) in args.iter().enumerate() {
-            values.push(self.argument(dot, want(index), arg)?.value);
+            let kind = want(index);
+            // A field that can be passed as it is, the common case.
+            let value = match arg {
+                Expr::Field(..) | Expr::Variable(..) if kind != Type::Map => {
+                    peek(&self.slots, self.base, dot, arg, |value| {
+                        kind.accepts(value).then(|| value.clone())
+                    })
+                    .flatten()
+                }
+                _ => None,
+            };
+            let value = match value {
+                Some(value) => {
+                    self.at(arg.mark());
+                    value
+                }
+                None => self.argument(dot, Want::Type(kind), arg)?.value,
+            };
+            values.push(value);
         }
         if let Some(last) = last {
-            values.push(self.validate(last, want(args.len()))?.value);
+            values.push(self.validate(last, Want::Type(want(args.len())))?.value);
         }
-        Ok(values)
+        Ok(())
     }
 
     fn argument(&mut self, dot: &Operand, want: Want, expr: &Expr) -> Result<Operand, Error> {
@@ -1316,6 +1367,47 @@ enum Nested {
 }
 
 const TOO_DEEP: &str = "the value nests too deeply to be printed: does it contain itself?";
+
+/// Shows a value where it is, without copying it. `None` if getting there takes
+/// more than following names through maps, or a name is missing: that is for
+/// [`Context::pipeline`] to sort out.
+fn peek<R>(
+    slots: &[Option<Operand>],
+    base: usize,
+    dot: &Operand,
+    place: &Expr,
+    show: impl FnOnce(&Value) -> R,
+) -> Option<R> {
+    match place {
+        Expr::Dot(_) => Some(show(&dot.value)),
+        Expr::Field(_, names) => peek_inside(&dot.value, names, show),
+        Expr::Variable(_, variable) => {
+            let held = slots.get(base + variable.slot? as usize)?.as_ref()?;
+            peek_inside(&held.value, &variable.fields, show)
+        }
+        _ => None,
+    }
+}
+
+fn peek_inside<R>(value: &Value, names: &[EcoString], show: impl FnOnce(&Value) -> R) -> Option<R> {
+    let Some((name, rest)) = names.split_first() else {
+        return Some(show(value));
+    };
+    match value {
+        Value::Map(map) => map.peek(name, |value| peek_inside(value, rest, show))?,
+        _ => None,
+    }
+}
+
+/// Prints what needs no care: no methods, no nesting, not nil.
+fn print_scalar(out: &mut Vec<u8>, value: &Value) -> bool {
+    match value {
+        Value::Str(_) | Value::Bool(_) | Value::Int(_) | Value::Int64(_) | Value::Float(_) => {
+            printf::print(out, value)
+        }
+        _ => false,
+    }
+}
 
 /// Follows names through maps, the common case; `None` if anything else is on
 /// the way or a name is missing.

@@ -149,7 +149,7 @@ impl Map {
     pub fn get(&self, key: &str) -> Option<Value> {
         let cell = self.cell.as_ref()?;
         match &*cell.entries.borrow() {
-            Entries::Core(map) => match map.get(key)? {
+            Entries::Core(map) => match find_core(map, key)? {
                 gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
                 scalar => return Some(Value::from(scalar)),
             },
@@ -159,6 +159,25 @@ impl Map {
         // A container is asked for: from now on it has an identity.
         cell.materialise();
         self.get(key)
+    }
+
+    /// Shows the value of `key` without copying it. Inside, this map can be
+    /// read but not written.
+    pub(super) fn peek<R>(&self, key: &str, show: impl FnOnce(&Value) -> R) -> Option<R> {
+        let cell = self.cell.as_ref()?;
+        match &*cell.entries.borrow() {
+            Entries::Core(map) => match find_core(map, key)? {
+                gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
+                scalar => return Some(show(&Value::from(scalar))),
+            },
+            Entries::Few(entries) => return find(entries, key.as_bytes()).map(show),
+            Entries::Many(entries) => return entries.get(key.as_bytes()).map(show),
+        }
+        cell.materialise();
+        match &*cell.entries.borrow() {
+            Entries::Few(entries) => find(entries, key.as_bytes()).map(show),
+            _ => None,
+        }
     }
 
     /// The value of a key that may not be UTF-8.
@@ -350,6 +369,17 @@ impl Cell {
             *entries = Entries::Few(few);
         }
     }
+}
+
+/// As [`find`], in a map that nobody has touched.
+fn find_core<'e>(map: &'e gitops_core::Map, key: &str) -> Option<&'e gitops_core::Value> {
+    if map.len() <= 8 {
+        return map
+            .iter()
+            .find(|(have, _)| have.as_str() == key)
+            .map(|(_, value)| value);
+    }
+    map.get(key)
 }
 
 fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {
