@@ -598,10 +598,10 @@ impl<'r> Context<'r> {
         }
         // An `include` at the end of the pipeline writes where its result
         // would be printed.
-        if let Some((last, before)) = pipe.commands.split_last()
+        if let Some((last, earlier)) = pipe.commands.split_last()
             && let [Expr::Function(mark, Callee::Include(function)), args @ ..] = &last.args[..]
         {
-            let last_value = self.commands(dot, pipe, before)?;
+            let last_value = self.commands(dot, pipe, earlier)?;
             self.at(*mark);
             let mut values = Values::new();
             let signature = &function.signature;
@@ -610,9 +610,12 @@ impl<'r> Context<'r> {
             let Value::Str(name) = &values[0] else {
                 unreachable!("the argument was checked against the signature");
             };
-            return self
-                .include_in_place(&name.to_text(), data)
-                .map_err(|failure| self.call_failed(last.mark, function.name, failure));
+            let result = self.include_in_place(&name.to_text(), data);
+            return result.map_err(|failure| {
+                // Of a failed `include` nothing is printed.
+                self.out.truncate(before);
+                self.call_failed(last.mark, function.name, failure)
+            });
         }
         let value = self.pipeline(dot, pipe)?;
         self.print(&value)
@@ -1156,15 +1159,16 @@ impl<'r> Context<'r> {
         }
         if builtin == Builtin::Call {
             // No value that a template can reach is a function.
-            let failure = match &operands[0].value {
-                Value::Nil => Failure::new("call of nil"),
-                value => Failure::new(format!(
-                    "non-function {} of type {}",
-                    args.first()
-                        .map_or_else(|| format!("<{} Value>", value.type_name()), Expr::to_string),
-                    value.type_name()
-                )),
+            let failure = match (&operands[0].value, args.first()) {
+                (Value::Nil, _) => "call of nil".to_owned(),
+                (value, Some(arg)) => format!("non-function {arg} of type {}", value.type_name()),
+                (Value::Str(text), None) => format!("non-function {text} of type string"),
+                (value, None) => {
+                    let name = value.type_name();
+                    format!("non-function <{name} Value> of type {name}")
+                }
             };
+            let failure = Failure::new(failure);
             return Err(self.call_failed(node, "call", failure));
         }
         let limit = usize::try_from(self.bytes_left).unwrap_or(usize::MAX);

@@ -281,18 +281,13 @@ impl<'t> Parser<'t> {
         }
         self.tree.name = self.template_name(token)?;
         self.expect(TokenKind::RightDelim, context)?;
-        self.body(context)?;
-        self.tree = outer;
-        Ok(())
-    }
-
-    /// A body up to its `end`, added under the name of the tree.
-    fn body(&mut self, context: &str) -> Result<(), Error> {
         let (body, end) = self.item_list()?;
         if matches!(end, Item::Else) {
             return Err(self.error(format!("unexpected {{{{else}}}} in {context}")));
         }
-        self.add(body)
+        self.add(body)?;
+        self.tree = outer;
+        Ok(())
     }
 
     fn add(&mut self, body: Vec<Node>) -> Result<(), Error> {
@@ -468,7 +463,13 @@ impl<'t> Parser<'t> {
             return Err(self.error("max block depth exceeded"));
         }
         let outer = std::mem::replace(&mut self.tree, Tree::new(name.clone()));
-        stacker::maybe_grow(RED_ZONE, STACK, || self.body(context))?;
+        let (body, end) = stacker::maybe_grow(RED_ZONE, STACK, || self.item_list())?;
+        if matches!(end, Item::Else) {
+            // Go reports this one from the tree around the block.
+            self.tree = outer;
+            return Err(self.error(format!("unexpected {{{{else}}}} in {context}")));
+        }
+        self.add(body)?;
         self.tree = outer;
         self.blocks -= 1;
         Ok(Node::Template(Box::new(Call {

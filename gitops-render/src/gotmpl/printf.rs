@@ -424,6 +424,15 @@ impl<'o> Printer<'o> {
                 Kind::Map | Kind::Slice | Kind::Ptr => self.pointer(value, 'p'),
                 _ => self.bad_verb(value, verb),
             },
+            // `%w` wraps errors, in `Errorf` only.
+            'w' if !matches!(value, Value::Bytes(_))
+                && matches!(
+                    value.kind(),
+                    Kind::Slice | Kind::Map | Kind::Struct | Kind::Ptr
+                ) =>
+            {
+                self.bad_verb(value, verb);
+            }
             _ => self.value(value, verb, 0),
         }
     }
@@ -507,9 +516,11 @@ impl<'o> Printer<'o> {
         let elements = value.elements().unwrap_or_default();
         let sharp_v = self.flags.sharp_v;
         if sharp_v {
-            // Go names the element type of bytes differently here.
+            // Go names bytes differently where it takes its short way.
             match value {
-                Value::Bytes(_) => self.push(b"[]byte"),
+                Value::Bytes(_) if depth == 0 && matches!(verb, 'v' | 'd') => {
+                    self.push(b"[]byte");
+                }
                 _ => self.push(value.type_name().as_bytes()),
             }
             if value.is_nil() {
