@@ -125,10 +125,9 @@ impl Builtin {
             Builtin::Slice => slice(&args[0].value, &args[1..]),
             _ => {
                 let mut out = Vec::new();
-                if !self.print(&mut out, args, limit)? {
-                    return Err(Failure::limit(format!(
-                        "the text is longer than {limit} bytes or its value nests too deeply"
-                    )));
+                // What is over the limit is reported when it is counted.
+                if !self.print(&mut out, args, limit)? && out.len() <= limit {
+                    return Err(Failure::limit(TOO_DEEP));
                 }
                 Ok(Operand::plain(Value::Str(out.into())))
             }
@@ -167,6 +166,9 @@ impl Builtin {
         Ok(complete)
     }
 }
+
+pub(super) const TOO_DEEP: &str =
+    "the value nests too deeply to be printed: does it contain itself?";
 
 // ---- comparison ----
 

@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 use super::ast::{
     Branch, Call, Callee, Chain, Command, Constant, Expr, Mark, Node, Pipe, Template, Variable,
 };
-use super::builtins::{Builtin, missing, no_entry};
+use super::builtins::{Builtin, TOO_DEEP, missing, no_entry};
 use super::error::{Error, ErrorKind};
 use super::function::{Args, Failure, Function, Signature, Type};
 use super::parse::{RED_ZONE, STACK};
@@ -1369,8 +1369,6 @@ enum Nested {
     Limit(Failure),
     Template(Error),
 }
-
-const TOO_DEEP: &str = "the value nests too deeply to be printed: does it contain itself?";
 
 /// Shows a value where it is, without copying it. `None` if getting there takes
 /// more than following names through maps, or a name is missing: that is for

@@ -18,10 +18,13 @@ use super::value::{Object, Value};
 /// ```
 /// use gitops_render::gotmpl::{Args, Context, Failure, Function, Type, Value};
 ///
-/// fn repeat(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
+/// fn repeat(cx: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
 ///     let count = usize::try_from(args.int(0))
 ///         .map_err(|_| Failure::new("strings: negative Repeat count"))?;
-///     Ok(args.str(1).as_bytes().repeat(count).into())
+///     let text = args.str(1).as_bytes();
+///     // Much from little: ask before it is made.
+///     cx.charge(text.len().saturating_mul(count))?;
+///     Ok(Value::Str(text.repeat(count).into()))
 /// }
 ///
 /// // In Go: func(int, string) string
@@ -333,7 +336,7 @@ impl<'a> Args<'a> {
     /// An argument that is an object of a concrete type.
     pub fn object<T: Object>(&self, index: usize) -> &T {
         match &self.values[index] {
-            Value::Object(object) => object.downcast_ref().unwrap_or_else(|| undeclared()),
+            Value::Object(object) => object.downcast_ref().unwrap_or_else(undeclared),
             _ => undeclared(),
         }
     }

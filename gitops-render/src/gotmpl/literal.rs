@@ -70,14 +70,13 @@ impl Number {
 }
 
 fn whole_int(float: f64) -> Option<i64> {
-    // The bounds keep the cast exact: 2^63 itself does not fit.
-    (float.fract() == 0.0 && (-9.223372036854775808e18..9.223372036854775808e18).contains(&float))
-        .then_some(float as i64)
+    // The bounds keep the cast exact: the upper one itself does not fit.
+    let limit = 2f64.powi(63);
+    (float.fract() == 0.0 && (-limit..limit).contains(&float)).then_some(float as i64)
 }
 
 fn whole_uint(float: f64) -> Option<u64> {
-    (float.fract() == 0.0 && (0.0..1.8446744073709551616e19).contains(&float))
-        .then_some(float as u64)
+    (float.fract() == 0.0 && (0.0..2f64.powi(64)).contains(&float)).then_some(float as u64)
 }
 
 fn character(text: &str) -> Result<Number, String> {

@@ -359,15 +359,17 @@ impl Map {
 
 impl Cell {
     fn materialise(&self) {
-        let mut entries = self.entries.borrow_mut();
-        if let Entries::Core(map) = &*entries {
+        // A map that contains itself is read while it is being read, so it is
+        // borrowed for writing only if there is something to write.
+        let few = match &*self.entries.borrow() {
             // Core maps are sorted by the same order.
-            let few = map
+            Entries::Core(map) => map
                 .iter()
                 .map(|(key, value)| (Str::from(key.clone()), Value::from(value)))
-                .collect();
-            *entries = Entries::Few(few);
-        }
+                .collect(),
+            _ => return,
+        };
+        *self.entries.borrow_mut() = Entries::Few(few);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Go's `fmt` package: how values are printed.
 //!
-//! Follows `fmt` and `strconv` of Go 1.26: [`print`] is `%v`, [`sprintf`] the
+//! Follows `fmt` and `strconv` of Go 1.26: [`print()`] is `%v`, [`sprintf`] the
 //! whole language of verbs and flags, down to the texts for wrong verbs
 //! (`%!d(string=x)`).
 //!
@@ -34,7 +34,7 @@ pub fn print(out: &mut Vec<u8>, value: &Value) -> bool {
     true
 }
 
-/// A value as `%v`. What is nested too deeply is cut off, see [`print`].
+/// A value as `%v`. What is nested too deeply is cut off, see [`print()`].
 pub fn sprint(value: &Value) -> Str {
     match value {
         Value::Str(text) => text.clone(),
@@ -103,11 +103,6 @@ pub fn quote(text: &[u8]) -> String {
     let mut out = Vec::with_capacity(text.len() + 2);
     push_quoted(&mut out, text, '"', false);
     String::from_utf8(out).expect("invalid bytes are escaped")
-}
-
-/// Appends Go's `strconv.Quote`.
-pub(crate) fn push_quote(out: &mut Vec<u8>, text: &[u8]) {
-    push_quoted(out, text, '"', false);
 }
 
 pub(super) fn push_integer(out: &mut Vec<u8>, number: i64) {
@@ -542,11 +537,13 @@ impl<'o> Printer<'o> {
     }
 
     fn object(&mut self, value: &Value, object: &dyn Object, verb: char, depth: usize) {
-        if !self.erroring && !self.flags.sharp_v && matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') {
-            if let Some(text) = object.text() {
-                self.string(value, text.as_bytes(), verb);
-                return;
-            }
+        if !self.erroring
+            && !self.flags.sharp_v
+            && matches!(verb, 'v' | 's' | 'x' | 'X' | 'q')
+            && let Some(text) = object.text()
+        {
+            self.string(value, text.as_bytes(), verb);
+            return;
         }
         match object.kind() {
             Kind::Struct => self.fields(value, object, verb, depth),
