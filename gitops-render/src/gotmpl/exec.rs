@@ -1034,6 +1034,14 @@ impl<'r> Context<'r> {
         let has_args = !args.is_empty() || last.is_some();
         match &receiver.value {
             Value::Map(map) => {
+                let functions = self.set.functions();
+                if let Some(method) = functions.values_method(map.kind(), name) {
+                    let map = map.clone();
+                    let mut values = Values::new();
+                    self.arguments(dot, name, &method.signature, args, last, &mut values)?;
+                    let result = (method.call)(&map, self, &mut Args::new(&mut values));
+                    return self.returned(mark, name, &method.signature, result);
+                }
                 if has_args {
                     return Err(self.error(format!("{name} is not a method but has arguments")));
                 }
@@ -1396,7 +1404,9 @@ fn peek_inside<R>(value: &Value, names: &[EcoString], show: impl FnOnce(&Value) 
         return Some(show(value));
     };
     match value {
-        Value::Map(map) => map.peek(name, |value| peek_inside(value, rest, show))?,
+        Value::Map(map) if !map.kind().may_have_method(name) => {
+            map.peek(name, |value| peek_inside(value, rest, show))?
+        }
         _ => None,
     }
 }
@@ -1414,21 +1424,20 @@ fn print_scalar(out: &mut Vec<u8>, value: &Value) -> bool {
 /// Follows names through maps, the common case; `None` if anything else is on
 /// the way or a name is missing.
 fn through_maps(receiver: &Operand, names: &[EcoString]) -> Option<Operand> {
-    let Value::Map(map) = &receiver.value else {
-        return None;
+    let step = |value: &Value, name: &str| match value {
+        Value::Map(map) if !map.kind().may_have_method(name) => {
+            let value = map.get(name)?;
+            let boxed = map.kind().is_boxed();
+            Some(Operand { value, boxed })
+        }
+        _ => None,
     };
     let (name, rest) = names.split_first()?;
-    let mut value = map.get(name)?;
-    let mut boxed = map.kind().is_boxed();
+    let mut found = step(&receiver.value, name)?;
     for name in rest {
-        let Value::Map(map) = &value else {
-            return None;
-        };
-        let next = map.get(name)?;
-        boxed = map.kind().is_boxed();
-        value = next;
+        found = step(&found.value, name)?;
     }
-    Some(Operand { value, boxed })
+    Some(found)
 }
 
 /// Drops every `<no value>`, as Helm does with the output of a template.

@@ -59,6 +59,13 @@ impl MapKind {
         }
     }
 
+    /// Whether the type has methods and one of them could have this name:
+    /// those that templates can call are spelled with a capital.
+    pub(super) fn may_have_method(self, name: &str) -> bool {
+        matches!(self, MapKind::ChartutilValues | MapKind::CommonValues)
+            && name.starts_with(|first: char| first.is_ascii_uppercase())
+    }
+
     /// Whether the elements are of type `interface {}`.
     pub(super) fn is_boxed(self) -> bool {
         !matches!(self, MapKind::Strings)

@@ -540,6 +540,42 @@ fn objects_have_fields_and_methods() {
     }
 }
 
+#[test]
+fn values_have_methods_that_hide_keys() {
+    static METHODS: &[Method<Map>] = &[
+        Method::new("AsMap", &[], Type::Map, |map, _, _| {
+            Ok(Value::Map(map.clone().with_kind(MapKind::Plain)))
+        }),
+        Method::new("Table", &[Type::Str], Type::Map, |map, _, args| {
+            Ok(map.get(&args.str(0).to_text()).unwrap_or_default())
+        }),
+    ];
+    let functions = functions().with_values_methods(METHODS);
+    let mut set = Set::new("gotpl", Arc::new(functions));
+    let text = "{{ typeOf .Values }} {{ typeOf .Values.AsMap }} {{ .Values.AsMap.s }} \
+                {{ (.Values.Table \"m\").b }} {{ .Values.m.AsMap }}";
+    set.parse("f", text.as_bytes()).expect("a template");
+    let Value::Map(values) = Value::from(values()) else {
+        panic!("values are a map");
+    };
+    values.insert("AsMap", "hidden").expect("not nil");
+    let data: Map = [(
+        "Values",
+        Value::Map(values.with_kind(MapKind::ChartutilValues)),
+    )]
+    .into_iter()
+    .collect();
+    let host = TestHost::default();
+    let mut out = Vec::new();
+    Context::new(&set, &host, Limits::default())
+        .execute("f", Value::Map(data), &mut out)
+        .expect("nothing to fail");
+    assert_eq!(
+        String::from_utf8_lossy(&out),
+        "chartutil.Values map[string]interface {} hello 1 <no value>"
+    );
+}
+
 // ---- limits ----
 
 fn limit(text: &str, limits: Limits) -> String {
