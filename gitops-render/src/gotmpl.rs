@@ -86,6 +86,7 @@ mod map;
 mod parse;
 pub mod printf;
 mod set;
+pub(crate) mod stack;
 mod text;
 mod unicode;
 mod value;

@@ -27,9 +27,9 @@ use super::ast::{
 use super::builtins::{Builtin, TOO_DEEP, missing, no_entry};
 use super::error::{Error, ErrorKind};
 use super::function::{Args, Failure, Function, Signature, Type};
-use super::parse::{RED_ZONE, STACK};
 use super::printf::{self, quote};
 use super::set::{File, Set};
+use super::stack::deeper;
 use super::text::Str;
 use super::value::{Kind, Value};
 
@@ -427,7 +427,7 @@ impl<'r> Context<'r> {
         self.slots[base] = Some(dot.clone());
         let outer_base = std::mem::replace(&mut self.base, base);
         let outer = self.current.replace(template.clone());
-        let result = stacker::maybe_grow(RED_ZONE, STACK, || self.walk(&dot, &template.body));
+        let result = deeper(|| self.walk(&dot, &template.body));
         // Restored after a failure too: the caller adds its own place to it.
         self.current = outer;
         self.base = outer_base;
@@ -667,7 +667,7 @@ impl<'r> Context<'r> {
                 None => return Ok(Flow::Next),
             },
         };
-        stacker::maybe_grow(RED_ZONE, STACK, || self.walk(dot, list))
+        deeper(|| self.walk(dot, list))
     }
 
     fn call_template(&mut self, dot: &Operand, call: &Call) -> Result<(), Error> {
@@ -776,9 +776,7 @@ impl<'r> Context<'r> {
             },
         }
         match &branch.otherwise {
-            Some(otherwise) if !any => {
-                stacker::maybe_grow(RED_ZONE, STACK, || self.walk(dot, otherwise))
-            }
+            Some(otherwise) if !any => deeper(|| self.walk(dot, otherwise)),
             _ => Ok(Flow::Next),
         }
     }
@@ -798,7 +796,7 @@ impl<'r> Context<'r> {
                 self.assign(&second.name, second.slot, element.clone())?;
             }
         }
-        stacker::maybe_grow(RED_ZONE, STACK, || self.walk(&element, &branch.list))
+        deeper(|| self.walk(&element, &branch.list))
     }
 
     fn assign(&mut self, name: &str, slot: Option<u32>, value: Operand) -> Result<(), Error> {
@@ -870,7 +868,7 @@ impl<'r> Context<'r> {
             }
             Expr::Pipe(pipe) => {
                 self.not_a_function(first, args, &last)?;
-                stacker::maybe_grow(RED_ZONE, STACK, || self.pipeline(dot, pipe))
+                deeper(|| self.pipeline(dot, pipe))
             }
             Expr::Variable(mark, variable) => {
                 self.variable(dot, first, *mark, variable, args, last)
@@ -1280,7 +1278,7 @@ impl<'r> Context<'r> {
             Expr::Variable(mark, variable) => {
                 self.variable(dot, expr, *mark, variable, &[], None)?
             }
-            Expr::Pipe(pipe) => stacker::maybe_grow(RED_ZONE, STACK, || self.pipeline(dot, pipe))?,
+            Expr::Pipe(pipe) => deeper(|| self.pipeline(dot, pipe))?,
             Expr::Function(mark, callee) => self.function(dot, *mark, *callee, *mark, &[], None)?,
             Expr::Chain(mark, chain) => self.chain(dot, *mark, chain, &[], None)?,
             Expr::Bool(..) | Expr::Number(..) | Expr::Text(..) => {

@@ -3,6 +3,8 @@
 //! Follows `strconv` of Go 1.26 (`Unquote`, `ParseInt`, `ParseFloat`) and the
 //! rules for untyped constants in `text/template/parse/node.go`.
 
+use std::borrow::Cow;
+
 use super::lex::TokenKind;
 use super::printf::{decode, quote};
 
@@ -102,8 +104,7 @@ fn complex(text: &str) -> Result<Number, String> {
         })?;
         Some((parse_float(&text[..split])?, parse_float(&text[split..])?))
     });
-    let (real, imaginary) =
-        parts.ok_or_else(|| format!("illegal number syntax: {}", quote(text.as_bytes())))?;
+    let (real, imaginary) = parts.ok_or("syntax error scanning complex number")?;
     Ok(Number::simplified(real, imaginary))
 }
 
@@ -255,17 +256,20 @@ fn underscores_separate(text: &str) -> bool {
 }
 
 /// Go's `strconv.Unquote` of a string or raw string token.
-pub(super) fn unquote(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn unquote(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     let quote = *text.first()?;
     if text.len() < 2 || text.last() != Some(&quote) {
         return None;
     }
     let mut rest = &text[1..text.len() - 1];
     if quote == b'`' {
-        return Some(rest.iter().copied().filter(|byte| *byte != b'\r').collect());
+        return Some(match memchr::memchr(b'\r', rest) {
+            None => Cow::Borrowed(rest),
+            Some(_) => rest.iter().copied().filter(|byte| *byte != b'\r').collect(),
+        });
     }
     if memchr::memchr(b'\\', rest).is_none() && std::str::from_utf8(rest).is_ok() {
-        return Some(rest.to_vec());
+        return Some(Cow::Borrowed(rest));
     }
     let mut out = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
@@ -278,7 +282,7 @@ pub(super) fn unquote(text: &[u8]) -> Option<Vec<u8>> {
         }
         rest = tail;
     }
-    Some(out)
+    Some(Cow::Owned(out))
 }
 
 /// The first character or byte of a literal, whether it is a character, and

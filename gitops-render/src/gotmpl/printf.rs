@@ -9,9 +9,10 @@
 //! to an exponent below 1e-4 and from 1e6 on, so `1000000` from a file prints
 //! `1e+06`. JSON and YAML have rules of their own, in their encoders.
 
+use super::stack::deeper;
 use super::text::Str;
 use super::unicode::is_printable;
-use super::value::{Kind, MAX_NESTING, Object, Value};
+use super::value::{Kind, LEVELS_PER_STACK_CHECK, MAX_NESTING, Object, Value};
 
 /// Appends a value as `%v`, which is how an action prints.
 ///
@@ -138,7 +139,13 @@ fn push_float(out: &mut Vec<u8>, number: f64) {
 
 fn push_quoted(out: &mut Vec<u8>, text: &[u8], quote: char, ascii: bool) {
     out.push(quote as u8);
-    for chunk in text.utf8_chunks() {
+    // Most texts that charts quote need no escapes at all.
+    let plain = text
+        .iter()
+        .take_while(|byte| matches!(byte, b' '..=b'~') && **byte != b'\\' && **byte != quote as u8)
+        .count();
+    out.extend_from_slice(&text[..plain]);
+    for chunk in text[plain..].utf8_chunks() {
         for c in chunk.valid().chars() {
             push_escaped(out, c, quote, ascii);
         }
@@ -437,6 +444,13 @@ impl<'o> Printer<'o> {
             self.cut = true;
             return;
         }
+        match depth % LEVELS_PER_STACK_CHECK {
+            1 => deeper(|| self.value_here(value, verb, depth)),
+            _ => self.value_here(value, verb, depth),
+        }
+    }
+
+    fn value_here(&mut self, value: &Value, verb: char, depth: usize) {
         match value {
             // Inside a list or map an empty interface prints so for any verb.
             Value::Nil if self.flags.sharp_v => self.push(b"interface {}(nil)"),

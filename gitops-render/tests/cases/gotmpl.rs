@@ -672,6 +672,8 @@ fn a_map_that_contains_itself_is_an_error_where_it_is_walked() {
 fn nesting_exhausts_no_stack() {
     let deep = "{{ $x := list }}{{ range 200000 }}{{ $x = list $x }}{{ end }}{{ len $x }}";
     assert_eq!(render(deep).expect("nothing to fail"), "1");
+    let printed = deep.replace("200000", "900").replace("len", "");
+    assert_eq!(render(&printed).expect("shallow enough").len(), 1802);
     let parentheses =
         |depth: usize| format!("{{{{ {}1{} }}}}", "(".repeat(depth), ")".repeat(depth));
     assert_eq!(render(&parentheses(900)).expect("deep enough"), "1");
