@@ -160,6 +160,19 @@ impl Callee {
     }
 }
 
+impl Pipe {
+    /// The dot, field or variable that is all of this pipeline.
+    pub(super) fn place(&self) -> Option<&Expr> {
+        match &self.commands[..] {
+            [command] if self.declared.is_empty() => match &command.args[..] {
+                [place @ (Expr::Dot(_) | Expr::Field(..) | Expr::Variable(..))] => Some(place),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl Expr {
     pub(super) fn mark(&self) -> Mark {
         match self {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ecow::EcoString;
+use smallvec::SmallVec;
 
 use super::ast::{
     Branch, Call, Callee, Chain, Command, Constant, Declared, Expr, Literal, Mark, Node, Pipe,
@@ -23,6 +24,7 @@ use super::function::Functions;
 use super::lex::{Keyword, Lexer, Token, TokenKind};
 use super::literal::{Number, unquote};
 use super::printf::quote;
+use super::stack::deeper;
 use super::text::Str;
 
 /// How deep parentheses may nest. Go allows 10000.
@@ -281,18 +283,13 @@ impl<'t> Parser<'t> {
         }
         self.tree.name = self.template_name(token)?;
         self.expect(TokenKind::RightDelim, context)?;
-        self.body(context)?;
-        self.tree = outer;
-        Ok(())
-    }
-
-    /// A body up to its `end`, added under the name of the tree.
-    fn body(&mut self, context: &str) -> Result<(), Error> {
         let (body, end) = self.item_list()?;
         if matches!(end, Item::Else) {
             return Err(self.error(format!("unexpected {{{{else}}}} in {context}")));
         }
-        self.add(body)
+        self.add(body)?;
+        self.tree = outer;
+        Ok(())
     }
 
     fn add(&mut self, body: Vec<Node>) -> Result<(), Error> {
@@ -411,7 +408,7 @@ impl<'t> Parser<'t> {
         if self.blocks > MAX_BLOCKS {
             return Err(self.error("max block depth exceeded"));
         }
-        let branch = stacker::maybe_grow(RED_ZONE, STACK, || self.branch(context))?;
+        let branch = deeper(|| self.branch(context))?;
         self.blocks -= 1;
         Ok(Box::new(branch))
     }
@@ -468,7 +465,13 @@ impl<'t> Parser<'t> {
             return Err(self.error("max block depth exceeded"));
         }
         let outer = std::mem::replace(&mut self.tree, Tree::new(name.clone()));
-        stacker::maybe_grow(RED_ZONE, STACK, || self.body(context))?;
+        let (body, end) = deeper(|| self.item_list())?;
+        if matches!(end, Item::Else) {
+            // Go reports this one from the tree around the block.
+            self.tree = outer;
+            return Err(self.error(format!("unexpected {{{{else}}}} in {context}")));
+        }
+        self.add(body)?;
         self.tree = outer;
         self.blocks -= 1;
         Ok(Node::Template(Box::new(Call {
@@ -511,7 +514,8 @@ impl<'t> Parser<'t> {
             mark: self.mark(token.pos),
             assign: false,
             declared: Vec::new(),
-            commands: Vec::new(),
+            // Most pipelines are one command.
+            commands: Vec::with_capacity(1),
             nested: Vec::new(),
         };
         let first_known = self.declarations(&mut pipe, context)?;
@@ -657,29 +661,40 @@ impl<'t> Parser<'t> {
 
     /// A term with the fields that follow it.
     fn operand(&mut self) -> Result<Option<Expr>, Error> {
-        let Some(term) = self.term()? else {
-            return Ok(None);
+        // A field as the first term is collected with those that follow it.
+        let first = self.next_non_space();
+        let term = match first.kind {
+            TokenKind::Field => None,
+            _ => {
+                self.backup();
+                let Some(term) = self.term()? else {
+                    return Ok(None);
+                };
+                Some(term)
+            }
         };
-        let first = self.peek();
-        if first.kind != TokenKind::Field {
-            return Ok(Some(term));
+        let next = self.peek();
+        if next.kind != TokenKind::Field {
+            return Ok(Some(term.unwrap_or_else(|| {
+                Expr::Field(self.mark(first.pos), [text(&first.text[1..])].into())
+            })));
         }
-        let mark = self.mark(first.pos);
-        let mut fields = Vec::new();
+        let mark = self.mark(next.pos);
+        let mut fields: SmallVec<[EcoString; 8]> = SmallVec::new();
+        if term.is_none() {
+            fields.push(text(&first.text[1..]));
+        }
         while self.peek().kind == TokenKind::Field {
             let token = self.next();
             fields.push(text(&token.text[1..]));
         }
+        let fields: Box<[EcoString]> = fields.into_iter().collect();
+        let Some(term) = term else {
+            return Ok(Some(Expr::Field(mark, fields)));
+        };
         Ok(Some(match term {
-            Expr::Field(_, names) => {
-                let mut names = names.into_vec();
-                names.append(&mut fields);
-                Expr::Field(mark, names.into())
-            }
             Expr::Variable(_, mut variable) => {
-                let mut names = std::mem::take(&mut variable.fields).into_vec();
-                names.append(&mut fields);
-                variable.fields = names.into();
+                variable.fields = fields;
                 Expr::Variable(mark, variable)
             }
             Expr::Bool(..) | Expr::Text(..) | Expr::Number(..) | Expr::Nil(_) | Expr::Dot(_) => {
@@ -688,13 +703,7 @@ impl<'t> Parser<'t> {
                     quote(term.to_string().as_bytes())
                 )));
             }
-            node => Expr::Chain(
-                mark,
-                Box::new(Chain {
-                    node,
-                    fields: fields.into(),
-                }),
-            ),
+            node => Expr::Chain(mark, Box::new(Chain { node, fields })),
         }))
     }
 
@@ -724,10 +733,6 @@ impl<'t> Parser<'t> {
                     }),
                 )
             }
-            TokenKind::Field => {
-                let names = [text(&token.text[1..])];
-                Expr::Field(self.mark(token.pos), names.into())
-            }
             TokenKind::Bool => Expr::Bool(self.mark(token.pos), token.text == b"true"),
             TokenKind::CharConstant | TokenKind::Complex | TokenKind::Number => {
                 let text = text(token.text);
@@ -739,9 +744,8 @@ impl<'t> Parser<'t> {
                     return Err(self.error("max expression depth exceeded"));
                 }
                 self.tree.parentheses += 1;
-                let pipe = stacker::maybe_grow(RED_ZONE, STACK, || {
-                    self.pipeline("parenthesized pipeline", TokenKind::RightParen)
-                })?;
+                let pipe =
+                    deeper(|| self.pipeline("parenthesized pipeline", TokenKind::RightParen))?;
                 self.tree.parentheses -= 1;
                 Expr::Pipe(Box::new(pipe))
             }
@@ -751,7 +755,7 @@ impl<'t> Parser<'t> {
                     self.mark(token.pos),
                     Box::new(Literal {
                         quoted: text(token.text),
-                        text: Str::from(content),
+                        text: Str::from_bytes(&content),
                     }),
                 )
             }
@@ -779,12 +783,6 @@ impl<'t> Parser<'t> {
         }
     }
 }
-
-/// Below this much stack, in bytes, recursion continues on a new one.
-pub(super) const RED_ZONE: usize = 128 * 1024;
-
-/// The size of a new stack, in bytes.
-pub(super) const STACK: usize = 2 * 1024 * 1024;
 
 fn text(bytes: &[u8]) -> EcoString {
     match std::str::from_utf8(bytes) {
