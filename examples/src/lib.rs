@@ -1,1 +1,4 @@
-//! Unpublished member of the workspace.
+//! What the example programs share: each part is a short, readable embedding
+//! of the libraries.
+
+pub mod helm;

@@ -34,4 +34,5 @@ pub use managers::{
 };
 pub use path::{Path, PathElement};
 pub use set::{FieldsError, Set};
+pub(crate) use typed::identity;
 pub use typed::{Duplicates, Typed, TypedError};

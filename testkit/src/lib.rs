@@ -1,1 +1,8 @@
-//! Unpublished member of the workspace.
+//! Case sets, and how to run them.
+//!
+//! A set is a directory of inputs with what the original programs made of
+//! them. [`sets`] knows the formats; the binary `conformance` runs one and
+//! counts.
+
+pub mod case;
+pub mod sets;

@@ -298,7 +298,7 @@ pub(super) fn scalar_problem(scalar: Scalar, value: &Value) -> Option<String> {
 ///
 /// A key field that is absent counts with its schema default; this is the one
 /// place where defaults matter.
-pub(super) fn identity(
+pub(crate) fn identity(
     schema: &Schema,
     list: &ListType,
     item: &Value,

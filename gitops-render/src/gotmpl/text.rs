@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ecow::EcoString;
 
@@ -19,7 +19,7 @@ pub struct Str(Repr);
 #[derive(Clone, PartialEq, Eq)]
 enum Repr {
     Text(EcoString),
-    Raw(Rc<[u8]>),
+    Raw(Arc<[u8]>),
 }
 
 impl Str {

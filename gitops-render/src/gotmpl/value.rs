@@ -510,6 +510,12 @@ impl From<String> for Value {
     }
 }
 
+impl From<gitops_core::Str> for Value {
+    fn from(text: gitops_core::Str) -> Self {
+        Value::Str(text.into())
+    }
+}
+
 impl From<Str> for Value {
     fn from(text: Str) -> Self {
         Value::Str(text)

@@ -29,6 +29,8 @@ pub struct Chart {
     pub subcharts: Vec<Arc<Chart>>,
     /// What Helm would write to its log while loading.
     pub warnings: Vec<String>,
+    /// The templates as they were parsed by an earlier render.
+    pub(super) parsed: super::release::Parsed,
 }
 
 /// A file of a chart.
@@ -237,6 +239,7 @@ fn assemble(files: Vec<File>, limits: &LoadLimits, depth: usize) -> Result<Chart
         files: Vec::new(),
         subcharts: Vec::new(),
         warnings: Vec::new(),
+        parsed: Default::default(),
     };
     let mut below: BTreeMap<Str, Vec<File>> = BTreeMap::new();
     for file in files {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use super::error::{Error, ErrorKind};
 use super::subcharts::Node;
-use crate::gotmpl::{Map, Str, Value, sprint};
+use crate::gotmpl::{Map, Str, Value, printf};
 
 /// What Helm writes to its log on the way.
 pub(super) type Warnings = Vec<String>;
@@ -52,7 +52,7 @@ fn chart(
                     format!(
                         "type mismatch on {}: {}",
                         child.name,
-                        crate::gotmpl::sprintf("%t", &[other])
+                        formatted("%t", other)
                     ),
                 ));
             }
@@ -171,12 +171,12 @@ pub(super) fn tables(into: &Map, from: &Map, prefix: &str, merge: bool, warnings
             }
             (Some(_), value @ Value::Map(_)) => warnings.push(format!(
                 "warning: cannot overwrite table with non table for {full} ({})",
-                sprint(&value)
+                text(&value)
             )),
             (Some(Value::Map(_)), value) if !matches!(value, Value::Nil) => {
                 warnings.push(format!(
                     "warning: destination for {full} is a table. Ignoring non-table value ({})",
-                    sprint(&value)
+                    text(&value)
                 ));
             }
             _ => {}
@@ -195,4 +195,17 @@ pub(super) fn concat(prefix: &str, name: &str) -> String {
     } else {
         format!("{prefix}.{name}")
     }
+}
+
+/// A value as Go's `%v` prints it.
+pub(super) fn text(value: &Value) -> String {
+    printf::sprint(value).to_string()
+}
+
+/// A value as Go's `fmt.Sprintf` prints it.
+fn formatted(format: &str, value: Value) -> String {
+    let mut out = Vec::new();
+    // What is cut off at the limit is the tail of a message.
+    let _ = printf::sprintf(&mut out, format.as_bytes(), &[value], 1 << 16);
+    String::from_utf8_lossy(&out).into_owned()
 }

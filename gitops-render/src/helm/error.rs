@@ -71,6 +71,12 @@ impl Error {
         self
     }
 
+    /// An error that an embedder raises in Helm's place, for instance because
+    /// a file of values is not there.
+    pub fn from_text(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Error::new(kind, text)
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -113,5 +119,42 @@ impl std::error::Error for Error {
 impl From<TreeError> for Error {
     fn from(error: TreeError) -> Self {
         Error::new(ErrorKind::Tree, error.to_string()).caused_by(error)
+    }
+}
+
+/// Helm 4's form of a template error: one block for each frame.
+pub(super) fn blocks(error: &gotmpl::Error) -> String {
+    let mut out = String::new();
+    let mut rest = error.to_string();
+    loop {
+        let Some(frame) = rest.strip_prefix("template: ") else {
+            out.push_str(&rest);
+            return out;
+        };
+        let Some((place, tail)) = frame.split_once(": ") else {
+            out.push_str(&rest);
+            return out;
+        };
+        out.push_str(place);
+        out.push('\n');
+        let (executing, message) = match tail.split_once(">: ") {
+            Some((executing, message)) if executing.starts_with("executing ") => {
+                (Some(executing), message)
+            }
+            _ => (None, tail),
+        };
+        if let Some(executing) = executing {
+            out.push_str(&format!("  {executing}>:\n"));
+        }
+        match message.find("template: ") {
+            Some(at) => {
+                out.push_str(&format!("    {}\n", message[..at].trim_end_matches([':', ' '])));
+                rest = message[at..].to_owned();
+            }
+            None => {
+                out.push_str(&format!("    {message}"));
+                return out;
+            }
+        }
     }
 }

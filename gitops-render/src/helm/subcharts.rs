@@ -7,10 +7,10 @@ use gitops_core::semver::{Constraint, Version};
 use gitops_core::{Str, Value as Core};
 
 use super::chart::Chart;
-use super::coalesce::{self, Warnings};
+use super::coalesce::{self, Warnings, text as shown};
 use super::error::{Error, ErrorKind};
 use super::metadata::Dependency;
-use crate::gotmpl::{Map, Value, sprint};
+use crate::gotmpl::{Map, Value};
 
 /// A chart as it takes part in one render: possibly under an alias, with
 /// imported values, and with those of its subcharts that are enabled.
@@ -135,7 +135,7 @@ impl Node {
                     Core::String(name) => (format!("exports.{name}"), ".".to_owned(), None),
                     Core::Map(fields) => {
                         let text = |name: &str| match fields.get(name) {
-                            Some(value) => sprint(&Value::from(value)),
+                            Some(value) => shown(&Value::from(value)),
                             None => "<nil>".to_owned(),
                         };
                         (text("child"), text("parent"), Some(&dependency.name))

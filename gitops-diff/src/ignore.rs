@@ -1,0 +1,94 @@
+//! Fields in which a difference does not count.
+
+use gitops_core::app::IgnoreDifference;
+use gitops_core::{Manifest, Str, Value};
+
+use crate::managed_fields;
+use crate::smd::{PathElement, Set};
+
+/// How objects are compared.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The field manager as whom the declaration would be applied.
+    pub manager: Str,
+    /// Fields to overlook, by kind and name.
+    pub ignore: Vec<IgnoreDifference>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            manager: crate::FIELD_MANAGER.into(),
+            ignore: Vec::new(),
+        }
+    }
+}
+
+impl Rules {
+    /// The paths to overlook in one object, each with all below it.
+    pub(crate) fn ignored(&self, desired: &Manifest, live: &Manifest) -> Set {
+        let mut ignored = Set::new();
+        let concerned = self.ignore.iter().filter(|rule| concerns(rule, live));
+        for rule in concerned {
+            for pointer in &rule.json_pointers {
+                for object in [desired, live] {
+                    if let Some(path) = pointed(pointer, &object.to_value()) {
+                        ignored.insert(&path);
+                    }
+                }
+            }
+            for entry in managed_fields::entries(live.object()) {
+                if rule.managed_fields_managers.contains(&entry.manager) {
+                    ignored = ignored.union(&entry.fields.leaves());
+                }
+            }
+        }
+        ignored
+    }
+}
+
+fn concerns(rule: &IgnoreDifference, object: &Manifest) -> bool {
+    let key = object.key();
+    glob(&rule.group, &key.group)
+        && glob(&rule.kind, &key.kind)
+        && (rule.name.is_empty() || rule.name == key.name)
+        && (rule.namespace.is_empty() || rule.namespace == key.namespace)
+}
+
+/// A glob in which `*` stands for anything; groups and kinds need no more.
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, after)) => {
+            let Some(rest) = text.strip_prefix(before) else {
+                return false;
+            };
+            (0..=rest.len())
+                .filter(|at| rest.is_char_boundary(*at))
+                .any(|at| glob(after, &rest[at..]))
+        }
+    }
+}
+
+/// The path that an RFC 6901 pointer names in `object`. List items are named
+/// by position, which the walk turns into what identifies them.
+fn pointed(pointer: &str, object: &Value) -> Option<Vec<PathElement>> {
+    let mut path = Vec::new();
+    let mut here = object;
+    for token in pointer.strip_prefix('/')?.split('/') {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        match here {
+            Value::Map(map) => {
+                path.push(PathElement::Field(token.as_str().into()));
+                here = map.get(&token)?;
+            }
+            Value::List(list) => {
+                let index: usize = token.parse().ok()?;
+                here = list.get(index)?;
+                path.push(PathElement::Index(i64::try_from(index).ok()?));
+            }
+            _ => return None,
+        }
+    }
+    Some(path)
+}

@@ -1,0 +1,440 @@
+//! `metadata.managedFields`: what kube-apiserver wraps around structured merge
+//! (`apimachinery/pkg/util/managedfields`).
+//!
+//! [`apply`] and [`update`] take whole objects and return whole objects, with
+//! the entries of all managers brought up to date, as a server would before
+//! defaulting and admission.
+
+use std::collections::BTreeMap;
+
+use gitops_core::schema::Schemas;
+use gitops_core::{Manifest, Map, Str, Value, json};
+
+use crate::smd::{
+    self, ApplyError, Conflict, Conflicts, Duplicates, ManagedFields, Ownership, PathElement,
+    Rules, SameVersion, Set, Typed,
+};
+
+/// One manager's entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The manager's name.
+    pub manager: Str,
+    /// How it writes.
+    pub operation: Operation,
+    /// The version in which its fields are meant.
+    pub api_version: Str,
+    /// When it last took a field, as RFC 3339 in seconds.
+    pub time: Str,
+    /// The subresource through which it writes; empty for the object itself.
+    pub subresource: Str,
+    /// What it owns.
+    pub fields: Set,
+}
+
+/// How a manager writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// By server-side apply.
+    Apply,
+    /// By anything else.
+    Update,
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Operation::Apply => "Apply",
+            Operation::Update => "Update",
+        }
+    }
+}
+
+impl Entry {
+    /// What tells managers apart: the entry as JSON without its fields and its
+    /// time and, if it applies, without its version.
+    pub fn identifier(&self) -> Str {
+        let mut fields = Vec::with_capacity(4);
+        let mut push = |name: &str, text: &str| {
+            if !text.is_empty() {
+                let text = json::to_string(&Value::from(text));
+                fields.push(format!("\"{name}\":{text}"));
+            }
+        };
+        push("manager", &self.manager);
+        push("operation", self.operation.name());
+        if self.operation == Operation::Update {
+            push("apiVersion", &self.api_version);
+        }
+        push("subresource", &self.subresource);
+        ecow::eco_format!("{{{}}}", fields.join(","))
+    }
+
+    /// How the manager is named in a conflict.
+    pub fn describe(&self) -> String {
+        let mut text = json::to_string(&Value::from(self.manager.clone()));
+        if !self.subresource.is_empty() {
+            text.push_str(&format!(" with subresource \"{}\"", self.subresource));
+        }
+        if self.operation == Operation::Update && !self.api_version.is_empty() {
+            text.push_str(&format!(" using {}", self.api_version));
+        }
+        text
+    }
+
+    fn read(value: &Value) -> Option<Entry> {
+        let text = |name: &str| -> Str {
+            let text = value.get(name).and_then(Value::as_str);
+            text.unwrap_or_default().into()
+        };
+        Some(Entry {
+            manager: text("manager"),
+            operation: match text("operation").as_str() {
+                "Apply" => Operation::Apply,
+                "Update" => Operation::Update,
+                _ => return None,
+            },
+            api_version: text("apiVersion"),
+            time: text("time"),
+            subresource: text("subresource"),
+            fields: Set::from_fields_v1(value.get("fieldsV1").unwrap_or(&Value::Null)).ok()?,
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("apiVersion", self.api_version.clone());
+        map.insert("fieldsType", "FieldsV1");
+        map.insert("fieldsV1", self.fields.to_fields_v1());
+        map.insert("manager", self.manager.clone());
+        map.insert("operation", self.operation.name());
+        if !self.subresource.is_empty() {
+            map.insert("subresource", self.subresource.clone());
+        }
+        if !self.time.is_empty() {
+            map.insert("time", self.time.clone());
+        }
+        Value::Map(map)
+    }
+}
+
+/// The entries of an object. An entry that cannot be read voids them all, as
+/// on a server.
+pub fn entries(object: &Map) -> Vec<Entry> {
+    let list = object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("managedFields"))
+        .and_then(Value::as_list);
+    list.unwrap_or_default()
+        .iter()
+        .map(Entry::read)
+        .collect::<Option<Vec<Entry>>>()
+        .unwrap_or_default()
+}
+
+/// Puts entries into an object, in the order in which a server keeps them:
+/// those who apply first, then by time, manager, version and subresource.
+pub fn set_entries(object: &mut Map, mut entries: Vec<Entry>) {
+    entries.sort_by(|a, b| {
+        let key = |entry: &Entry| {
+            (
+                entry.operation,
+                entry.time.clone(),
+                entry.manager.clone(),
+                entry.api_version.clone(),
+                entry.subresource.clone(),
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+    let metadata = object.entry("metadata");
+    if !matches!(metadata, Value::Map(_)) {
+        *metadata = Value::Map(Map::new());
+    }
+    let Value::Map(metadata) = metadata else {
+        return;
+    };
+    if entries.is_empty() {
+        metadata.remove("managedFields");
+    } else {
+        let list: Value = entries.iter().map(Entry::write).collect();
+        metadata.insert("managedFields", list);
+    }
+}
+
+/// Who writes, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// The field manager's name.
+    pub manager: Str,
+    /// The subresource; empty for the object itself.
+    pub subresource: Str,
+    /// The time for new entries, as RFC 3339 in seconds.
+    pub now: Str,
+    /// Whether an apply takes fields from their owners.
+    pub force: bool,
+    /// What pruning leaves of a container that it emptied; true for Kubernetes
+    /// 1.36.0 to 1.36.2 only.
+    pub keep_emptied: bool,
+}
+
+impl Writer {
+    /// A manager that writes whole objects, at a time that does not matter.
+    pub fn new(manager: impl Into<Str>) -> Self {
+        Writer {
+            manager: manager.into(),
+            subresource: Str::new(),
+            now: Str::new(),
+            force: false,
+            keep_emptied: false,
+        }
+    }
+}
+
+/// What an apply comes to.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The object as it would be stored, before defaulting and admission.
+    pub object: Map,
+    /// Whether anything but the time of an entry changed.
+    pub changed: bool,
+}
+
+/// Applies `config` to `live`, which is `None` if there is no object yet.
+///
+/// Both are in the same API version. Managers who spoke another version are
+/// taken at their word in this one.
+///
+/// # Errors
+///
+/// [`ApplyError::Conflicts`] with the managers as the server prints them, or
+/// [`ApplyError::Typed`] if `config` does not fit the schema.
+pub fn apply(
+    live: Option<&Manifest>,
+    config: &Manifest,
+    schemas: &Schemas,
+    writer: &Writer,
+) -> Result<Applied, ApplyError> {
+    let schema = schemas.of(config.gvk());
+    let stripped = without_entries(config.object());
+    let config_typed = Typed::new(Value::Map(stripped), schema, Duplicates::Refuse)?;
+    let empty = Map::new();
+    let live_object = live.map_or(&empty, Manifest::object);
+    let before = entries(live_object);
+    let live_typed = Typed::trusted(Value::Map(without_entries(live_object)), schema);
+    let mut managers = managed(&before);
+    let known: BTreeMap<Str, &Entry> = before
+        .iter()
+        .map(|entry| (entry.identifier(), entry))
+        .collect();
+    let me = Entry {
+        manager: writer.manager.clone(),
+        operation: Operation::Apply,
+        api_version: config.gvk().api_version(),
+        time: writer.now.clone(),
+        subresource: writer.subresource.clone(),
+        fields: Set::new(),
+    };
+    let identifier = me.identifier();
+    let ignored = ignored(&writer.subresource);
+    let rules = Rules {
+        versions: &SameVersion,
+        ignored: &|_| Some(&ignored),
+        keep_emptied: writer.keep_emptied,
+    };
+    let result = smd::apply(
+        &live_typed,
+        &config_typed,
+        &me.api_version,
+        &mut managers,
+        &identifier,
+        writer.force,
+        &rules,
+    );
+    let applied = match result {
+        Err(ApplyError::Conflicts(conflicts)) => {
+            return Err(ApplyError::Conflicts(named(conflicts, &known)));
+        }
+        other => other?,
+    };
+    let object = match &applied {
+        Some(applied) => applied.value().as_map().cloned().unwrap_or_default(),
+        None => live_typed.value().as_map().cloned().unwrap_or_default(),
+    };
+    let mut after: Vec<Entry> = Vec::new();
+    for (name, ownership) in &managers {
+        let mut entry = match known.get(name) {
+            Some(entry) => (*entry).clone(),
+            None => me.clone(),
+        };
+        let set = without_meta(&ownership.set);
+        if *name == identifier {
+            if applied.is_some() || entry.fields != set {
+                entry.time = writer.now.clone();
+            }
+            entry.api_version = me.api_version.clone();
+        }
+        entry.fields = set;
+        if !entry.fields.is_empty() {
+            after.push(entry);
+        }
+    }
+    let changed = applied.is_some() || !same_owners(&before, &after);
+    let mut object = object;
+    set_entries(&mut object, after);
+    Ok(Applied { object, changed })
+}
+
+/// Records that `new` was written over `live` by something else than apply,
+/// and returns `new` with the entries it then has.
+///
+/// # Errors
+///
+/// Never in one version; the signature is that of the merge underneath.
+pub fn update(
+    live: Option<&Manifest>,
+    new: &Manifest,
+    schemas: &Schemas,
+    writer: &Writer,
+) -> Result<Map, ApplyError> {
+    let schema = schemas.of(new.gvk());
+    let empty = Map::new();
+    let live_object = live.map_or(&empty, Manifest::object);
+    let before = entries(live_object);
+    let known: BTreeMap<Str, &Entry> = before
+        .iter()
+        .map(|entry| (entry.identifier(), entry))
+        .collect();
+    let live_typed = Typed::trusted(Value::Map(without_entries(live_object)), schema);
+    let new_typed = Typed::trusted(Value::Map(without_entries(new.object())), schema);
+    let mut managers = managed(&before);
+    let me = Entry {
+        manager: writer.manager.clone(),
+        operation: Operation::Update,
+        api_version: new.gvk().api_version(),
+        time: writer.now.clone(),
+        subresource: writer.subresource.clone(),
+        fields: Set::new(),
+    };
+    let identifier = me.identifier();
+    let ignored = ignored(&writer.subresource);
+    let rules = Rules {
+        versions: &SameVersion,
+        ignored: &|_| Some(&ignored),
+        keep_emptied: writer.keep_emptied,
+    };
+    smd::update(
+        &live_typed,
+        &new_typed,
+        &me.api_version,
+        &mut managers,
+        &identifier,
+        &rules,
+    )?;
+    let mut after = Vec::new();
+    for (name, ownership) in &managers {
+        let mut entry = match known.get(name) {
+            Some(entry) => (*entry).clone(),
+            None => me.clone(),
+        };
+        let set = without_meta(&ownership.set);
+        // Deletions alone leave the time as it was.
+        if *name == identifier && !set.difference(&entry.fields).is_empty() {
+            entry.time = writer.now.clone();
+        }
+        entry.fields = set;
+        if !entry.fields.is_empty() {
+            after.push(entry);
+        }
+    }
+    let mut object = without_entries(new.object());
+    set_entries(&mut object, after);
+    Ok(object)
+}
+
+fn managed(entries: &[Entry]) -> ManagedFields {
+    entries
+        .iter()
+        .map(|entry| {
+            let ownership = Ownership {
+                set: entry.fields.clone(),
+                api_version: entry.api_version.clone(),
+                applied: entry.operation == Operation::Apply,
+            };
+            (entry.identifier(), ownership)
+        })
+        .collect()
+}
+
+fn same_owners(before: &[Entry], after: &[Entry]) -> bool {
+    let owners = |entries: &[Entry]| -> BTreeMap<Str, Set> {
+        entries
+            .iter()
+            .map(|entry| (entry.identifier(), entry.fields.clone()))
+            .collect()
+    };
+    owners(before) == owners(after)
+}
+
+/// The conflicts with managers named as a server names them.
+fn named(conflicts: Conflicts, known: &BTreeMap<Str, &Entry>) -> Conflicts {
+    Conflicts(
+        conflicts
+            .0
+            .into_iter()
+            .map(|conflict| Conflict {
+                manager: match known.get(&conflict.manager) {
+                    Some(entry) => entry.describe().into(),
+                    None => conflict.manager,
+                },
+                path: conflict.path,
+            })
+            .collect(),
+    )
+}
+
+fn without_entries(object: &Map) -> Map {
+    let mut object = object.clone();
+    if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
+        metadata.remove("managedFields");
+    }
+    object
+}
+
+/// What nobody owns: the object's identity, and what the server writes.
+fn without_meta(set: &Set) -> Set {
+    const META: [&str; 9] = [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ];
+    let field = |name: &str| PathElement::Field(name.into());
+    let mut meta = Set::new();
+    for name in ["apiVersion", "kind", "metadata"] {
+        meta.insert(&[field(name)]);
+    }
+    for name in META {
+        meta.insert(&[field("metadata"), field(name)]);
+    }
+    set.difference(&meta)
+}
+
+/// The fields that an endpoint does not write: `status` on the object itself,
+/// everything else on `status`.
+fn ignored(subresource: &str) -> Set {
+    let names: &[&str] = match subresource {
+        "status" => &["spec", "metadata"],
+        _ => &["status"],
+    };
+    let mut set = Set::new();
+    for name in names {
+        set.insert(&[PathElement::Field((*name).into())]);
+    }
+    set
+}

@@ -1,0 +1,164 @@
+//! Makes equal meanings equal, so that a different spelling is no difference.
+//!
+//! | what                                  | becomes                        |
+//! |---------------------------------------|--------------------------------|
+//! | `metadata.creationTimestamp`, `status` in a declaration | dropped      |
+//! | nulls in a declaration of a built-in kind | dropped                    |
+//! | `stringData` of a Secret              | base64 in `data`               |
+//! | `rules: []` of a role                 | dropped                        |
+//! | quantities (`1000m` and `1`)          | compared by amount             |
+//! | empty and zero fields that a server leaves out | the same as absent    |
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use gitops_core::quantity::Quantity;
+use gitops_core::schema::{ObjectSchema, Schema, TypeRef};
+use gitops_core::{Gvk, Map, Value};
+
+use crate::smd::PathElement;
+
+/// A declaration as a server would read it.
+pub(crate) fn declared(object: &Map, gvk: &Gvk, builtin: bool) -> Map {
+    let mut object = object.clone();
+    object.remove("status");
+    if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
+        metadata.remove("creationTimestamp");
+        metadata.remove("managedFields");
+    }
+    if builtin {
+        drop_nulls(&mut object);
+    }
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Secret") => fold_string_data(&mut object),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
+            let empty = object
+                .get("rules")
+                .and_then(Value::as_list)
+                .is_some_and(<[Value]>::is_empty);
+            if empty {
+                object.remove("rules");
+            }
+        }
+        _ => {}
+    }
+    object
+}
+
+fn drop_nulls(map: &mut Map) {
+    map.retain(|_, value| !value.is_null());
+    for (_, value) in map.iter_mut() {
+        match value {
+            Value::Map(map) => drop_nulls(map),
+            Value::List(list) => {
+                for item in list.make_mut() {
+                    if let Value::Map(map) = item {
+                        drop_nulls(map);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The write-only `stringData` as the `data` that comes of it.
+fn fold_string_data(secret: &mut Map) {
+    let Some(Value::Map(texts)) = secret.remove("stringData") else {
+        return;
+    };
+    let data = secret.entry("data");
+    if !matches!(data, Value::Map(_)) {
+        *data = Value::Map(Map::new());
+    }
+    let Value::Map(data) = data else { return };
+    for (name, text) in texts {
+        let text = text.as_str().unwrap_or_default();
+        data.insert(name, BASE64_STANDARD.encode(text));
+    }
+}
+
+/// Whether two values at one place mean the same though they differ.
+pub(crate) fn equivalent(
+    schema: ObjectSchema<'_>,
+    path: &[PathElement],
+    a: &Value,
+    b: &Value,
+) -> bool {
+    let Some(ty) = type_at(schema, path) else {
+        return false;
+    };
+    same(schema.schema, ty, a, b)
+}
+
+fn same(schema: &Schema, ty: TypeRef, a: &Value, b: &Value) -> bool {
+    if a.same(b) {
+        return true;
+    }
+    if is_quantity(schema, ty) {
+        return match (quantity(a), quantity(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => false,
+        };
+    }
+    let atom = schema.resolve(ty);
+    match (a, b) {
+        (Value::Map(a), Value::Map(b)) => {
+            let Some(map) = atom.map else { return false };
+            let null = Value::Null;
+            a.keys().chain(b.keys()).all(|name| {
+                let (a, b) = (a.get(name), b.get(name));
+                match map.child(name) {
+                    Some(ty) => {
+                        let (a, b) = (a.unwrap_or(&null), b.unwrap_or(&null));
+                        (is_left_out(a) && is_left_out(b)) || same(schema, ty, a, b)
+                    }
+                    None => a == b,
+                }
+            })
+        }
+        (Value::List(a), Value::List(b)) => {
+            let Some(list) = atom.list else { return false };
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b)
+                    .all(|(a, b)| same(schema, list.element, a, b))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a built-in type would not write this value at all.
+pub(crate) fn is_left_out(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) | Value::Int(0) | Value::UInt(0) => true,
+        Value::Float(number) => *number == 0.0,
+        Value::String(text) => text.is_empty(),
+        Value::List(list) => list.is_empty(),
+        Value::Map(map) => map.values().all(is_left_out),
+        _ => false,
+    }
+}
+
+fn quantity(value: &Value) -> Option<Quantity> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Int(number) => number.to_string().parse().ok(),
+        Value::Float(number) => number.to_string().parse().ok(),
+        _ => None,
+    }
+}
+
+fn is_quantity(schema: &Schema, ty: TypeRef) -> bool {
+    schema.named("io.k8s.apimachinery.pkg.api.resource.Quantity") == Some(ty)
+}
+
+/// The type of the place at `path`.
+pub(crate) fn type_at(schema: ObjectSchema<'_>, path: &[PathElement]) -> Option<TypeRef> {
+    path.iter().try_fold(schema.root, |ty, element| {
+        let atom = schema.schema.resolve(ty);
+        match element {
+            PathElement::Field(name) => atom.map?.child(name),
+            _ => Some(atom.list?.element),
+        }
+    })
+}

@@ -1,0 +1,44 @@
+//! `helm template`, without Helm.
+//!
+//! A [`Chart`] is loaded from a tree once; [`template`] renders it as often as
+//! there are releases of it, to the bytes that Helm writes. The files follow
+//! Helm's packages:
+//!
+//! | here                        | upstream                                |
+//! |-----------------------------|-----------------------------------------|
+//! | `chart`, `metadata`, `ignore` | `pkg/chart`, `pkg/chart/loader`, `pkg/ignore` |
+//! | [`strvals`], `values`       | `pkg/strvals`, `pkg/cli/values`         |
+//! | `subcharts`, `coalesce`     | `pkg/chartutil/{dependencies,coalesce}.go` |
+//! | `schema`                    | `pkg/chartutil/jsonschema.go`           |
+//! | `objects`, `funcs`          | `pkg/engine/{files,funcs}.go`           |
+//! | `release`                   | `pkg/engine/engine.go`, `pkg/action`    |
+//! | `manifests`                 | `pkg/releaseutil`                       |
+//!
+//! **Invariant:** rendering is a pure function of chart and options. What Helm
+//! asks of the world (the clock, random numbers, a cluster) comes from
+//! [`HelmOptions`].
+
+mod capabilities;
+mod chart;
+mod coalesce;
+mod error;
+mod funcs;
+mod ignore;
+mod manifests;
+mod metadata;
+mod objects;
+mod profile;
+mod release;
+mod schema;
+pub mod strvals;
+mod subcharts;
+mod values;
+
+pub use capabilities::{Capabilities, KubeVersion};
+pub use chart::{Chart, File, LoadLimits};
+pub use error::{Error, ErrorKind};
+pub use manifests::{Document, Hook};
+pub use metadata::{Dependency, Maintainer, Metadata};
+pub use profile::Profile;
+pub use release::{HelmOptions, Release, ReleaseName, Seed, template};
+pub use values::{Values, merge_maps};

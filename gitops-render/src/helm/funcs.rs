@@ -1,0 +1,173 @@
+//! The functions that Helm adds to sprig: documents in and out, `include` and
+//! `tpl`, `required`, `lookup`.
+
+use gitops_core::{Value as Core, json, yaml};
+
+use crate::gotmpl::{Args, Context, Failure, Function, List, Map, Str, Type, Value};
+
+const S: Type = Type::Str;
+const ANY: Type = Type::Any;
+
+/// What both Helms have.
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("toYaml", &[ANY], S, |_, args| {
+        Ok(to_yaml(args.value(0)).unwrap_or_default().into())
+    }),
+    Function::new("toYamlPretty", &[ANY], S, |_, args| {
+        Ok(to_yaml_pretty(args.value(0)).unwrap_or_default().into())
+    }),
+    Function::new("fromYaml", &[S], Type::Map, |_, args| {
+        let text = args.str(0);
+        Ok(Value::Map(match from_yaml(text) {
+            Ok(Core::Null) => Map::new(),
+            Ok(Core::Map(map)) => map.into(),
+            Ok(other) => error_map(mismatch(&other, "map[string]interface {}")),
+            Err(error) => error_map(error),
+        }))
+    }),
+    Function::new("fromYamlArray", &[S], Type::List, |_, args| {
+        Ok(Value::List(match from_yaml(args.str(0)) {
+            Ok(Core::Null) => Vec::new().into(),
+            Ok(Core::List(list)) => list.into(),
+            Ok(other) => error_list(mismatch(&other, "[]interface {}")),
+            Err(error) => error_list(error),
+        }))
+    }),
+    Function::new("toJson", &[ANY], S, |_, args| {
+        Ok(to_json(args.value(0), true).unwrap_or_default().into())
+    }),
+    Function::new("mustToJson", &[ANY], S, |_, args| {
+        to_json(args.value(0), true).map(Value::from)
+    }),
+    Function::new("toRawJson", &[ANY], S, |_, args| {
+        to_json(args.value(0), false).map(Value::from)
+    }),
+    Function::new("mustToRawJson", &[ANY], S, |_, args| {
+        to_json(args.value(0), false).map(Value::from)
+    }),
+    Function::new("toPrettyJson", &[ANY], S, |_, args| {
+        Ok(to_pretty_json(args.value(0)).unwrap_or_default().into())
+    }),
+    Function::new("mustToPrettyJson", &[ANY], S, |_, args| {
+        to_pretty_json(args.value(0)).map(Value::from)
+    }),
+    Function::new("fromJson", &[S], Type::Map, |_, args| {
+        Ok(Value::Map(match from_json(args.str(0)) {
+            Ok(Core::Null) => Map::nil(),
+            Ok(Core::Map(map)) => map.into(),
+            Ok(other) => error_map(cannot(&other, "map[string]interface {}")),
+            Err(error) => error_map(error),
+        }))
+    }),
+    Function::new("fromJsonArray", &[S], Type::List, |_, args| {
+        Ok(Value::List(match from_json(args.str(0)) {
+            Ok(Core::Null) => List::nil(),
+            Ok(Core::List(list)) => list.into(),
+            Ok(other) => error_list(cannot(&other, "[]interface {}")),
+            Err(error) => error_list(error),
+        }))
+    }),
+    Function::new("mustFromJson", &[S], ANY, |_, args| {
+        from_json(args.str(0))
+            .map(Value::from)
+            .map_err(Failure::new)
+    }),
+    Function::new("required", &[S, ANY], ANY, required),
+    Function::new("lookup", &[S, S, S, S], Type::Map, |context, args| {
+        let text = |index: usize| args.str(index).to_text();
+        let found = context
+            .host()
+            .lookup(&text(0), &text(1), &text(2), &text(3))?;
+        Ok(match found {
+            Core::Map(map) => Value::Map(map.into()),
+            _ => Value::Map(Map::new()),
+        })
+    }),
+];
+
+/// What only Helm 4 has.
+pub(super) const HELM4: &[Function] = &[Function::new("mustToYaml", &[ANY], S, |_, args| {
+    to_yaml(args.value(0)).map(Value::from)
+})];
+
+fn required(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
+    let missing = match args.value(1) {
+        Value::Nil => true,
+        Value::Str(text) => text.is_empty(),
+        _ => false,
+    };
+    if missing {
+        return Err(Failure::abort(args.str(0).to_text()));
+    }
+    Ok(args.take(1))
+}
+
+/// A document as `sigs.k8s.io/yaml` writes it, without the final newline.
+pub(super) fn to_yaml(value: &Value) -> Result<String, Failure> {
+    let mut text = yaml::to_string(&value.to_core()?).map_err(|e| Failure::new(e.to_string()))?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
+fn to_yaml_pretty(value: &Value) -> Result<String, Failure> {
+    let mut text =
+        yaml::to_string_pretty(&value.to_core()?).map_err(|e| Failure::new(e.to_string()))?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
+fn to_json(value: &Value, escape_html: bool) -> Result<String, Failure> {
+    let value = value.to_core()?;
+    Ok(if escape_html {
+        json::to_string(&value)
+    } else {
+        json::to_string_raw(&value)
+    })
+}
+
+fn to_pretty_json(value: &Value) -> Result<String, Failure> {
+    Ok(json::to_string_pretty(&value.to_core()?, "  "))
+}
+
+fn from_yaml(text: &Str) -> Result<Core, String> {
+    let options = yaml::Options {
+        numbers: yaml::Numbers::Float64,
+        ..yaml::Options::default()
+    };
+    yaml::parse_with(text.as_bytes(), &options).map_err(|error| super::chart::parse_error(&error))
+}
+
+fn from_json(text: &Str) -> Result<Core, String> {
+    let options = json::Options {
+        numbers: json::Numbers::Float64,
+        ..json::Options::default()
+    };
+    json::parse_with(text.as_bytes(), &options).map_err(|error| error.to_string())
+}
+
+fn cannot(found: &Core, wanted: &str) -> String {
+    let found = match found {
+        Core::Bool(_) => "bool",
+        other => other.kind_name(),
+    };
+    format!("json: cannot unmarshal {found} into Go value of type {wanted}")
+}
+
+fn mismatch(found: &Core, wanted: &str) -> String {
+    format!(
+        "error unmarshaling JSON: while decoding JSON: {}",
+        cannot(found, wanted)
+    )
+}
+
+fn error_map(error: String) -> Map {
+    std::iter::once(("Error", error)).collect()
+}
+
+fn error_list(error: String) -> List {
+    std::iter::once(Value::from(error)).collect()
+}

@@ -1,0 +1,256 @@
+//! `values.schema.json`: Helm's `pkg/chartutil/jsonschema.go`, in the words of
+//! `santhosh-tekuri/jsonschema` v6.
+//!
+//! Schemas that refer to other documents by URL are refused, because a render
+//! fetches nothing.
+
+use boon::{Compiler, ErrorKind as Kind, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use serde_json::Value as Json;
+
+use super::error::{Error, ErrorKind};
+use super::subcharts::Node;
+use crate::gotmpl::{Map, Str, Value};
+
+/// Where the schema of a chart is said to be.
+const LOCATION: &str = "file:///values.schema.json";
+
+/// Checks the values of a chart and of its subcharts against their schemas.
+pub(super) fn validate(root: &Node, values: &Map) -> Result<(), Error> {
+    let mut problems = String::new();
+    chart(root, values, &mut problems)?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Schema,
+        format!(
+            "values don't meet the specifications of the schema(s) in the following \
+             chart(s):\n{problems}"
+        ),
+    ))
+}
+
+fn chart(node: &Node, values: &Map, problems: &mut String) -> Result<(), Error> {
+    if let Some(schema) = &node.chart.schema {
+        let instance = Value::Map(values.clone())
+            .to_core()
+            .map_err(|failure| Error::new(ErrorKind::Values, failure.to_string()))?;
+        let instance = serde_json::to_value(&instance).unwrap_or(Json::Null);
+        if let Err(problem) = one(schema, &instance) {
+            problems.push_str(&format!("{}:\n{problem}", node.name));
+        }
+    }
+    for child in &node.children {
+        match values.get_key(&Str::from(child.name.clone())) {
+            None | Some(Value::Nil) => {}
+            Some(Value::Map(below)) => chart(child, &below, problems)?,
+            Some(other) => problems.push_str(&format!(
+                "{}:\ninvalid type for values: expected object (map), got {}\n",
+                child.name,
+                other.type_name()
+            )),
+        }
+    }
+    Ok(())
+}
+
+fn one(schema: &[u8], instance: &Json) -> Result<(), String> {
+    let schema: Json = serde_json::from_slice(schema).map_err(|error| error.to_string())?;
+    let mut compiler = Compiler::new();
+    compiler.use_loader(Box::new(NoLoader));
+    compiler
+        .add_resource(LOCATION, schema)
+        .map_err(|error| error.to_string())?;
+    let mut schemas = Schemas::new();
+    let index: SchemaIndex = compiler
+        .compile(LOCATION, &mut schemas)
+        .map_err(|error| error.to_string())?;
+    schemas.validate(instance, index).map_err(|error| {
+        let mut out = String::new();
+        display(&error, 0, &mut out);
+        // The first line names the schema, which is always the same.
+        let body = out.split_once('\n').map_or("", |(_, body)| body);
+        format!("{body}\n")
+    })
+}
+
+struct NoLoader;
+
+impl UrlLoader for NoLoader {
+    fn load(&self, url: &str) -> Result<Json, Box<dyn std::error::Error>> {
+        Err(format!("{url}: a render loads no schema from elsewhere").into())
+    }
+}
+
+fn display(error: &ValidationError<'_, '_>, indent: usize, out: &mut String) {
+    let mut indent = indent;
+    // A reference with one cause is nothing but that cause.
+    let skip = error.causes.len() == 1 && matches!(error.kind, Kind::Reference { .. });
+    if !skip {
+        if indent > 0 {
+            out.push('\n');
+            out.push_str(&"  ".repeat(indent - 1));
+            out.push_str("- ");
+        }
+        indent += 1;
+        if !matches!(error.kind, Kind::Schema { .. }) {
+            let place = error.instance_location.to_string();
+            out.push_str(&format!("at {}: ", quote(&place)));
+        }
+        out.push_str(&describe(&error.kind));
+    }
+    for cause in &error.causes {
+        display(cause, indent, out);
+    }
+}
+
+fn describe(kind: &Kind<'_, '_>) -> String {
+    match kind {
+        Kind::Group | Kind::Reference { .. } => "validation failed".into(),
+        Kind::Schema { url } => format!("jsonschema validation failed with {}", quote(url)),
+        Kind::ContentSchema => "'contentSchema' failed".into(),
+        Kind::PropertyName { prop } => format!("invalid propertyName {}", quote(prop)),
+        Kind::RefCycle {
+            url,
+            kw_loc1,
+            kw_loc2,
+        } => format!(
+            "both {kw_loc1} and {kw_loc2} resolve to {url:?} causing reference cycle"
+        ),
+        Kind::FalseSchema => "false schema".into(),
+        Kind::Type { got, want } => {
+            let want: Vec<String> = want.iter().map(|ty| ty.to_string()).collect();
+            format!("got {got}, want {}", want.join(" or "))
+        }
+        Kind::Enum { want } => {
+            let primitive = |value: &Json| !value.is_array() && !value.is_object();
+            match want.as_slice() {
+                [only] if primitive(only) => format!("value must be {}", shown(only)),
+                all if all.iter().all(primitive) => {
+                    let all: Vec<String> = all.iter().map(shown).collect();
+                    format!("value must be one of {}", all.join(", "))
+                }
+                _ => "'enum' failed".into(),
+            }
+        }
+        Kind::Const { want } if want.is_array() || want.is_object() => "'const' failed".into(),
+        Kind::Const { want } => format!("value must be {}", shown(want)),
+        Kind::Format { got, want, err } => {
+            format!("{} is not valid {want}: {err}", shown(got))
+        }
+        Kind::MinProperties { got, want } => bound("minProperties", *got, *want),
+        Kind::MaxProperties { got, want } => bound("maxProperties", *got, *want),
+        Kind::MinItems { got, want } => bound("minItems", *got, *want),
+        Kind::MaxItems { got, want } => bound("maxItems", *got, *want),
+        Kind::MinLength { got, want } => bound("minLength", *got, *want),
+        Kind::MaxLength { got, want } => bound("maxLength", *got, *want),
+        Kind::AdditionalProperties { got } => {
+            let names: Vec<&str> = got.iter().map(|name| &**name).collect();
+            format!("additional properties {} not allowed", quoted(&names))
+        }
+        Kind::AdditionalItems { got } => {
+            format!("last {} additionalItem(s) not allowed", grouped(*got))
+        }
+        Kind::Required { want } => match want.as_slice() {
+            [only] => format!("missing property {}", quote(only)),
+            all => format!("missing properties {}", quoted(all)),
+        },
+        Kind::Dependency { prop, missing } | Kind::DependentRequired { prop, missing } => {
+            format!(
+                "properties {} required, if {} exists",
+                quoted(missing),
+                quote(prop)
+            )
+        }
+        Kind::Contains => "no items match contains schema".into(),
+        Kind::MinContains { got, want } if got.is_empty() => format!(
+            "min {} items required to match contains schema, but none matched",
+            grouped(*want)
+        ),
+        Kind::MinContains { got, want } => contains("min", got, *want),
+        Kind::MaxContains { got, want } => contains("max", got, *want),
+        Kind::UniqueItems { got: [a, b] } => format!("items at {a} and {b} are equal"),
+        Kind::Pattern { got, want } => {
+            format!("{} does not match pattern {}", quote(got), quote(want))
+        }
+        Kind::ContentEncoding { want, err } => {
+            format!("value is not {} encoded: {err}", quote(want))
+        }
+        Kind::ContentMediaType { want, err, .. } => {
+            format!("value if not of mediatype {}: {err}", quote(want))
+        }
+        Kind::Minimum { got, want } => limit("minimum", got, want),
+        Kind::Maximum { got, want } => limit("maximum", got, want),
+        Kind::ExclusiveMinimum { got, want } => limit("exclusiveMinimum", got, want),
+        Kind::ExclusiveMaximum { got, want } => limit("exclusiveMaximum", got, want),
+        Kind::MultipleOf { got, want } => limit("multipleOf", got, want),
+        Kind::Not => "'not' failed".into(),
+        Kind::AllOf => "'allOf' failed".into(),
+        Kind::AnyOf => "'anyOf' failed".into(),
+        Kind::OneOf(None) => "'oneOf' failed, none matched".into(),
+        Kind::OneOf(Some((a, b))) => format!("'oneOf' failed, subschemas {a}, {b} matched"),
+    }
+}
+
+fn bound(name: &str, got: usize, want: usize) -> String {
+    format!("{name}: got {}, want {}", grouped(got), grouped(want))
+}
+
+fn limit(name: &str, got: &serde_json::Number, want: &serde_json::Number) -> String {
+    let number = |number: &serde_json::Number| {
+        let number = number.as_f64().unwrap_or(0.0);
+        if number.fract() == 0.0 && number.abs() < 1e15 {
+            let sign = if number < 0.0 { "-" } else { "" };
+            format!("{sign}{}", grouped(number.abs() as usize))
+        } else {
+            number.to_string()
+        }
+    };
+    format!("{name}: got {}, want {}", number(got), number(want))
+}
+
+fn contains(which: &str, got: &[usize], want: usize) -> String {
+    let at: Vec<String> = got.iter().map(usize::to_string).collect();
+    format!(
+        "{which} {} items required to match contains schema, but matched {} items at {}",
+        grouped(want),
+        grouped(got.len()),
+        at.join(" ")
+    )
+}
+
+/// The messages are written for English readers, with commas.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn shown(value: &Json) -> String {
+    match value {
+        Json::String(text) => quote(text),
+        Json::Array(_) | Json::Object(_) => "value".into(),
+        other => other.to_string(),
+    }
+}
+
+fn quoted(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| quote(name)).collect();
+    names.join(", ")
+}
+
+/// In single quotes, with Go's escapes for everything else.
+fn quote(text: &str) -> String {
+    let quoted = crate::gotmpl::printf::quote(text.as_bytes());
+    let inner = quoted
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(&quoted);
+    format!("'{}'", inner.replace("\\\"", "\"").replace('\'', "\\'"))
+}

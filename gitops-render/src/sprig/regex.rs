@@ -1,0 +1,137 @@
+//! Regular expressions, by [`crate::re2`].
+
+use std::rc::Rc;
+
+use crate::gotmpl::{Failure, Function, Slice, Str, Type, Value};
+use crate::re2::Re2;
+
+const S: Type = Type::Str;
+const LIST: Type = Type::Strings;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    // A pattern that cannot be compiled matches nothing, without a word.
+    Function::new("regexMatch", &[S, S], Type::Bool, |_, args| {
+        let matched = Re2::cached(&args.str(0).to_text())
+            .is_ok_and(|re| re.regex.is_match(args.str(1).as_bytes()));
+        Ok(Value::Bool(matched))
+    }),
+    Function::new("mustRegexMatch", &[S, S], Type::Bool, |_, args| {
+        let re = must(args.str(0))?;
+        Ok(Value::Bool(re.regex.is_match(args.str(1).as_bytes())))
+    }),
+    Function::new("regexFind", &[S, S], S, |_, args| {
+        Ok(find(&*compiled(args.str(0))?, args.str(1)))
+    }),
+    Function::new("mustRegexFind", &[S, S], S, |_, args| {
+        Ok(find(&*must(args.str(0))?, args.str(1)))
+    }),
+    Function::new("regexFindAll", &[S, S, Type::Int], LIST, |_, args| {
+        Ok(find_all(&*compiled(args.str(0))?, args.str(1), args.int(2)))
+    }),
+    Function::new("mustRegexFindAll", &[S, S, Type::Int], LIST, |_, args| {
+        Ok(find_all(&*must(args.str(0))?, args.str(1), args.int(2)))
+    }),
+    Function::new("regexReplaceAll", &[S, S, S], S, |_, args| {
+        Ok(replace(&*compiled(args.str(0))?, args.str(1), args.str(2)))
+    }),
+    Function::new("mustRegexReplaceAll", &[S, S, S], S, |_, args| {
+        Ok(replace(&*must(args.str(0))?, args.str(1), args.str(2)))
+    }),
+    Function::new("regexReplaceAllLiteral", &[S, S, S], S, |_, args| {
+        Ok(literally(&*compiled(args.str(0))?, args.str(1), args.str(2)))
+    }),
+    Function::new("mustRegexReplaceAllLiteral", &[S, S, S], S, |_, args| {
+        Ok(literally(&*must(args.str(0))?, args.str(1), args.str(2)))
+    }),
+    Function::new("regexSplit", &[S, S, Type::Int], LIST, |_, args| {
+        Ok(split(&*compiled(args.str(0))?, args.str(1), args.int(2)))
+    }),
+    Function::new("mustRegexSplit", &[S, S, Type::Int], LIST, |_, args| {
+        Ok(split(&*must(args.str(0))?, args.str(1), args.int(2)))
+    }),
+    Function::new("regexQuoteMeta", &[S], S, |_, args| {
+        let mut out = Vec::new();
+        for byte in args.str(0).as_bytes() {
+            if br"\.+*?()|[]{}^$".contains(byte) {
+                out.push(b'\\');
+            }
+            out.push(*byte);
+        }
+        Ok(Value::Str(Str::from_bytes(&out)))
+    }),
+];
+
+/// The functions without `must` panic, and Go's panic quotes the pattern.
+fn compiled(pattern: &Str) -> Result<Rc<Re2>, Failure> {
+    let pattern = pattern.to_text();
+    Re2::cached(&pattern).map_err(|error| {
+        let quoted = if pattern.contains('`') {
+            crate::gotmpl::printf::quote(pattern.as_bytes())
+        } else {
+            format!("`{pattern}`")
+        };
+        Failure::new(format!("regexp: Compile({quoted}): {error}"))
+    })
+}
+
+fn must(pattern: &Str) -> Result<Rc<Re2>, Failure> {
+    Re2::cached(&pattern.to_text()).map_err(|error| Failure::new(error.to_string()))
+}
+
+fn bytes(text: &[u8]) -> Value {
+    Value::Str(Str::from_bytes(text))
+}
+
+fn find(re: &Re2, text: &Str) -> Value {
+    let found = re.regex.find(text.as_bytes());
+    bytes(found.map_or(b"", |found| found.as_bytes()))
+}
+
+fn find_all(re: &Re2, text: &Str, most: i64) -> Value {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let found: Vec<Str> = re
+        .regex
+        .find_iter(text.as_bytes())
+        .take(most)
+        .map(|found| Str::from_bytes(found.as_bytes()))
+        .collect();
+    if found.is_empty() {
+        return Value::Strings(Slice::nil());
+    }
+    Value::Strings(found.into())
+}
+
+fn replace(re: &Re2, text: &Str, with: &Str) -> Value {
+    bytes(&re.regex.replace_all(text.as_bytes(), with.as_bytes()))
+}
+
+fn literally(re: &Re2, text: &Str, with: &Str) -> Value {
+    let with = regex::bytes::NoExpand(with.as_bytes());
+    bytes(&re.regex.replace_all(text.as_bytes(), with))
+}
+
+fn split(re: &Re2, text: &Str, most: i64) -> Value {
+    if most == 0 {
+        return Value::Strings(Slice::nil());
+    }
+    let text = text.as_bytes();
+    if text.is_empty() && !re.pattern.is_empty() {
+        return Value::Strings(vec![Str::new()].into());
+    }
+    let mut parts: Vec<Str> = Vec::new();
+    let (mut start, mut end) = (0, 0);
+    for found in re.regex.find_iter(text) {
+        if most > 0 && parts.len() as i64 == most - 1 {
+            break;
+        }
+        end = found.start();
+        if found.end() != 0 {
+            parts.push(Str::from_bytes(&text[start..end]));
+        }
+        start = found.end();
+    }
+    if end != text.len() {
+        parts.push(Str::from_bytes(&text[start..]));
+    }
+    Value::Strings(parts.into())
+}

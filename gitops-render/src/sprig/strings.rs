@@ -1,0 +1,657 @@
+//! Texts. Lengths and positions are in bytes, as in Go.
+
+use super::{out_of_range, strval};
+use crate::gotmpl::{Failure, Function, Map, MapKind, Str, Type, Value, printf};
+
+const S: Type = Type::Str;
+const I: Type = Type::Int;
+const ANY: Type = Type::Any;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("hello", &[], S, |_, _| Ok("Hello!".into())),
+    Function::new("abbrev", &[I, S], S, |_, args| {
+        let (width, text) = (args.int(0), args.str(1));
+        if width < 4 {
+            return Ok(text.clone().into());
+        }
+        abbreviate(text.as_bytes(), 0, width).map(bytes)
+    }),
+    Function::new("abbrevboth", &[I, I, S], S, |_, args| {
+        let (left, right, text) = (args.int(0), args.int(1), args.str(2));
+        if right < 4 || (left > 0 && right < 7) {
+            return Ok(text.clone().into());
+        }
+        abbreviate(text.as_bytes(), left, right).map(bytes)
+    }),
+    Function::new("trunc", &[I, S], S, |_, args| {
+        let (count, text) = (args.int(0), args.str(1));
+        let len = text.len() as i64;
+        let text = text.as_bytes();
+        Ok(bytes(if count < 0 && len + count > 0 {
+            &text[(len + count) as usize..]
+        } else if count >= 0 && len > count {
+            &text[..count as usize]
+        } else {
+            text
+        }))
+    }),
+    Function::new("trim", &[S], S, |_, args| {
+        Ok(map_text(args.str(0), |text| text.trim_matches(is_space).into()))
+    }),
+    Function::new("upper", &[S], S, |_, args| {
+        Ok(map_text(args.str(0), |text| {
+            text.chars().map(upper).collect()
+        }))
+    }),
+    Function::new("lower", &[S], S, |_, args| {
+        Ok(map_text(args.str(0), |text| {
+            text.chars().map(lower).collect()
+        }))
+    }),
+    Function::new("title", &[S], S, |_, args| Ok(map_text(args.str(0), title))),
+    Function::new("untitle", &[S], S, |_, args| {
+        Ok(map_text(args.str(0), untitle))
+    }),
+    Function::new("substr", &[I, I, S], S, |_, args| {
+        let (start, end, text) = (args.int(0), args.int(1), args.str(2).as_bytes());
+        let len = text.len() as i64;
+        if start < 0 {
+            return match usize::try_from(end) {
+                Ok(end) if end <= text.len() => Ok(bytes(&text[..end])),
+                Ok(_) => Err(out_of_range(format!("[:{end}] with length {len}"))),
+                Err(_) => Err(out_of_range(format!("[:{end}]"))),
+            };
+        }
+        if end < 0 || end > len {
+            return match text.get(start as usize..) {
+                Some(text) => Ok(bytes(text)),
+                None => Err(out_of_range(format!("[{start}:{len}]"))),
+            };
+        }
+        match text.get(start as usize..end as usize) {
+            Some(text) => Ok(bytes(text)),
+            None => Err(out_of_range(format!("[{start}:{end}]"))),
+        }
+    }),
+    Function::new("repeat", &[I, S], S, |context, args| {
+        let count = usize::try_from(args.int(0))
+            .map_err(|_| Failure::new("strings: negative Repeat count"))?;
+        let text = args.str(1);
+        context.charge(text.len().saturating_mul(count))?;
+        Ok(bytes(&text.as_bytes().repeat(count)))
+    }),
+    Function::new("trimall", &[S, S], S, trim_all),
+    Function::new("trimAll", &[S, S], S, trim_all),
+    Function::new("trimSuffix", &[S, S], S, |_, args| {
+        let (suffix, text) = (args.str(0).as_bytes(), args.str(1).as_bytes());
+        Ok(bytes(text.strip_suffix(suffix).unwrap_or(text)))
+    }),
+    Function::new("trimPrefix", &[S, S], S, |_, args| {
+        let (prefix, text) = (args.str(0).as_bytes(), args.str(1).as_bytes());
+        Ok(bytes(text.strip_prefix(prefix).unwrap_or(text)))
+    }),
+    Function::new("nospace", &[S], S, |_, args| {
+        // The library walks bytes and writes each as a character of its own.
+        let text = args.str(0);
+        let kept: String = text
+            .as_bytes()
+            .iter()
+            .map(|byte| char::from(*byte))
+            .filter(|c| !is_space(*c))
+            .collect();
+        if kept.chars().count() == text.len() {
+            return Ok(text.clone().into());
+        }
+        Ok(kept.into())
+    }),
+    Function::new("initials", &[S], S, |_, args| {
+        let mut initials = String::new();
+        let mut gap = true;
+        for byte in args.str(0).as_bytes() {
+            let letter = char::from(*byte);
+            if is_space(letter) {
+                gap = true;
+            } else if std::mem::take(&mut gap) {
+                initials.push(letter);
+            }
+        }
+        Ok(initials.into())
+    }),
+    Function::new("swapcase", &[S], S, |_, args| {
+        Ok(map_text(args.str(0), |text| {
+            text.chars()
+                .map(|c| if c.is_lowercase() { upper(c) } else { lower(c) })
+                .collect()
+        }))
+    }),
+    Function::new("snakecase", &[S], S, |_, args| {
+        Ok(map_text(args.str(0), |text| separated(text, '_')))
+    }),
+    Function::new("kebabcase", &[S], S, |_, args| {
+        Ok(map_text(args.str(0), |text| separated(text, '-')))
+    }),
+    Function::new("camelcase", &[S], S, |_, args| {
+        Ok(map_text(args.str(0), pascal))
+    }),
+    Function::new("wrap", &[I, S], S, |_, args| {
+        Ok(bytes(&wrap(args.str(1).as_bytes(), args.int(0), b"\n", false)))
+    }),
+    Function::new("wrapWith", &[I, S, S], S, |_, args| {
+        let separator = match args.str(1).as_bytes() {
+            b"" => b"\n",
+            separator => separator,
+        };
+        Ok(bytes(&wrap(
+            args.str(2).as_bytes(),
+            args.int(0),
+            separator,
+            true,
+        )))
+    }),
+    Function::new("contains", &[S, S], Type::Bool, |_, args| {
+        let (needle, text) = (args.str(0).as_bytes(), args.str(1).as_bytes());
+        Ok(Value::Bool(memchr::memmem::find(text, needle).is_some()))
+    }),
+    Function::new("hasPrefix", &[S, S], Type::Bool, |_, args| {
+        Ok(Value::Bool(
+            args.str(1).as_bytes().starts_with(args.str(0).as_bytes()),
+        ))
+    }),
+    Function::new("hasSuffix", &[S, S], Type::Bool, |_, args| {
+        Ok(Value::Bool(
+            args.str(1).as_bytes().ends_with(args.str(0).as_bytes()),
+        ))
+    }),
+    Function::variadic("quote", &[ANY], S, |_, args| {
+        let mut out = String::new();
+        for value in args.from(0) {
+            if !matches!(value, Value::Nil) {
+                if !out.is_empty() {
+                    out.push(' ');
+                }
+                out.push_str(&printf::quote(strval(value).as_bytes()));
+            }
+        }
+        Ok(out.into())
+    }),
+    Function::variadic("squote", &[ANY], S, |_, args| {
+        let mut out = Vec::new();
+        for value in args.from(0) {
+            if !matches!(value, Value::Nil) {
+                if !out.is_empty() {
+                    out.push(b' ');
+                }
+                out.push(b'\'');
+                out.extend_from_slice(printf::sprint(value).as_bytes());
+                out.push(b'\'');
+            }
+        }
+        Ok(bytes(&out))
+    }),
+    Function::variadic("cat", &[ANY], S, |_, args| {
+        let texts: Vec<Str> = args
+            .from(0)
+            .iter()
+            .filter(|value| !matches!(value, Value::Nil))
+            .map(printf::sprint)
+            .collect();
+        Ok(joined(&texts, b" "))
+    }),
+    Function::new("indent", &[I, S], S, |context, args| {
+        let text = args.str(1);
+        let mut out = Vec::new();
+        indent(context, args.int(0), text.as_bytes(), &mut out)?;
+        Ok(bytes(&out))
+    }),
+    Function::new("nindent", &[I, S], S, |context, args| {
+        let text = args.str(1);
+        let mut out = vec![b'\n'];
+        indent(context, args.int(0), text.as_bytes(), &mut out)?;
+        Ok(bytes(&out))
+    }),
+    Function::new("replace", &[S, S, S], S, |context, args| {
+        let (old, new, text) = (args.str(0), args.str(1), args.str(2));
+        if old.is_empty() {
+            context.charge((text.len() + 1).saturating_mul(new.len() + 1))?;
+            return Ok(bytes(&between_characters(text.as_bytes(), new.as_bytes())));
+        }
+        let mut out = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let Some(at) = memchr::memmem::find(rest, old.as_bytes()) {
+            out.extend_from_slice(&rest[..at]);
+            out.extend_from_slice(new.as_bytes());
+            rest = &rest[at + old.len()..];
+        }
+        out.extend_from_slice(rest);
+        Ok(bytes(&out))
+    }),
+    Function::new("plural", &[S, S, I], S, |_, args| {
+        let which = usize::from(args.int(2) != 1);
+        Ok(args.take(which))
+    }),
+    Function::new("toString", &[ANY], S, |_, args| {
+        Ok(strval(args.value(0)).into())
+    }),
+    Function::new("toStrings", &[ANY], Type::Strings, |_, args| {
+        Ok(Value::Strings(strslice(args.value(0)).into()))
+    }),
+    Function::new("join", &[S, ANY], S, |_, args| {
+        Ok(joined(&strslice(args.value(1)), args.str(0).as_bytes()))
+    }),
+    Function::new("split", &[S, S], Type::StringMap, |_, args| {
+        Ok(numbered(split(args.str(1), args.str(0), -1)))
+    }),
+    Function::new("splitn", &[S, I, S], Type::StringMap, |_, args| {
+        Ok(numbered(split(args.str(2), args.str(0), args.int(1))))
+    }),
+    Function::new("splitList", &[S, S], Type::Strings, |_, args| {
+        Ok(Value::Strings(split(args.str(1), args.str(0), -1).into()))
+    }),
+    Function::new("sortAlpha", &[ANY], Type::Strings, |_, args| {
+        let value = args.value(0);
+        if value.elements().is_none() {
+            return Ok(Value::Strings(vec![strval(value)].into()));
+        }
+        let mut texts = strslice(value);
+        texts.sort();
+        Ok(Value::Strings(texts.into()))
+    }),
+    Function::new("atoi", &[S], I, |_, args| {
+        let text = args.str(0).as_str().unwrap_or_default();
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        // Out of range, Go's parser returns the nearest number beside the
+        // error that sprig throws away.
+        let nearest = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+        Ok(Value::Int(match text.parse() {
+            Ok(number) if plain => number,
+            Err(_) if plain => nearest,
+            _ => 0,
+        }))
+    }),
+];
+
+fn bytes(text: impl AsRef<[u8]>) -> Value {
+    Value::Str(Str::from_bytes(text.as_ref()))
+}
+
+/// Applies `change` to what is UTF-8; each other byte becomes U+FFFD, as in
+/// Go's loops over runes.
+fn map_text(text: &Str, change: impl Fn(&str) -> String) -> Value {
+    match text.as_str() {
+        Some(text) => change(text).into(),
+        None => change(&text.to_text()).into(),
+    }
+}
+
+/// Go's `unicode.IsSpace`.
+pub(super) fn is_space(c: char) -> bool {
+    matches!(
+        c,
+        '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}'
+    ) || (c > '\u{ff}' && c.is_whitespace())
+}
+
+/// The simple mapping: characters whose capital is several stay as they are.
+fn upper(c: char) -> char {
+    let mut mapped = c.to_uppercase();
+    match (mapped.next(), mapped.next()) {
+        (Some(upper), None) => upper,
+        _ => c,
+    }
+}
+
+fn lower(c: char) -> char {
+    if c == '\u{130}' {
+        return 'i';
+    }
+    let mut mapped = c.to_lowercase();
+    match (mapped.next(), mapped.next()) {
+        (Some(lower), None) => lower,
+        _ => c,
+    }
+}
+
+fn title(text: &str) -> String {
+    let separates = |c: char| {
+        if c.is_ascii() {
+            return !(c.is_ascii_alphanumeric() || c == '_');
+        }
+        !(c.is_alphabetic() || c.is_numeric()) && is_space(c)
+    };
+    let mut before = ' ';
+    text.chars()
+        .map(|c| {
+            let start = separates(std::mem::replace(&mut before, c));
+            if start { upper(c) } else { c }
+        })
+        .collect()
+}
+
+fn untitle(text: &str) -> String {
+    let mut start = true;
+    text.chars()
+        .map(|c| {
+            if is_space(c) {
+                start = true;
+                c
+            } else if std::mem::take(&mut start) {
+                lower(c)
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+fn trim_all(
+    _: &mut crate::gotmpl::Context<'_>,
+    args: &mut crate::gotmpl::Args<'_>,
+) -> Result<Value, Failure> {
+    let cut = args.str(0).to_text().into_owned();
+    Ok(map_text(args.str(1), |text| {
+        text.trim_matches(|c| cut.contains(c)).to_owned()
+    }))
+}
+
+fn abbreviate(text: &[u8], offset: i64, width: i64) -> Result<Vec<u8>, Failure> {
+    let len = text.len() as i64;
+    if len <= width {
+        return Ok(text.to_vec());
+    }
+    let mut offset = offset.min(len);
+    if len - offset < width - 3 {
+        offset = len - (width - 3);
+    }
+    if offset <= 4 {
+        let mut out = text[..(width - 3) as usize].to_vec();
+        out.extend_from_slice(b"...");
+        return Ok(out);
+    }
+    let mut out = b"...".to_vec();
+    if offset + width - 3 < len {
+        // The inner call refuses widths below four and yields nothing.
+        if width - 3 >= 4 {
+            out.extend(abbreviate(&text[offset as usize..], 0, width - 3)?);
+        }
+    } else {
+        out.extend_from_slice(&text[(len - (width - 3)) as usize..]);
+    }
+    Ok(out)
+}
+
+/// Moves every line in; the output is checked before it is made.
+fn indent(
+    context: &mut crate::gotmpl::Context<'_>,
+    spaces: i64,
+    text: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let spaces =
+        usize::try_from(spaces).map_err(|_| Failure::new("strings: negative Repeat count"))?;
+    let lines = memchr::memchr_iter(b'\n', text).count() + 1;
+    let size = text.len() + lines.saturating_mul(spaces);
+    context.charge(size)?;
+    out.reserve(size);
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', text).map(|at| at + 1).chain([text.len()]) {
+        out.resize(out.len() + spaces, b' ');
+        out.extend_from_slice(&text[start..end]);
+        start = end;
+    }
+    Ok(())
+}
+
+/// `new` before every character and at the end.
+fn between_characters(text: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity((text.len() + 1) * (new.len() + 1));
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            out.extend_from_slice(new);
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        for byte in chunk.invalid() {
+            out.extend_from_slice(new);
+            out.push(*byte);
+        }
+    }
+    out.extend_from_slice(new);
+    out
+}
+
+/// Sprig's `strslice`: the texts of a list's elements; one text for anything
+/// else.
+pub(super) fn strslice(value: &Value) -> Vec<Str> {
+    match (value, value.elements()) {
+        (Value::Strings(texts), _) => texts.to_vec(),
+        (_, Some(elements)) => elements
+            .iter()
+            .filter(|element| !matches!(element, Value::Nil))
+            .map(strval)
+            .collect(),
+        (Value::Nil, None) => Vec::new(),
+        (other, None) => vec![strval(other)],
+    }
+}
+
+pub(super) fn joined(texts: &[Str], separator: &[u8]) -> Value {
+    let texts: Vec<&[u8]> = texts.iter().map(Str::as_bytes).collect();
+    bytes(&texts.join(separator))
+}
+
+/// Go's `strings.SplitN`; all parts for a negative `most`.
+pub(super) fn split(text: &Str, separator: &Str, most: i64) -> Vec<Str> {
+    if most == 0 {
+        return Vec::new();
+    }
+    let mut parts = Vec::new();
+    let full = |parts: &Vec<Str>| most > 0 && parts.len() as i64 == most - 1;
+    let mut rest = text.as_bytes();
+    if separator.is_empty() {
+        while !rest.is_empty() && !full(&parts) {
+            let len = match rest.utf8_chunks().next() {
+                Some(chunk) if !chunk.valid().is_empty() => {
+                    chunk.valid().chars().next().map_or(1, char::len_utf8)
+                }
+                _ => 1,
+            };
+            parts.push(Str::from_bytes(&rest[..len]));
+            rest = &rest[len..];
+        }
+        if !rest.is_empty() {
+            parts.push(Str::from_bytes(rest));
+        }
+        return parts;
+    }
+    while !full(&parts) {
+        let Some(at) = memchr::memmem::find(rest, separator.as_bytes()) else {
+            break;
+        };
+        parts.push(Str::from_bytes(&rest[..at]));
+        rest = &rest[at + separator.len()..];
+    }
+    parts.push(Str::from_bytes(rest));
+    parts
+}
+
+fn numbered(parts: Vec<Str>) -> Value {
+    let map: Map = parts
+        .into_iter()
+        .enumerate()
+        .map(|(index, part)| (Str::from(format!("_{index}")), Value::Str(part)))
+        .collect();
+    Value::Map(map.with_kind(MapKind::Strings))
+}
+
+fn wrap(text: &[u8], width: i64, separator: &[u8], break_words: bool) -> Vec<u8> {
+    let width = usize::try_from(width).unwrap_or(0).max(1);
+    let mut out = Vec::with_capacity(text.len());
+    let mut offset = 0;
+    while text.len() - offset > width {
+        if text[offset] == b' ' {
+            offset += 1;
+            continue;
+        }
+        let end = offset + width + 1;
+        if let Some(space) = memchr::memrchr(b' ', &text[offset..end]) {
+            out.extend_from_slice(&text[offset..offset + space]);
+            out.extend_from_slice(separator);
+            offset += space + 1;
+        } else if break_words {
+            out.extend_from_slice(&text[offset..offset + width]);
+            out.extend_from_slice(separator);
+            offset += width;
+        } else {
+            match memchr::memchr(b' ', &text[offset + width..]) {
+                Some(space) => {
+                    out.extend_from_slice(&text[offset..offset + width + space]);
+                    out.extend_from_slice(separator);
+                    offset += width + space + 1;
+                }
+                None => {
+                    out.extend_from_slice(&text[offset..]);
+                    offset = text.len();
+                }
+            }
+        }
+    }
+    out.extend_from_slice(&text[offset..]);
+    out
+}
+
+/// What kind of letter `huandu/xstrings` sees.
+#[derive(Clone, Copy, PartialEq)]
+enum Letter {
+    Number,
+    Upper,
+    Other,
+    Punct,
+    Symbol,
+    Connector,
+}
+
+fn letter(c: char) -> Letter {
+    match c {
+        '-' | '_' => Letter::Connector,
+        c if is_space(c) => Letter::Connector,
+        c if c.is_uppercase() => Letter::Upper,
+        c if c.is_numeric() => Letter::Number,
+        c if c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c) => Letter::Punct,
+        c if c.is_ascii_punctuation() => Letter::Symbol,
+        _ => Letter::Other,
+    }
+}
+
+/// `xstrings`' words joined by `connector`, in lower case.
+fn separated(text: &str, connector: char) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len() + text.len() / 4);
+    let mut words = Words { chars: &chars, at: 0 };
+    // Connectors at the start stay as they are in number.
+    let leading = chars
+        .iter()
+        .take_while(|c| letter(**c) == Letter::Connector)
+        .count();
+    for _ in 0..leading {
+        out.push(connector);
+    }
+    words.at = leading;
+    let mut first = true;
+    let mut before = Letter::Connector;
+    while let Some((word, kind)) = words.next() {
+        if kind == Letter::Connector {
+            for _ in word {
+                out.push(connector);
+            }
+        } else {
+            if !first && before != Letter::Connector && kind != Letter::Punct && before != Letter::Punct {
+                out.push(connector);
+            }
+            out.extend(word.iter().copied().map(lower));
+        }
+        before = kind;
+        first = false;
+    }
+    out
+}
+
+/// Words as `xstrings.ToSnakeCase` cuts them.
+struct Words<'a> {
+    chars: &'a [char],
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Option<(&'a [char], Letter)> {
+        let start = self.at;
+        let first = letter(*self.chars.get(start)?);
+        let run = |from: usize, accept: &dyn Fn(Letter) -> bool| {
+            self.chars[from..]
+                .iter()
+                .take_while(|c| accept(letter(**c)))
+                .count()
+        };
+        let end = match first {
+            Letter::Connector | Letter::Punct | Letter::Symbol => {
+                start + run(start, &|kind| kind == first)
+            }
+            Letter::Number | Letter::Other => {
+                start + run(start, &|kind| matches!(kind, Letter::Number | Letter::Other))
+            }
+            Letter::Upper => {
+                let uppers = run(start, &|kind| kind == Letter::Upper);
+                let after = self.chars.get(start + uppers).map(|c| letter(*c));
+                match after {
+                    // `HTTPServer`: the last capital begins the next word.
+                    Some(Letter::Other) if uppers > 1 => start + uppers - 1,
+                    Some(Letter::Other | Letter::Number) => {
+                        start
+                            + uppers
+                            + run(start + uppers, &|kind| {
+                                matches!(kind, Letter::Number | Letter::Other)
+                            })
+                    }
+                    _ => start + uppers,
+                }
+            }
+        };
+        self.at = end;
+        Some((&self.chars[start..end], first))
+    }
+}
+
+/// `xstrings.ToPascalCase`: connectors go, the letter after one is a capital.
+fn pascal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let chars: Vec<char> = text.chars().collect();
+    let leading = chars.iter().take_while(|c| matches!(c, '-' | '_' | ' ')).count();
+    out.extend(&chars[..leading]);
+    let mut capital = true;
+    let mut previous_upper = false;
+    for (index, c) in chars.iter().copied().enumerate().skip(leading) {
+        if letter(c) == Letter::Connector {
+            capital = true;
+            continue;
+        }
+        if std::mem::take(&mut capital) {
+            out.push(upper(c));
+            previous_upper = true;
+        } else if c.is_uppercase() {
+            let next_lower = chars.get(index + 1).is_some_and(|next| next.is_lowercase());
+            out.push(if previous_upper && !next_lower { lower(c) } else { c });
+            previous_upper = true;
+        } else {
+            out.push(c);
+            previous_upper = false;
+        }
+    }
+    // Connectors at the end stay.
+    let trailing = chars[leading..]
+        .iter()
+        .rev()
+        .take_while(|c| matches!(c, '-' | '_' | ' '))
+        .count();
+    out.extend(&chars[chars.len() - trailing..]);
+    out
+}
+
