@@ -22,7 +22,6 @@ pub mod plan;
 pub mod report;
 mod secrets;
 pub mod sync;
-mod wire;
 
 #[cfg(feature = "kube")]
 pub use cluster::kube::KubeCluster;

@@ -44,4 +44,8 @@ on_every_cluster! {
     what_cannot_be_changed_is_recreated_on_demand
     replaced_objects_lose_what_others_added
     a_timeout_ends_running_hooks
+    a_second_plan_finds_nothing_to_do
+    what_others_changed_is_changed_back
+    a_field_that_is_declared_no_more_goes
+    the_destination_is_created_first
 }

@@ -302,7 +302,7 @@ pub async fn waves_wait_for_health<C: Cluster>(world: &World<C>) {
 
 pub async fn a_degraded_object_stops_later_waves<C: Cluster>(world: &World<C>) {
     let wanted = [
-        world.deployment("web", "", r#""no": "such-node""#),
+        world.deployment("web", "", r#""nodeSelector": {"no": "such-node"},"#),
         world.config_map("after", r#""argocd.argoproj.io/sync-wave": "1""#, "1"),
     ];
     let (report, _) = world.sync(&wanted).await;
@@ -582,4 +582,152 @@ pub async fn a_timeout_ends_running_hooks<C: Cluster>(world: &World<C>) {
         "operation is terminating due to timeout: waiting for completion of hook batch/Job/endless"
     );
     assert!(is_gone(world, "endless").await);
+}
+
+/// One object of most kinds that people declare.
+fn everything<C: Cluster>(world: &World<C>) -> Vec<Manifest> {
+    let pod = r#"{"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "main",
+        "image": "registry.example/x:1", "ports": [{"containerPort": 80}],
+        "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}},
+        "livenessProbe": {"httpGet": {"path": "/", "port": 80}},
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/config"}]}],
+        "volumes": [{"name": "config", "configMap": {"name": "m"}}]}}"#;
+    let claim = r#"[{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}}]"#;
+    [
+        r#"{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": "hunter2"}}"#.to_owned(),
+        r#"{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "x"}}"#.to_owned(),
+        r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"selector": {"app": "x"},
+            "ports": [{"port": 80, "targetPort": 80}, {"port": 80, "protocol": "UDP", "name": "udp"}]}}"#
+            .replace(r#""targetPort": 80}"#, r#""targetPort": 80, "name": "http"}"#),
+        r#"{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "x"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}"#.to_owned(),
+        format!(r#"{{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {{"name": "x"}},
+            "spec": {{"selector": {{"matchLabels": {{"app": "x"}}}}, "template": {pod}}}}}"#),
+        format!(r#"{{"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {{"name": "x"}},
+            "spec": {{"serviceName": "x", "selector": {{"matchLabels": {{"app": "x"}}}}, "template": {pod},
+                "volumeClaimTemplates": {claim}}}}}"#),
+        format!(r#"{{"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {{"name": "x"}},
+            "spec": {{"selector": {{"matchLabels": {{"app": "x"}}}}, "template": {pod}}}}}"#),
+        format!(r#"{{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {{"name": "x"}},
+            "spec": {{"schedule": "0 0 * * *", "jobTemplate": {{"spec": {{"template": {}}}}}}}}}"#,
+            pod.replace(r#""spec": {"#, r#""spec": {"restartPolicy": "Never", "#)
+                .replacen(r#""restartPolicy": "Never", "restartPolicy""#, r#""restartPolicy""#, 1)),
+        format!(r#"{{"apiVersion": "batch/v1", "kind": "Job", "metadata": {{"name": "x"}},
+            "spec": {{"template": {}}}}}"#,
+            pod.replace(r#""spec": {"#, r#""spec": {"restartPolicy": "Never", "#)),
+        r#"{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "x"},
+            "spec": {"rules": [{"host": "x.example", "http": {"paths": [{"path": "/", "pathType": "Prefix",
+                "backend": {"service": {"name": "x", "port": {"number": 80}}}}]}}]}}"#.to_owned(),
+        r#"{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "x"},
+            "spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}}"#.to_owned(),
+        r#"{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x"},
+            "spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]}}"#.to_owned(),
+        r#"{"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "x"},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}}}"#.to_owned(),
+        r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "x"},
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}"#.to_owned(),
+        r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "x"},
+            "roleRef": {"kind": "Role", "name": "x", "apiGroup": "rbac.authorization.k8s.io"},
+            "subjects": [{"kind": "ServiceAccount", "name": "x"}]}"#.to_owned(),
+    ]
+    .iter()
+    .map(|json| world.object(json))
+    .chain([world.config_map("m", "", "1")])
+    .collect()
+}
+
+pub async fn a_second_plan_finds_nothing_to_do<C: Cluster>(world: &World<C>) {
+    let wanted = everything(world);
+    let (report, _) = world.sync(&wanted).await;
+    assert!(report.succeeded(), "{report}");
+    assert_eq!(report.results.len(), wanted.len());
+    let plan = world.plan(&wanted).await;
+    assert_eq!(plan.counts().unchanged, wanted.len(), "{plan}");
+    assert!(plan.is_synced(), "{plan}");
+    let shown = format!(
+        "{plan}{plan:?}{}",
+        serde_json::to_string(&plan).expect("JSON")
+    );
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("aHVudGVyMg"),
+        "{shown}"
+    );
+    let (report, _) = world.sync(&wanted).await;
+    assert!(report.succeeded(), "{report}");
+    assert!(
+        report.costs.requests.is_empty(),
+        "nothing was asked for: {:?}",
+        report.costs
+    );
+    let shown = format!(
+        "{report}{report:?}{}",
+        serde_json::to_string(&report).expect("JSON")
+    );
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("aHVudGVyMg"),
+        "{shown}"
+    );
+}
+
+pub async fn what_others_changed_is_changed_back<C: Cluster>(world: &World<C>) {
+    let wanted = [
+        world.config_map("m", "", "1"),
+        world.deployment("d", "", ""),
+    ];
+    let (report, _) = world.sync(&wanted).await;
+    assert!(report.succeeded(), "{report}");
+    let force = Write {
+        force: true,
+        ..Write::by("somebody")
+    };
+    let other = world.config_map("m", "", "2");
+    world.cluster.apply(&other, &force).await.expect("applied");
+    let plan = world.plan(&wanted).await;
+    assert_eq!(plan.counts().update, 1, "{plan}");
+    let (report, _) = world.sync(&wanted).await;
+    assert!(report.succeeded(), "{report}");
+    let live = world.get("v1", "ConfigMap", "m").await.expect("there");
+    assert_eq!(text(&live, &["data", "value"]), "1");
+    assert!(world.plan(&wanted).await.is_synced());
+}
+
+pub async fn a_field_that_is_declared_no_more_goes<C: Cluster>(world: &World<C>) {
+    let mut two = world.config_map("m", "", "1");
+    two.edit(|object| {
+        let data = object.as_map_mut().and_then(|map| map.get_mut("data"));
+        data.and_then(Value::as_map_mut)
+            .expect("data")
+            .insert("more", "x");
+    })
+    .expect("an object");
+    let (report, _) = world.sync(&[two]).await;
+    assert!(report.succeeded(), "{report}");
+    let (report, _) = world.sync(&[world.config_map("m", "", "1")]).await;
+    assert!(report.succeeded(), "{report}");
+    let live = world.get("v1", "ConfigMap", "m").await.expect("there");
+    assert_eq!(live.at(&["data", "more"]), None);
+}
+
+pub async fn the_destination_is_created_first<C: Cluster>(world: &World<C>) {
+    let namespace = format!("{}-new", world.namespace);
+    let mut wanted = world.config_map("m", "", "1");
+    wanted.set_namespace("");
+    let mut options = world.plan_options();
+    options.namespace = namespace.as_str().into();
+    options.app.create_namespace = true;
+    options.namespace_labels.insert("team", "a");
+    let (report, log) = world
+        .sync_with(&[wanted], &options, &SyncOptions::default())
+        .await;
+    assert!(report.succeeded(), "{report}\n{log:#?}");
+    assert_eq!(log[0], "PreSync 0: 1 tasks");
+    let key = gitops_core::ObjectKey {
+        namespace: "".into(),
+        ..world.key("v1", "Namespace", &namespace)
+    };
+    let live = world.cluster.get(&key, "v1").await.expect("an answer");
+    assert_eq!(live.expect("there").label("team"), Some("a"));
 }

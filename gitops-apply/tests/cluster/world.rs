@@ -8,7 +8,7 @@ use gitops_apply::{
     Cluster, KubeCluster, LiveOptions, LiveState, Plan, PlanOptions, Scan, SyncOptions, SyncReport,
     plan, sync,
 };
-use gitops_core::{Gvk, Manifest, ObjectKey, Origin, Value};
+use gitops_core::{Gvk, Manifest, ObjectKey, Origin, manifest};
 
 /// A cluster and a place in it.
 pub struct World<C> {
@@ -131,14 +131,16 @@ impl<C: Cluster> World<C> {
         ))
     }
 
+    /// A Deployment; `selector` is empty, or ends in a comma.
     pub fn deployment(&self, name: &str, annotations: &str, selector: &str) -> Manifest {
+        let comma = if annotations.is_empty() { "" } else { "," };
         self.object(&format!(
             r#"{{"apiVersion": "apps/v1", "kind": "Deployment",
-                "metadata": {{"name": {name:?}, "annotations": {{{annotations}}}}},
-                "spec": {{"replicas": 2, "progressDeadlineSeconds": 1, "minReadySeconds": 0,
+                "metadata": {{"name": {name:?}, "annotations": {{"for": "test"{comma}{annotations}}}}},
+                "spec": {{"replicas": 2, "progressDeadlineSeconds": 1,
                     "selector": {{"matchLabels": {{"app": {name:?}}}}},
                     "template": {{"metadata": {{"labels": {{"app": {name:?}}}}},
-                        "spec": {{"nodeSelector": {{{selector}}}, "containers": [
+                        "spec": {{{selector} "containers": [
                             {{"name": "main", "image": "registry.example/main:1"}}]}}}}}}}}"#
         ))
     }
@@ -168,25 +170,6 @@ pub fn line(event: &Event) -> Option<String> {
 
 /// An object written as JSON.
 pub fn yaml(json: &str) -> Manifest {
-    let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
-    Manifest::new(value_of(value), Origin::default()).expect("an object")
-}
-
-fn value_of(json: serde_json::Value) -> Value {
-    match json {
-        serde_json::Value::Null => Value::Null,
-        serde_json::Value::Bool(flag) => flag.into(),
-        serde_json::Value::Number(number) => match number.as_i64() {
-            Some(number) => number.into(),
-            None => number.as_f64().expect("a number").into(),
-        },
-        serde_json::Value::String(text) => text.into(),
-        serde_json::Value::Array(items) => items.into_iter().map(value_of).collect(),
-        serde_json::Value::Object(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| (key, value_of(value)))
-                .collect(),
-        ),
-    }
+    let mut objects = manifest::parse(json.as_bytes(), &Origin::default()).expect("JSON");
+    objects.remove(0)
 }
