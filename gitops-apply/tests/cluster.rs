@@ -48,4 +48,5 @@ on_every_cluster! {
     what_others_changed_is_changed_back
     a_field_that_is_declared_no_more_goes
     the_destination_is_created_first
+    defaults_are_those_of_a_server
 }

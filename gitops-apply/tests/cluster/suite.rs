@@ -731,3 +731,151 @@ pub async fn the_destination_is_created_first<C: Cluster>(world: &World<C>) {
     let live = world.cluster.get(&key, "v1").await.expect("an answer");
     assert_eq!(live.expect("there").label("team"), Some("a"));
 }
+
+/// What a server allocates, or writes of itself.
+const ALLOCATED: [&str; 21] = [
+    ".metadata.",
+    ".status",
+    ".spec.clusterIP",
+    ".spec.ipFamil",
+    ".spec.selector.matchLabels.batch",
+    ".spec.selector.matchLabels",
+    ".spec.template.metadata.labels",
+    ".spec.volumeClaimTemplates[0].status",
+    ".spec.finalizers",
+    ".spec.ports[0].nodePort",
+    ".spec.ports[1].nodePort",
+    ".spec.storageClassName",
+    ".spec.selector",
+    ".spec.volumeName",
+    // Admission looks after Pods.
+    ".spec.preemptionPolicy",
+    ".spec.priority",
+    ".spec.serviceAccount",
+    ".spec.tolerations",
+    ".spec.volumes: ",
+    ".spec.containers[0].volumeMounts",
+    ".spec.initContainers[0].volumeMounts",
+];
+
+fn one_sided(path: &str, a: &Value, b: &Value, into: &mut Vec<String>) {
+    match (a, b) {
+        (Value::Map(a), Value::Map(b)) => {
+            for (key, value) in a {
+                let path = format!("{path}.{key}");
+                match b.get(key) {
+                    Some(other) => one_sided(&path, value, other, into),
+                    None => into.push(path),
+                }
+            }
+        }
+        (Value::List(a), Value::List(b)) if a.len() == b.len() => {
+            for (index, (a, b)) in a.iter().zip(b).enumerate() {
+                one_sided(&format!("{path}[{index}]"), a, b, into);
+            }
+        }
+        _ if a.same(b) => {}
+        _ => into.push(format!("{path}: {a:?}, {b:?}")),
+    }
+}
+
+pub async fn defaults_are_those_of_a_server<C: Cluster>(world: &World<C>) {
+    let name = &world.namespace;
+    let mut objects = everything(world);
+    for json in [
+        r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"hostNetwork": true,
+            "initContainers": [{"name": "i", "image": "x@sha256:0000000000000000000000000000000000000000000000000000000000000000"}],
+            "containers": [{"name": "a", "image": "registry:5000/x", "ports": [{"containerPort": 80}],
+                "resources": {"limits": {"cpu": "1"}}, "securityContext": {},
+                "lifecycle": {"preStop": {"httpGet": {"port": 80}}},
+                "readinessProbe": {"grpc": {"port": 1}}, "startupProbe": {"exec": {"command": ["x"]}},
+                "env": [{"name": "R", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]}],
+            "volumes": [{"name": "e"}, {"name": "h", "hostPath": {"path": "/x"}},
+                {"name": "s", "secret": {"secretName": "s"}},
+                {"name": "d", "downwardAPI": {"items": [{"path": "x", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+                {"name": "p", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}},
+                    {"downwardAPI": {"items": [{"path": "x", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}},
+                {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": "1Gi"}}}}}}]}}"#,
+        r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lb"}, "spec": {"type": "LoadBalancer",
+            "sessionAffinity": "ClientIP", "ports": [{"port": 80}]}}"#,
+        r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "headless"}, "spec": {"clusterIP": "None",
+            "ports": [{"port": 80}]}}"#,
+        r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "external"}, "spec": {"type": "ExternalName",
+            "externalName": "x.example"}}"#,
+        r#"{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "y"},
+            "spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
+                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}}}}"#,
+        r#"{"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "z"},
+            "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 50,
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}}"#,
+        r#"{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "indexed"}, "spec": {"completions": 2,
+            "completionMode": "Indexed", "backoffLimitPerIndex": 1, "suspend": true,
+            "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]},
+            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a:1"}]}}}}"#,
+        r#"{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "y"},
+            "spec": {"podSelector": {}, "egress": [{}]}}"#,
+        r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "y"}, "spec": {
+            "strategy": {"type": "Recreate"}, "selector": {"matchLabels": {"a": "y"}},
+            "template": {"metadata": {"labels": {"a": "y"}}, "spec": {"containers": [{"name": "a", "image": "a:latest"}]}}}}"#,
+        r#"{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "y"}, "spec": {
+            "selector": {"matchLabels": {"a": "z"}},
+            "template": {"metadata": {"labels": {"a": "z"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}}}"#,
+        r#"{"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "y"}, "spec": {
+            "selector": {"a": "rc"},
+            "template": {"metadata": {"labels": {"a": "rc"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}}}"#,
+        r#"{"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "y"},
+            "subsets": [{"addresses": [{"ip": "10.1.1.1"}], "ports": [{"port": 80}]}]}"#,
+    ] {
+        objects.push(world.object(json));
+    }
+    for json in [
+        r#"{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "NAME"}, "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}}"#,
+        r#"{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "NAME"}, "provisioner": "x.example/y"}"#,
+        r#"{"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "NAME"}, "value": 1}"#,
+        r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "NAME-2"}}"#,
+        r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "NAME"},
+            "roleRef": {"kind": "ClusterRole", "name": "x"}, "subjects": [{"kind": "User", "name": "x"}]}"#,
+        r#"{"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "NAME"},
+            "webhooks": [{"name": "x.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+                "clientConfig": {"service": {"name": "x", "namespace": "NAME"}},
+                "rules": [{"operations": ["CREATE"], "apiGroups": ["no.example"], "apiVersions": ["v1"], "resources": ["xs"]}]}]}"#,
+        r#"{"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "NAME"},
+            "spec": {"controller": "x.example/y", "parameters": {"kind": "X", "name": "x"}}}"#,
+        r#"{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "widgets.NAME.example.com"},
+            "spec": {"group": "NAME.example.com", "scope": "Cluster", "names": {"kind": "Widget", "plural": "widgets"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}"#,
+    ] {
+        objects.push(yaml(&json.replace("NAME", name)));
+    }
+    let mut wrong = Vec::new();
+    for object in &objects {
+        let live = world.cluster.apply(object, &Write::by("one")).await;
+        let live = live.unwrap_or_else(|error| panic!("{}: {error}", object.key()));
+        let mut filled = object.object().clone();
+        gitops_core::defaults::fill(object.gvk(), &mut filled);
+        let mut paths = Vec::new();
+        one_sided(
+            "",
+            &live.to_value(),
+            &Value::Map(filled.clone()),
+            &mut paths,
+        );
+        one_sided(
+            "(not there) ",
+            &Value::Map(filled),
+            &live.to_value(),
+            &mut paths,
+        );
+        paths.retain(|path| {
+            let path = path.trim_start_matches("(not there) ");
+            let respelled = path.contains(".resources.requests.");
+            let folded = object.key().kind == "Secret";
+            let own = object.key().kind == "Namespace" && path == ".spec";
+            !respelled && !folded && !own && !ALLOCATED.iter().any(|known| path.starts_with(known))
+        });
+        wrong.extend(paths.iter().map(|path| format!("{} {path}", object.key())));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
