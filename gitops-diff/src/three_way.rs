@@ -1,7 +1,7 @@
 //! Last applied, desired, live: what would change, and why.
 
 use gitops_core::schema::{ObjectSchema, Schemas};
-use gitops_core::{Gvk, Manifest, Map, ObjectKey, Str, Value};
+use gitops_core::{Gvk, Manifest, Map, ObjectKey, Str, Value, defaults};
 
 use crate::ignore::Rules;
 use crate::managed_fields::{self, Entry, Operation, Writer};
@@ -306,7 +306,13 @@ fn predict(
         ..Writer::new(rules.manager.clone())
     };
     let applied = managed_fields::apply(Some(&base), &config, schemas, &writer).map_err(invalid)?;
-    Ok(applied.object)
+    let mut object = applied.object;
+    if builtin {
+        // What is atomic comes without the defaults that the server had put
+        // into it.
+        defaults::fill(desired.gvk(), &mut object);
+    }
+    Ok(object)
 }
 
 /// An object without what only the server writes and nobody declares.
