@@ -81,8 +81,8 @@ pub(super) struct Pipe {
     pub(super) declared: Vec<Declared>,
     pub(super) commands: Vec<Command>,
     /// Slots declared by pipelines in parentheses within this statement, which
-    /// `and` and `or` may skip.
-    pub(super) nested: Vec<u32>,
+    /// `and` and `or` may skip, and the slot that each name meant before.
+    pub(super) nested: Vec<(u32, Option<u32>)>,
 }
 
 /// A variable on the left of `:=` or `=`.

@@ -834,9 +834,11 @@ impl<'r> Context<'r> {
         commands: &[Command],
     ) -> Result<Option<Operand>, Error> {
         self.at(pipe.mark);
-        for slot in &pipe.nested {
+        for (slot, before) in &pipe.nested {
             let base = self.base;
-            self.slots[base + *slot as usize] = None;
+            // Until it is declared, the name means what it meant before.
+            self.slots[base + *slot as usize] =
+                before.and_then(|before| self.slots[base + before as usize].clone());
         }
         let mut value = None;
         for command in commands {

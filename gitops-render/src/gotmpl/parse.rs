@@ -87,8 +87,10 @@ struct Tree<'t> {
     peeked: usize,
     variables: Vec<Known>,
     slots: usize,
-    /// Slots declared in parentheses since the statement began.
-    nested: Vec<u32>,
+    declarations: u32,
+    /// Slots declared in parentheses since the statement began, and what each
+    /// name meant before.
+    nested: Vec<(u32, Option<u32>)>,
     /// The line on which the current action started, or 0.
     action_line: usize,
     ranges: usize,
@@ -98,8 +100,10 @@ struct Tree<'t> {
 /// A variable that Go's parser knows of. Its place in the list is its slot.
 struct Known {
     name: EcoString,
-    /// Whether the executor would find it.
-    alive: bool,
+    /// When the executor would have declared it, in the order of the
+    /// declarations; `None` if it would not find it. Where pipelines nest, the
+    /// inner one declares first although it is written last.
+    alive: Option<u32>,
 }
 
 impl Tree<'_> {
@@ -116,9 +120,10 @@ impl Tree<'_> {
             peeked: 0,
             variables: vec![Known {
                 name: "$".into(),
-                alive: true,
+                alive: Some(0),
             }],
             slots: 1,
+            declarations: 0,
             nested: Vec::new(),
             action_line: 0,
             ranges: 0,
@@ -130,8 +135,10 @@ impl Tree<'_> {
     fn slot(&self, name: &str) -> Option<u32> {
         self.variables
             .iter()
-            .rposition(|known| known.alive && known.name == name)
-            .map(|slot| slot as u32)
+            .enumerate()
+            .filter(|(_, known)| known.alive.is_some() && known.name == name)
+            .max_by_key(|(_, known)| known.alive)
+            .map(|(slot, _)| slot as u32)
     }
 }
 
@@ -423,7 +430,7 @@ impl<'t> Parser<'t> {
         let otherwise = match end {
             Item::Else => {
                 for variable in &mut self.tree.variables[declared..] {
-                    variable.alive = false;
+                    variable.alive = None;
                 }
                 Some(self.otherwise(context)?)
             }
@@ -546,20 +553,20 @@ impl<'t> Parser<'t> {
         }
         // A variable is visible from the end of the pipeline that declares it.
         for (index, declared) in pipe.declared.iter_mut().enumerate() {
+            let before = self.tree.slot(&declared.name);
             if pipe.assign {
-                declared.slot = self.tree.slot(&declared.name);
-            } else {
-                let slot = first_known + index;
-                self.tree.variables[slot].alive = true;
-                declared.slot = Some(slot as u32);
+                declared.slot = before;
+                continue;
+            }
+            let slot = first_known + index;
+            self.tree.declarations += 1;
+            self.tree.variables[slot].alive = Some(self.tree.declarations);
+            declared.slot = Some(slot as u32);
+            if end == TokenKind::RightParen {
+                self.tree.nested.push((slot as u32, before));
             }
         }
-        if end == TokenKind::RightParen {
-            let slots = pipe.declared.iter().filter_map(|declared| declared.slot);
-            if !pipe.assign {
-                self.tree.nested.extend(slots);
-            }
-        } else {
+        if end == TokenKind::RightDelim {
             pipe.nested = std::mem::take(&mut self.tree.nested);
         }
         Ok(pipe)
@@ -609,7 +616,7 @@ impl<'t> Parser<'t> {
         let name = text(token.text);
         self.tree.variables.push(Known {
             name: name.clone(),
-            alive: false,
+            alive: None,
         });
         self.tree.slots = self.tree.slots.max(self.tree.variables.len());
         pipe.declared.push(Declared { name, slot: None });
