@@ -25,6 +25,7 @@ pub mod sync;
 
 #[cfg(feature = "kube")]
 pub use cluster::kube::KubeCluster;
+pub use cluster::memory::MemoryCluster;
 pub use cluster::{Cluster, ClusterError};
 pub use health::{Health, HealthStatus, app_health};
 pub use live::{LiveOptions, LiveState, Scan};

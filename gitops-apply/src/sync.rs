@@ -41,8 +41,6 @@ use crate::report::{
 /// How a plan is carried out.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
-    /// The name under which fields are owned.
-    pub manager: Str,
     /// Whether fields are taken from other managers that own them; otherwise
     /// an object with such fields fails.
     pub force_conflicts: bool,
@@ -72,11 +70,10 @@ pub struct SyncOptions {
 }
 
 impl Default for SyncOptions {
-    /// A real sync by the manager `gitops`, which asks first, takes what it
+    /// A real sync, which asks first, takes what it
     /// needs from other managers, and has all the time in the world.
     fn default() -> Self {
         SyncOptions {
-            manager: "gitops".into(),
             force_conflicts: true,
             dry_run: false,
             check_first: true,
@@ -619,7 +616,7 @@ impl<C: Cluster> Run<'_, C> {
             unreachable!("only tasks with a desired state are written");
         };
         let write = Write {
-            manager: self.options.manager.clone(),
+            manager: self.plan.manager.clone(),
             force: self.options.force_conflicts,
             dry_run,
             validate: task.options.validate,
@@ -716,7 +713,7 @@ impl<C: Cluster> Run<'_, C> {
                 ("resourceVersion", resource_version(&object).into()),
             ]);
             let patch = Value::from(Map::from_iter([("metadata", metadata)]));
-            let write = Write::by(self.options.manager.clone());
+            let write = Write::by(self.plan.manager.clone());
             let key = object.key().clone();
             let answer = self
                 .patiently("patch", &key, false, || {

@@ -12,6 +12,15 @@ mod world;
 
 macro_rules! on_every_cluster {
     ($($test:ident)*) => {
+        mod memory {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $test() {
+                    crate::suite::$test(&crate::world::memory().await).await;
+                }
+            )*
+        }
+
         mod real {
             $(
                 #[tokio::test(flavor = "multi_thread")]

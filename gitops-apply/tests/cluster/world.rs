@@ -1,20 +1,37 @@
 //! Clusters to test on, and objects to test with.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gitops_apply::cluster::kube::KubeOptions;
+use gitops_apply::cluster::memory::MemoryOptions;
 use gitops_apply::report::Event;
 use gitops_apply::{
-    Cluster, KubeCluster, LiveOptions, LiveState, Plan, PlanOptions, Scan, SyncOptions, SyncReport,
-    plan, sync,
+    Cluster, KubeCluster, LiveOptions, LiveState, MemoryCluster, Plan, PlanOptions, Scan,
+    SyncOptions, SyncReport, plan, sync,
 };
 use gitops_core::{Gvk, Manifest, ObjectKey, Origin, manifest};
+use jiff::Timestamp;
 
 /// A cluster and a place in it.
 pub struct World<C> {
     pub cluster: C,
     /// The test's own namespace; it exists.
     pub namespace: String,
+}
+
+/// A server in memory, with controllers that take a tenth of a second.
+pub async fn memory() -> World<MemoryCluster> {
+    let options = MemoryOptions {
+        simulate: Some(Duration::from_millis(100)),
+        now: Timestamp::from_second(1_700_000_000).expect("a time"),
+        ..MemoryOptions::default()
+    };
+    let world = World {
+        cluster: MemoryCluster::new(options),
+        namespace: "test".to_owned(),
+    };
+    world.prepare().await;
+    world
 }
 
 /// A real server, with a new namespace.
