@@ -18,6 +18,7 @@
 pub mod cluster;
 pub mod health;
 pub mod live;
+pub mod metrics;
 pub mod plan;
 pub mod report;
 mod secrets;
@@ -29,6 +30,7 @@ pub use cluster::memory::MemoryCluster;
 pub use cluster::{Cluster, ClusterError};
 pub use health::{Health, HealthStatus, app_health};
 pub use live::{LiveOptions, LiveState, Scan};
+pub use metrics::Metrics;
 pub use plan::{Plan, PlanOptions, plan};
 pub use report::{Event, SyncReport};
 pub use sync::{SyncOptions, sync};

@@ -25,6 +25,7 @@ use crate::secrets::{self, Mask};
 
 pub mod hooks;
 pub(crate) mod immutable;
+pub(crate) mod migrate;
 pub mod options;
 pub(crate) mod order;
 mod prune;
@@ -740,7 +741,7 @@ fn write(
                     plan.warnings.push(Warning::Shared { key, app, owner });
                 }
             }
-            let differs = match comparing.compare(&desired, current) {
+            let differs = match comparing.compare(&desired, current, &own.migrate_from) {
                 Ok(compared) => {
                     let differs = compared.outcome == Outcome::Update;
                     difference = Some(compared);
@@ -796,7 +797,15 @@ struct Comparing<'a> {
 impl Comparing<'_> {
     /// Compares as server-side apply would. What a client applied earlier
     /// stands in the annotation that `kubectl apply` leaves.
-    fn compare(&self, desired: &Manifest, live: &Manifest) -> Result<Difference, DiffError> {
+    fn compare(
+        &self,
+        desired: &Manifest,
+        live: &Manifest,
+        migrate_from: &str,
+    ) -> Result<Difference, DiffError> {
+        // A client's fields become ours before anything is applied.
+        let migrated = migrate::migrated(live, migrate_from, &self.rules.manager);
+        let live = migrated.as_ref().unwrap_or(live);
         let last_applied = live
             .annotation(LAST_APPLIED)
             .and_then(|text| json::parse(text.as_bytes()).ok())
@@ -987,7 +996,7 @@ fn destination(live: &LiveState, comparing: &Comparing<'_>, options: &PlanOption
     let desired = Manifest::new(object.into(), Origin::default())
         .expect("a namespace with a name is an object");
     let current = live.objects.get(desired.key());
-    let difference = current.and_then(|current| comparing.compare(&desired, current).ok());
+    let difference = current.and_then(|current| comparing.compare(&desired, current, "").ok());
     let action = match &difference {
         None => Action::Create,
         Some(difference) if difference.outcome == Outcome::Same => return None,
