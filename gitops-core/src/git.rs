@@ -37,9 +37,7 @@ use crate::tree::GitTree;
 mod remote;
 
 /// The id of a commit: 40 hexadecimal digits.
-#[derive(
-    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct CommitId(Str);
 
@@ -307,7 +305,11 @@ impl Repository {
     /// answer.
     pub fn resolve(&self, revision: &str) -> Result<CommitId, GitError> {
         let references = self.references()?;
-        let name = if revision.is_empty() { "HEAD" } else { revision };
+        let name = if revision.is_empty() {
+            "HEAD"
+        } else {
+            revision
+        };
         for candidate in [
             name.to_owned(),
             format!("refs/heads/{name}"),
@@ -433,7 +435,9 @@ impl Repository {
                 }
             }
             #[cfg(feature = "git-http")]
-            Place::Remote(_) => Ok((text.len() == 40).then(|| CommitId(text.to_lowercase().into()))),
+            Place::Remote(_) => {
+                Ok((text.len() == 40).then(|| CommitId(text.to_lowercase().into())))
+            }
         }
     }
 

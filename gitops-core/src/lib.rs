@@ -6,13 +6,16 @@
 //! application is. It renders nothing, compares nothing and talks to no
 //! cluster.
 
+pub mod app;
 pub mod defaults;
 #[cfg(feature = "git")]
 pub mod git;
 pub mod inventory;
 pub mod key;
 pub mod manifest;
+pub mod quantity;
 pub mod schema;
+pub mod selector;
 pub mod semver;
 pub mod suggest;
 pub mod tree;
@@ -21,4 +24,4 @@ pub mod value;
 pub use key::{Gvk, ObjectKey};
 pub use manifest::{Manifest, Origin};
 pub use tree::{FileTree, TreeError, TreePath};
-pub use value::{List, Map, Str, Value};
+pub use value::{List, Map, Str, Value, json, yaml};

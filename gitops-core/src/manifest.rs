@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Gvk, Map, ObjectKey, Str, Value};
+use crate::{Gvk, Map, ObjectKey, Str, Value, json, yaml};
 
 /// Where a manifest was declared: the place a person opens to change it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,6 +219,241 @@ impl Manifest {
         *self = Manifest::new(value, self.origin.clone())?;
         Ok(())
     }
+}
+
+/// Why a file's manifests cannot be read.
+///
+/// Displayed as `file:line:column: problem`, with what to do after it, if that
+/// is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestError(Box<ErrorRepr>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ErrorRepr {
+    origin: Origin,
+    column: u32,
+    problem: String,
+    hint: Option<&'static str>,
+    not_an_object: Option<NotAnObject>,
+}
+
+impl ManifestError {
+    /// The file and the line at which the problem was noticed; the line is 0
+    /// for bytes that are no text.
+    pub fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    /// The column in characters, from 1; 0 if the whole document is meant.
+    pub fn column(&self) -> u32 {
+        self.0.column
+    }
+
+    /// What is wrong.
+    pub fn problem(&self) -> &str {
+        &self.0.problem
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint
+    }
+
+    /// What the document lacks, if it can be read but is no object.
+    pub fn not_an_object(&self) -> Option<&NotAnObject> {
+        self.0.not_an_object.as_ref()
+    }
+
+    fn syntax(error: &yaml::Error, origin: &Origin) -> Self {
+        let hint = match error.problem() {
+            problem if problem.starts_with("invalid map key: map[interface {}]") => {
+                Some("if this is a template, render it first")
+            }
+            "mapping values are not allowed in this context" => {
+                Some("quote values that contain \": \", and check the indentation")
+            }
+            "did not find expected key" | "did not find expected '-' indicator" => {
+                Some("check the indentation of this line and of those before it")
+            }
+            "found character that cannot start any token" => Some(
+                "indent with spaces instead of tabs, and quote values that start with @, ` or %",
+            ),
+            "found a tab character that violates indentation"
+            | "found a tab character where an indentation space is expected" => {
+                Some("indent with spaces instead of tabs")
+            }
+            _ => None,
+        };
+        ManifestError(Box::new(ErrorRepr {
+            origin: Origin {
+                line: error.line(),
+                ..origin.clone()
+            },
+            column: error.column(),
+            problem: error.problem().to_owned(),
+            hint,
+            not_an_object: None,
+        }))
+    }
+
+    fn of_document(error: NotAnObject, origin: Origin) -> Self {
+        let hint = match error {
+            NotAnObject::NotAMap { found: "array" } => {
+                Some("separate objects with ---, or put them into the items of a kind: List")
+            }
+            _ => None,
+        };
+        ManifestError(Box::new(ErrorRepr {
+            origin,
+            column: 0,
+            problem: error.to_string(),
+            hint,
+            not_an_object: Some(error),
+        }))
+    }
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ErrorRepr {
+            origin,
+            column,
+            problem,
+            hint,
+            ..
+        } = &*self.0;
+        write!(f, "{origin}")?;
+        if *column > 0 {
+            write!(f, ":{column}")?;
+        }
+        write!(f, ": {problem}")?;
+        if let Some(hint) = hint {
+            write!(f, "; {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+/// Reads the objects of a file: YAML documents, or JSON values one after the
+/// other.
+///
+/// Documents without content are passed over. An object whose kind ends with
+/// `List` and that has a list of `items` stands for these; items without an
+/// `apiVersion` and a `kind` get those of the list, as in `kubectl`. Each
+/// manifest's origin is `origin` with its own line.
+///
+/// # Errors
+///
+/// [`ManifestError`] for the first document that cannot be read or is no
+/// Kubernetes object.
+///
+/// ```
+/// use gitops_core::{Origin, manifest};
+/// let text = b"# nothing\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
+/// let manifests = manifest::parse(text, &Origin::file("ns.yaml"))?;
+/// assert_eq!(manifests[0].origin.to_string(), "ns.yaml:3");
+///
+/// let error = manifest::parse(b"kind: {{ .Values.kind }}\n", &Origin::file("t.yaml"))
+///     .unwrap_err();
+/// assert!(error.to_string().ends_with("if this is a template, render it first"));
+/// # Ok::<(), manifest::ManifestError>(())
+/// ```
+pub fn parse(text: &[u8], origin: &Origin) -> Result<Vec<Manifest>, ManifestError> {
+    let mut manifests = Vec::new();
+    if let Some(values) = json_values(text) {
+        for (line, value) in values {
+            add(value, &at_line(origin, line), None, &mut manifests)?;
+        }
+        return Ok(manifests);
+    }
+    for document in yaml::documents(text) {
+        let document = document.map_err(|error| ManifestError::syntax(&error, origin))?;
+        if document.value.is_null() {
+            continue;
+        }
+        let spans = is_list(&document.value)
+            .then(|| yaml::spans(text, document.line))
+            .flatten();
+        let origin = at_line(origin, document.line);
+        add(document.value, &origin, spans.as_ref(), &mut manifests)?;
+    }
+    Ok(manifests)
+}
+
+fn at_line(origin: &Origin, line: u32) -> Origin {
+    Origin {
+        line,
+        ..origin.clone()
+    }
+}
+
+/// The values of a JSON file, with their lines; `None` if it is not JSON,
+/// which the YAML reader then explains.
+fn json_values(text: &[u8]) -> Option<Vec<(u32, Value)>> {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let mut rest = text;
+    let mut line = 1;
+    let mut values = Vec::new();
+    loop {
+        let blanks = rest.iter().take_while(|byte| is_blank(byte)).count();
+        line += memchr::memchr_iter(b'\n', &rest[..blanks]).count() as u32;
+        rest = &rest[blanks..];
+        match rest.first() {
+            None => return (!values.is_empty()).then_some(values),
+            Some(b'{') => {}
+            Some(_) => return None,
+        }
+        let (value, used) = json::parse_prefix(rest, &json::Options::default()).ok()?;
+        values.push((line, value));
+        line += memchr::memchr_iter(b'\n', &rest[..used]).count() as u32;
+        rest = &rest[used..];
+    }
+}
+
+fn is_list(value: &Value) -> bool {
+    matches!(value.get("kind"), Some(Value::String(kind)) if kind.ends_with("List"))
+        && matches!(value.get("items"), Some(Value::List(_)))
+}
+
+fn add(
+    value: Value,
+    origin: &Origin,
+    spans: Option<&yaml::Spans>,
+    manifests: &mut Vec<Manifest>,
+) -> Result<(), ManifestError> {
+    if !is_list(&value) {
+        let manifest = Manifest::new(value, origin.clone())
+            .map_err(|error| ManifestError::of_document(error, origin.clone()))?;
+        manifests.push(manifest);
+        return Ok(());
+    }
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let items = value
+        .get("items")
+        .and_then(Value::as_list)
+        .unwrap_or_default();
+    for (index, item) in items.iter().enumerate() {
+        let mut item = item.clone();
+        if let Some(object) = item.as_map_mut()
+            && !object.contains_key("kind")
+            && !object.contains_key("apiVersion")
+        {
+            object.insert("kind", kind.strip_suffix("List").unwrap_or(kind));
+            if let Some(version) = value.get("apiVersion") {
+                object.insert("apiVersion", version.clone());
+            }
+        }
+        let line = spans
+            .and_then(|spans| spans.locate(&format!("items[{index}]")))
+            .map_or(origin.line, |place| place.line);
+        add(item, &at_line(origin, line), None, manifests)?;
+    }
+    Ok(())
 }
 
 /// The text of a field; absent, null and empty are the same.

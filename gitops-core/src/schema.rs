@@ -294,7 +294,10 @@ impl Schema {
                     fields.push(Field {
                         name: name.into(),
                         ty: self.read_ref(field.get("type").unwrap_or(&Value::Null), &at)?,
-                        default: field.get("default").filter(|value| !value.is_null()).cloned(),
+                        default: field
+                            .get("default")
+                            .filter(|value| !value.is_null())
+                            .cloned(),
                     });
                 }
                 fields.sort_by(|a, b| a.name.cmp(&b.name));

@@ -215,7 +215,10 @@ impl Constraint {
         if groups.len() > 32 {
             return Err(Error::TooManyGroups);
         }
-        let alternatives = groups.into_iter().map(comparisons).collect::<Result<_, _>>()?;
+        let alternatives = groups
+            .into_iter()
+            .map(comparisons)
+            .collect::<Result<_, _>>()?;
         Ok(Constraint { alternatives })
     }
 
@@ -410,9 +413,7 @@ impl<'a> Scan<'a> {
 
     /// Skips what RE2 counts as white space; whether there was any.
     fn space(&mut self) -> bool {
-        let rest = self
-            .0
-            .trim_start_matches([' ', '\t', '\n', '\r', '\x0c']);
+        let rest = self.0.trim_start_matches([' ', '\t', '\n', '\r', '\x0c']);
         let any = rest.len() < self.0.len();
         self.0 = rest;
         any
@@ -454,10 +455,7 @@ impl<'a> Scan<'a> {
         let major = some(scan.run(&number))?;
         let mut part = || {
             let mut ahead = scan;
-            let run = ahead
-                .skip(".")
-                .then(|| ahead.run(&number))
-                .and_then(some)?;
+            let run = ahead.skip(".").then(|| ahead.run(&number)).and_then(some)?;
             scan = ahead;
             Some(run)
         };

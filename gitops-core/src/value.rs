@@ -10,6 +10,22 @@
 
 use std::fmt;
 
+pub mod json;
+pub mod number;
+mod path;
+mod serde;
+mod sink;
+pub mod yaml;
+
+pub use self::serde::{DecodeError, from_value, to_value};
+pub use sink::Sink;
+
+/// How deeply collections are read into one another by default.
+///
+/// Values are cloned, compared and dropped recursively: this is what the
+/// stack of a thread holds with ease.
+pub const MAX_DEPTH: usize = 1000;
+
 /// A string with shared storage; up to 15 bytes need no allocation.
 pub type Str = ecow::EcoString;
 
@@ -191,9 +207,22 @@ impl From<bool> for Value {
     }
 }
 
+impl From<i32> for Value {
+    fn from(number: i32) -> Self {
+        Value::Int(number.into())
+    }
+}
+
 impl From<i64> for Value {
     fn from(number: i64) -> Self {
         Value::Int(number)
+    }
+}
+
+impl From<u64> for Value {
+    /// An integer; above `i64::MAX` it is [`Value::UInt`].
+    fn from(number: u64) -> Self {
+        i64::try_from(number).map_or(Value::UInt(number), Value::Int)
     }
 }
 
@@ -330,13 +359,42 @@ impl Map {
     }
 
     /// The keys in order.
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = &Str> {
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &Str> + Clone {
         self.entries.iter().map(|(key, _)| key)
     }
 
     /// The values in key order.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> {
         self.entries.iter().map(|(_, value)| value)
+    }
+
+    /// The entry at a position in key order.
+    pub(crate) fn entry_at(&self, index: usize) -> (&Str, &Value) {
+        let (key, value) = &self.entries[index];
+        (key, value)
+    }
+
+    /// A map of entries in the order they were written in; of equal keys the
+    /// last is kept.
+    pub(crate) fn from_entries(mut entries: ecow::EcoVec<(Str, Value)>) -> Self {
+        // Documents that Kubernetes wrote arrive sorted: the check is one pass.
+        if !entries.is_sorted_by(|a, b| a.0 < b.0) {
+            let slice = entries.make_mut();
+            // Stable, so that of equal keys the last one written stays last.
+            slice.sort_by(|a, b| a.0.cmp(&b.0));
+            if slice.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                let mut kept = ecow::EcoVec::<(Str, Value)>::with_capacity(slice.len());
+                for entry in slice {
+                    let entry = std::mem::take(entry);
+                    match kept.make_mut().last_mut() {
+                        Some((key, value)) if *key == entry.0 => *value = entry.1,
+                        _ => kept.push(entry),
+                    }
+                }
+                entries = kept;
+            }
+        }
+        Map { entries }
     }
 
     fn find(&self, key: &str) -> Result<usize, usize> {
@@ -353,26 +411,12 @@ impl fmt::Debug for Map {
 
 impl<K: Into<Str>, V: Into<Value>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut entries: ecow::EcoVec<(Str, Value)> = entries
-            .into_iter()
-            .map(|(key, value)| (key.into(), value.into()))
-            .collect();
-        // Documents that Kubernetes wrote arrive sorted: the check is one pass.
-        if !entries.is_sorted_by(|a, b| a.0 < b.0) {
-            let slice = entries.make_mut();
-            // Stable, so that of equal keys the last one written stays last.
-            slice.sort_by(|a, b| a.0.cmp(&b.0));
-            let mut kept = ecow::EcoVec::with_capacity(slice.len());
-            for entry in slice {
-                let entry = std::mem::take(entry);
-                match kept.make_mut().last_mut() {
-                    Some((key, value)) if *key == entry.0 => *value = entry.1,
-                    _ => kept.push(entry),
-                }
-            }
-            entries = kept;
-        }
-        Map { entries }
+        Map::from_entries(
+            entries
+                .into_iter()
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+        )
     }
 }
 

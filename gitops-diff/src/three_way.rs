@@ -195,7 +195,10 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
     let mut covered: Option<Path> = None;
     for path in changed.paths() {
         // A container that comes or goes stands for what is in it.
-        if covered.as_ref().is_some_and(|above| path.0.starts_with(&above.0)) {
+        if covered
+            .as_ref()
+            .is_some_and(|above| path.0.starts_with(&above.0))
+        {
             continue;
         }
         let old = value_at(schema, before.value(), &path.0);
@@ -211,7 +214,14 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         if old.is_none() || new.is_none() {
             covered = Some(path.clone());
         }
-        let cause = cause(&path, new.as_ref(), sides.last_applied, schema, &owners, rules);
+        let cause = cause(
+            &path,
+            new.as_ref(),
+            sides.last_applied,
+            schema,
+            &owners,
+            rules,
+        );
         changes.push(Change {
             path,
             before: old,

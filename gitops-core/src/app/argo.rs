@@ -16,6 +16,7 @@ use super::{
     KustomizeSource, OnDelete, Parameter, Retry, Source, SyncPolicy, Tool,
 };
 use crate::manifest::{self, Manifest};
+use crate::tree::{self, FileTree, TreeError, TreePath};
 use crate::{Map, Origin, Str, Value, value, yaml};
 
 /// The annotation that orders objects, and applications, within a sync.
@@ -73,6 +74,87 @@ pub fn parse(
             })
         })
         .collect())
+}
+
+/// The applications that a tree declares, in whatever folder, sorted by path.
+///
+/// Templates of charts are not manifests and are passed over; so are files
+/// that do not speak of `Application`s. An application that is declared twice
+/// counts where it comes first, and is an error where it comes again.
+///
+/// # Errors
+///
+/// The tree itself cannot be read. A file that cannot be parsed is an error in
+/// the list.
+///
+/// ```
+/// use gitops_core::app::argo;
+/// use gitops_core::tree::MemoryTree;
+/// let tree: MemoryTree = [(
+///     "apps/shop.yaml",
+///     "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata:\n  name: shop\nspec:\n  \
+///      source:\n    repoURL: https://example.com/shop.git\n    path: deploy\n",
+/// )]
+/// .try_into()?;
+/// let apps = argo::discover(&tree)?;
+/// assert_eq!(apps[0].as_ref().unwrap().name, "shop");
+/// # Ok::<(), gitops_core::TreeError>(())
+/// ```
+pub fn discover(tree: &(impl FileTree + ?Sized)) -> Result<Vec<Result<App, AppError>>, TreeError> {
+    let mut found: Vec<Result<App, AppError>> = Vec::new();
+    let mut seen: BTreeMap<(Str, Str), Origin> = BTreeMap::new();
+    for path in tree::walk(tree, &TreePath::ROOT)? {
+        let known = [".yaml", ".yml", ".json"];
+        if !known.iter().any(|suffix| path.as_str().ends_with(suffix)) {
+            continue;
+        }
+        let Some(text) = tree.read(&path)? else {
+            continue;
+        };
+        let speaks_of = |word: &str| memchr::memmem::find(&text, word.as_bytes()).is_some();
+        if !speaks_of("argoproj.io/") || !speaks_of("Application") || is_template(tree, &path)? {
+            continue;
+        }
+        match parse(&text, &Origin::file(path.as_str())) {
+            Ok(apps) => found.extend(apps.into_iter().map(|app| {
+                let app = app?;
+                let name = (app.namespace.clone(), app.name.clone());
+                match seen.get(&name) {
+                    Some(first) => Err(AppError {
+                        name: app.name.clone(),
+                        place: app.origin.to_string(),
+                        problem: format!("declared already at {first}"),
+                    }),
+                    None => {
+                        seen.insert(name, app.origin.clone());
+                        Ok(app)
+                    }
+                }
+            })),
+            Err(error) => found.push(Err(AppError {
+                name: Str::new(),
+                place: path.to_string(),
+                problem: error.to_string(),
+            })),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a file lies below the `templates/` of a chart.
+fn is_template(tree: &(impl FileTree + ?Sized), path: &TreePath) -> Result<bool, TreeError> {
+    let mut above = path.parent();
+    while let Some(dir) = above {
+        let parent = dir.parent();
+        if dir.file_name() == "templates"
+            && let Some(chart) = &parent
+            && tree.read(&chart.join("Chart.yaml")?)?.is_some()
+        {
+            return Ok(true);
+        }
+        above = parent;
+    }
+    Ok(false)
 }
 
 /// The application that `manifest` declares.
@@ -357,9 +439,9 @@ fn read(manifest: &Manifest) -> Result<App, Problem> {
             .map(|(index, source)| read_source(source, &format!("spec.sources[{index}]")))
             .collect::<Result<Vec<_>, _>>()?,
         None => {
-            let source = spec.source.ok_or_else(|| {
-                Problem::at("spec", "no source; set spec.source or spec.sources")
-            })?;
+            let source = spec
+                .source
+                .ok_or_else(|| Problem::at("spec", "no source; set spec.source or spec.sources"))?;
             vec![read_source(source, "spec.source")?]
         }
     };
@@ -485,7 +567,10 @@ fn read_source(source: ArgoSource, at: &str) -> Result<Source, Problem> {
 }
 
 fn read_helm(helm: ArgoHelm, at: &str) -> Result<HelmSource, Problem> {
-    let values = match (helm.values_object, helm.values.filter(|text| !text.is_empty())) {
+    let values = match (
+        helm.values_object,
+        helm.values.filter(|text| !text.is_empty()),
+    ) {
         (Some(Value::Map(object)), _) => InlineValues::Object(object),
         (Some(Value::Null) | None, Some(text)) => InlineValues::Text(text),
         (Some(Value::Null) | None, None) => InlineValues::None,
@@ -609,7 +694,9 @@ fn read_retry(retry: ArgoRetry) -> Result<Retry, Problem> {
     Ok(Retry {
         limit: u32::try_from(retry.limit).ok(),
         duration: duration(&backoff.duration, "duration", default.duration)?,
-        factor: backoff.factor.map_or(default.factor, |factor| factor as f64),
+        factor: backoff
+            .factor
+            .map_or(default.factor, |factor| factor as f64),
         max_duration: duration(&backoff.max_duration, "maxDuration", default.max_duration)?,
         refresh: retry.refresh,
     })

@@ -221,8 +221,7 @@ impl Pack {
             for offset in waiting {
                 match pack.decode(offset) {
                     Ok((kind, data)) => {
-                        let id =
-                            gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &data)?;
+                        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &data)?;
                         pack.offsets.insert(id, offset);
                     }
                     Err(error) => {

@@ -147,7 +147,10 @@ fn full_name(name: &str) -> String {
 }
 
 fn scalar(text: &str) -> Value {
-    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+    match text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+    {
         Some(text) => text.into(),
         None => match text.parse::<i64>() {
             Ok(number) => Value::Int(number),

@@ -1,0 +1,743 @@
+//! Keeps applications as their repositories declare them.
+//!
+//! A [`Reconciler`] holds what has to be remembered between two looks at an
+//! application: which revision was tried last, and the history of what was
+//! synced. Each call of [`reconcile`](Reconciler::reconcile) is one look:
+//! refresh, compare, and sync if the application says so; [`run`] repeats that
+//! for many applications, whenever Git moves or the cluster changes.
+//!
+//! The rules are Argo CD's (`controller/appcontroller.go`, `autoSync`):
+//!
+//! | state                                            | automated sync          |
+//! |--------------------------------------------------|-------------------------|
+//! | in sync                                          | nothing                 |
+//! | out of sync, revision not tried yet              | everything              |
+//! | out of sync, revision synced, `selfHeal` on      | what is not in sync     |
+//! | out of sync, revision synced, `selfHeal` off     | nothing                 |
+//! | out of sync, revision tried and failed           | nothing until it moves or is retried |
+//! | only prunes are left, `prune` off                | nothing                 |
+//! | everything would be pruned, `allowEmpty` off     | nothing, and a condition |
+//!
+//! This module is the only one that knows `gitops-render`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitops_core::app::{App, Automated, Retry};
+use gitops_core::{Gvk, ObjectKey, Str};
+use gitops_render::helm::{Capabilities, KubeVersion, Seed};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cluster::Cluster;
+use crate::health::{Health, HealthStatus, app_health};
+use crate::live::{LiveOptions, LiveState, Scan};
+use crate::plan::{self, Action, AppOptions, Plan, PlanOptions, SkipReason};
+use crate::report::{Event, OperationPhase, SyncReport};
+use crate::sync::{SyncOptions, sync};
+
+mod render;
+mod run;
+mod sources;
+
+pub use render::{Desired, DesiredError, desired};
+pub use run::{RunOptions, run};
+pub use sources::{Repositories, Snapshot, SourceError};
+
+/// How applications are reconciled.
+#[derive(Clone, Debug)]
+pub struct ReconcileOptions {
+    /// How plans are carried out.
+    pub sync: SyncOptions,
+    /// Where charts take random numbers from. With [`Seed::System`], Helm's
+    /// way, a chart that draws one is out of sync at every look.
+    pub seed: Seed,
+    /// Where objects are looked for that are declared no more, until a first
+    /// sync has told the kinds.
+    pub scan: Scan,
+}
+
+impl Default for ReconcileOptions {
+    fn default() -> Self {
+        ReconcileOptions {
+            sync: SyncOptions::default(),
+            seed: Seed::System,
+            scan: Scan::Everything,
+        }
+    }
+}
+
+/// Whether an application is as it is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum SyncStatus {
+    /// It is.
+    Synced,
+    /// It is not.
+    OutOfSync,
+    /// That could not be found out.
+    Unknown,
+}
+
+impl SyncStatus {
+    /// The name, as in an Application's status.
+    pub fn name(self) -> &'static str {
+        match self {
+            SyncStatus::Synced => "Synced",
+            SyncStatus::OutOfSync => "OutOfSync",
+            SyncStatus::Unknown => "Unknown",
+        }
+    }
+}
+
+impl fmt::Display for SyncStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Something about an application that a person should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// What sort of thing it is.
+    #[serde(rename = "type")]
+    pub kind: ConditionKind,
+    /// What there is to say.
+    pub message: String,
+}
+
+/// The sorts of [`Condition`], with Argo CD's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub enum ConditionKind {
+    /// The manifests could not be had, or the cluster not be read.
+    ComparisonError,
+    /// An automated sync is not done, or failed.
+    SyncError,
+    /// The tools or the plan have something to say.
+    Warning,
+}
+
+/// One object of an application.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResourceStatus {
+    /// The object.
+    #[serde(flatten)]
+    pub key: ObjectKey,
+    /// The version of its API.
+    pub version: Str,
+    /// Whether it is as declared; `None` for hooks and what is skipped.
+    pub status: Option<SyncStatus>,
+    /// Its health, if its kind has any.
+    pub health: Option<Health>,
+    /// Whether it is declared no more.
+    pub requires_pruning: bool,
+}
+
+/// How an application fares: the outcome of one look.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppStatus {
+    /// The application.
+    pub app: Str,
+    /// Whether it is as declared.
+    pub sync: SyncStatus,
+    /// How it is.
+    pub health: Health,
+    /// The commits that were compared with, source by source.
+    pub revisions: Vec<Str>,
+    /// What a person should know.
+    pub conditions: Vec<Condition>,
+    /// Its objects, in the order of the plan.
+    pub resources: Vec<ResourceStatus>,
+    /// What there is to do; `None` if that could not be found out.
+    pub plan: Option<Plan>,
+    /// The sync that this look led to, if any.
+    pub operation: Option<SyncReport>,
+    /// Applications that this one declares.
+    #[serde(skip)]
+    pub children: Vec<App>,
+    /// When the look was taken.
+    pub reconciled_at: Timestamp,
+}
+
+impl AppStatus {
+    /// Whether anything went wrong: no comparison, or a sync that failed.
+    pub fn failed(&self) -> bool {
+        self.sync == SyncStatus::Unknown
+            || self
+                .operation
+                .as_ref()
+                .is_some_and(|report| !report.succeeded())
+            || self
+                .conditions
+                .iter()
+                .any(|condition| condition.kind != ConditionKind::Warning)
+    }
+}
+
+impl fmt::Display for AppStatus {
+    /// One line: `shop: Synced, Healthy at 1a2b3c4`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}, {}",
+            self.app,
+            self.sync,
+            self.health.status.name()
+        )?;
+        if let Some(revision) = self.revisions.first() {
+            write!(f, " at {}", revision.get(..7).unwrap_or(revision))?;
+        }
+        if let Some(condition) = self
+            .conditions
+            .iter()
+            .find(|condition| condition.kind != ConditionKind::Warning)
+        {
+            write!(f, ": {}", condition.message)?;
+        }
+        Ok(())
+    }
+}
+
+/// A sync that was done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// Its number, counted from 0 for each application.
+    pub id: u64,
+    /// The commits that were synced to, source by source.
+    pub revisions: Vec<Str>,
+    /// The application as it was declared then.
+    #[serde(skip)]
+    pub app: App,
+    /// When it was done.
+    pub deployed_at: Timestamp,
+}
+
+/// What is asked of a sync beyond what the application says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncRequest {
+    /// Delete what is declared no more; `None` does as the automated policy
+    /// says.
+    pub prune: Option<bool>,
+    /// Only ask the server.
+    pub dry_run: bool,
+}
+
+/// Why an application cannot be rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollbackError {
+    /// The history has no such entry.
+    #[error("the history has no entry {id}")]
+    NoSuchEntry {
+        /// The number that was asked for.
+        id: u64,
+    },
+    /// The automated sync would undo it at once.
+    #[error("rollback cannot be performed when automated sync is on; turn it off first")]
+    Automated,
+}
+
+/// What is remembered of an application between two looks.
+#[derive(Debug, Default)]
+struct Memory {
+    attempt: Option<Attempt>,
+    history: VecDeque<HistoryEntry>,
+    next_id: u64,
+    kinds: BTreeSet<Gvk>,
+    healing: Healing,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    app: App,
+    revisions: Vec<Str>,
+    succeeded: bool,
+    failures: u32,
+    at: Timestamp,
+    message: String,
+}
+
+/// Back-off of self-healing, for fights with somebody else's controller.
+#[derive(Debug, Default)]
+struct Healing {
+    attempts: u32,
+    last: Option<Timestamp>,
+}
+
+impl Healing {
+    const FIRST: Duration = Duration::from_secs(2);
+    const FACTOR: u32 = 3;
+    const LONGEST: Duration = Duration::from_secs(300);
+    /// After so long in sync, the fight is over.
+    const RESET: Duration = Duration::from_secs(330);
+
+    /// How long the next one has to wait still.
+    fn wait(&mut self, now: Timestamp) -> Duration {
+        let Some(last) = self.last else {
+            return Duration::ZERO;
+        };
+        let since = Duration::try_from(now.duration_since(last)).unwrap_or_default();
+        if since >= Healing::RESET {
+            self.attempts = 0;
+            return Duration::ZERO;
+        }
+        // The first heal is immediate.
+        let Some(exponent) = self.attempts.checked_sub(2) else {
+            return Duration::ZERO;
+        };
+        let pause = Healing::FIRST
+            .saturating_mul(Healing::FACTOR.saturating_pow(exponent))
+            .min(Healing::LONGEST);
+        pause.saturating_sub(since)
+    }
+}
+
+/// Reconciles applications with one cluster.
+#[derive(Debug)]
+pub struct Reconciler<'c, C> {
+    cluster: &'c C,
+    repositories: Arc<Repositories>,
+    options: ReconcileOptions,
+    memory: BTreeMap<Str, Memory>,
+}
+
+/// An application compared with its cluster.
+struct Comparison {
+    status: AppStatus,
+    plan: Option<Plan>,
+}
+
+impl<'c, C: Cluster> Reconciler<'c, C> {
+    /// Reconciles with `cluster` what `repositories` declare.
+    pub fn new(cluster: &'c C, repositories: Arc<Repositories>, options: ReconcileOptions) -> Self {
+        Reconciler {
+            cluster,
+            repositories,
+            options,
+            memory: BTreeMap::new(),
+        }
+    }
+
+    /// The syncs of an application that are remembered, oldest first.
+    pub fn history(&self, app: &str) -> impl Iterator<Item = &HistoryEntry> {
+        self.memory
+            .get(app)
+            .into_iter()
+            .flat_map(|memory| &memory.history)
+    }
+
+    /// Compares an application with the cluster and changes nothing.
+    pub async fn refresh(&mut self, app: &App, now: Timestamp) -> AppStatus {
+        let prune = app.sync.automated.is_some_and(|automated| automated.prune);
+        self.compare(app, prune, None, now).await.status
+    }
+
+    /// Takes one look at an application, and syncs it if its policy says so.
+    pub async fn reconcile(
+        &mut self,
+        app: &App,
+        now: Timestamp,
+        observe: impl FnMut(&Event) + Send,
+    ) -> AppStatus {
+        let Some(policy) = app.sync.automated else {
+            return self.refresh(app, now).await;
+        };
+        let mut found = self.compare(app, policy.prune, None, now).await;
+        let Some(plan) = found.plan.take() else {
+            return found.status;
+        };
+        match self.decide(app, &policy, &plan, &found.status, now) {
+            Decision::Nothing => {
+                found.status.plan = Some(plan);
+                found.status
+            }
+            Decision::Refuse(message) => {
+                found.status.conditions.push(Condition {
+                    kind: ConditionKind::SyncError,
+                    message,
+                });
+                found.status.plan = Some(plan);
+                found.status
+            }
+            Decision::Everything => self.carry_out(app, plan, found.status, now, observe).await,
+            Decision::Heal(select) => {
+                let healed = self.compare(app, policy.prune, Some(select), now).await;
+                match healed.plan {
+                    Some(plan) => self.carry_out(app, plan, healed.status, now, observe).await,
+                    None => healed.status,
+                }
+            }
+        }
+    }
+
+    /// Syncs an application, whatever its policy says.
+    pub async fn sync(
+        &mut self,
+        app: &App,
+        request: SyncRequest,
+        now: Timestamp,
+        observe: impl FnMut(&Event) + Send,
+    ) -> AppStatus {
+        let policy = app.sync.automated.unwrap_or_default();
+        let prune = request.prune.unwrap_or(policy.prune);
+        let mut found = self.compare(app, prune, None, now).await;
+        match found.plan.take() {
+            None => found.status,
+            Some(plan) if request.dry_run => {
+                let options = SyncOptions {
+                    dry_run: true,
+                    now,
+                    ..self.options.sync.clone()
+                };
+                let report = sync(&plan, self.cluster, &options, observe).await;
+                found.status.operation = Some(report);
+                found.status.plan = Some(plan);
+                found.status
+            }
+            Some(plan) => self.carry_out(app, plan, found.status, now, observe).await,
+        }
+    }
+
+    /// Syncs an application to what it was: the revisions and the declaration
+    /// of an entry of its history.
+    ///
+    /// # Errors
+    ///
+    /// [`RollbackError`] if there is no such entry, or the application syncs
+    /// itself: then revert the commit instead.
+    pub async fn rollback(
+        &mut self,
+        app: &App,
+        id: u64,
+        now: Timestamp,
+        observe: impl FnMut(&Event) + Send,
+    ) -> Result<AppStatus, RollbackError> {
+        if app.sync.automated.is_some() {
+            return Err(RollbackError::Automated);
+        }
+        let entry = self
+            .history(&app.name)
+            .find(|entry| entry.id == id)
+            .ok_or(RollbackError::NoSuchEntry { id })?;
+        let mut past = entry.app.clone();
+        for (source, revision) in past.sources.iter_mut().zip(&entry.revisions) {
+            source.revision = revision.clone();
+        }
+        let request = SyncRequest {
+            prune: Some(true),
+            dry_run: false,
+        };
+        Ok(self.sync(&past, request, now, observe).await)
+    }
+
+    async fn compare(
+        &mut self,
+        app: &App,
+        prune: bool,
+        select: Option<BTreeSet<ObjectKey>>,
+        now: Timestamp,
+    ) -> Comparison {
+        let mut status = AppStatus {
+            app: app.name.clone(),
+            sync: SyncStatus::Unknown,
+            health: Health::new(HealthStatus::Unknown, ""),
+            revisions: Vec::new(),
+            conditions: Vec::new(),
+            resources: Vec::new(),
+            plan: None,
+            operation: None,
+            children: Vec::new(),
+            reconciled_at: now,
+        };
+        let failed = |mut status: AppStatus, message: String| {
+            status.conditions.push(Condition {
+                kind: ConditionKind::ComparisonError,
+                message,
+            });
+            Comparison { status, plan: None }
+        };
+        let kinds = match self.cluster.kinds().await {
+            Ok(kinds) => kinds,
+            Err(error) => return failed(status, error.explain()),
+        };
+        let capabilities = capabilities(&kinds);
+        let rendered = {
+            let (app, repositories) = (app.clone(), self.repositories.clone());
+            let seed = self.options.seed;
+            tokio::task::spawn_blocking(move || desired(&app, &repositories, &capabilities, seed))
+                .await
+        };
+        let mut rendered = match rendered {
+            Ok(Ok(rendered)) => rendered,
+            Ok(Err(error)) => return failed(status, explain(&error)),
+            Err(error) => return failed(status, format!("rendering stopped: {error}")),
+        };
+        status.revisions = std::mem::take(&mut rendered.revisions);
+        status.children = std::mem::take(&mut rendered.children);
+        status
+            .conditions
+            .extend(rendered.warnings.drain(..).map(|message| Condition {
+                kind: ConditionKind::Warning,
+                message,
+            }));
+        let memory = self.memory.entry(app.name.clone()).or_default();
+        let namespace = &app.destination.namespace;
+        let mut live = LiveOptions::new(app.name.clone(), namespace.clone());
+        live.scan = match memory.kinds.is_empty() {
+            true => self.options.scan.clone(),
+            false => Scan::Kinds(memory.kinds.iter().cloned().collect()),
+        };
+        let live = match LiveState::read(self.cluster, &rendered.manifests, &live).await {
+            Ok(live) => live,
+            Err(error) => return failed(status, error.explain()),
+        };
+        let (options, unknown) = AppOptions::parse(&app.sync.options);
+        status
+            .conditions
+            .extend(unknown.into_iter().map(|option| Condition {
+                kind: ConditionKind::Warning,
+                message: format!("sync option {option:?} is not known and has no effect"),
+            }));
+        let mut plan_options = PlanOptions::new(app.name.clone(), namespace.clone());
+        plan_options.app = options;
+        plan_options.namespace_labels = app.sync.namespace_labels.clone();
+        plan_options.namespace_annotations = app.sync.namespace_annotations.clone();
+        plan_options.prune = prune;
+        plan_options.allow_empty = app.sync.automated.is_none_or(|policy| policy.allow_empty);
+        plan_options.select = select;
+        plan_options.revision = status.revisions.first().cloned().unwrap_or_default();
+        plan_options.now = now.as_second();
+        plan_options.rules.ignore = app.ignore_differences.clone();
+        for manifest in &rendered.manifests {
+            plan_options.schemas.add_crd(manifest);
+        }
+        let plan = plan::plan(&rendered.manifests, &live, &plan_options);
+        status
+            .conditions
+            .extend(plan.warnings.iter().map(|warning| Condition {
+                kind: ConditionKind::Warning,
+                message: warning.to_string(),
+            }));
+        self.judge(&plan, &mut status);
+        Comparison {
+            status,
+            plan: Some(plan),
+        }
+    }
+
+    /// Says of each object, and of all together, how it fares.
+    fn judge(&self, plan: &Plan, status: &mut AppStatus) {
+        let mut anything_live = false;
+        for task in &plan.tasks {
+            if task.is_hook() {
+                continue;
+            }
+            let sync = match &task.action {
+                Action::Unchanged => Some(SyncStatus::Synced),
+                Action::Skip {
+                    reason: SkipReason::Annotated | SkipReason::OnDeletion | SkipReason::NoSuchHook,
+                } => None,
+                Action::Skip {
+                    reason: SkipReason::InSync,
+                } => Some(SyncStatus::Synced),
+                _ => Some(SyncStatus::OutOfSync),
+            };
+            let health = match task.live() {
+                Some(live) => {
+                    anything_live = true;
+                    (self.options.sync.health)(live)
+                }
+                None => Some(Health::new(HealthStatus::Missing, "")),
+            };
+            status.resources.push(ResourceStatus {
+                key: task.key.clone(),
+                version: task.version.clone(),
+                status: sync,
+                health,
+                requires_pruning: task.is_prune(),
+            });
+        }
+        let counted = status
+            .resources
+            .iter()
+            .filter(|resource| resource.status.is_some())
+            .filter_map(|resource| Some((&resource.key, resource.health.as_ref()?)));
+        status.health = app_health(counted, anything_live);
+        status.sync = if plan.is_synced() {
+            SyncStatus::Synced
+        } else {
+            SyncStatus::OutOfSync
+        };
+    }
+
+    fn decide(
+        &mut self,
+        app: &App,
+        policy: &Automated,
+        plan: &Plan,
+        status: &AppStatus,
+        now: Timestamp,
+    ) -> Decision {
+        if status.sync == SyncStatus::Synced {
+            return Decision::Nothing;
+        }
+        if let Some(refusal) = plan.refusals.first() {
+            return Decision::Refuse(refusal.to_string());
+        }
+        let counts = plan.counts();
+        if counts.create + counts.update + counts.recreate + counts.prune == 0 {
+            return Decision::Nothing;
+        }
+        let memory = self.memory.entry(app.name.clone()).or_default();
+        let Some(attempt) = &memory.attempt else {
+            return Decision::Everything;
+        };
+        if attempt.revisions != status.revisions || attempt.app != *app {
+            return Decision::Everything;
+        }
+        if !attempt.succeeded {
+            // Without a policy Argo CD retries an automated sync five times.
+            let retry = app.sync.retry.unwrap_or_default();
+            let again = retry.limit.is_none_or(|limit| attempt.failures <= limit);
+            let since = Duration::try_from(now.duration_since(attempt.at)).unwrap_or_default();
+            if again && since >= pause(&retry, attempt.failures) {
+                return Decision::Everything;
+            }
+            let revision = status.revisions.first().map_or("", |revision| revision);
+            return Decision::Refuse(format!(
+                "Failed last sync attempt to {}: {}",
+                revision.get(..7).unwrap_or(revision),
+                attempt.message
+            ));
+        }
+        if !policy.self_heal {
+            return Decision::Nothing;
+        }
+        if !memory.healing.wait(now).is_zero() {
+            return Decision::Nothing;
+        }
+        memory.healing.attempts += 1;
+        memory.healing.last = Some(now);
+        Decision::Heal(
+            status
+                .resources
+                .iter()
+                .filter(|resource| resource.status == Some(SyncStatus::OutOfSync))
+                .map(|resource| resource.key.clone())
+                .collect(),
+        )
+    }
+
+    async fn carry_out(
+        &mut self,
+        app: &App,
+        plan: Plan,
+        before: AppStatus,
+        now: Timestamp,
+        observe: impl FnMut(&Event) + Send,
+    ) -> AppStatus {
+        let options = SyncOptions {
+            now,
+            ..self.options.sync.clone()
+        };
+        let report = sync(&plan, self.cluster, &options, observe).await;
+        let succeeded = report.phase == OperationPhase::Succeeded;
+        let memory = self.memory.entry(app.name.clone()).or_default();
+        let same = memory
+            .attempt
+            .as_ref()
+            .is_some_and(|last| last.revisions == before.revisions && last.app == *app);
+        let failures = match (&memory.attempt, same) {
+            (Some(last), true) if !succeeded => last.failures + 1,
+            _ => u32::from(!succeeded),
+        };
+        if succeeded {
+            memory
+                .kinds
+                .extend(plan.tasks.iter().map(|task| task.gvk()));
+            let known = memory
+                .history
+                .back()
+                .is_some_and(|last| last.revisions == before.revisions && last.app == *app);
+            if !known {
+                memory.history.push_back(HistoryEntry {
+                    id: memory.next_id,
+                    revisions: before.revisions.clone(),
+                    app: app.clone(),
+                    deployed_at: report.finished_at,
+                });
+                memory.next_id += 1;
+            }
+            while memory.history.len() > app.history_limit {
+                memory.history.pop_front();
+            }
+        }
+        memory.attempt = Some(Attempt {
+            app: app.clone(),
+            revisions: before.revisions.clone(),
+            succeeded,
+            failures,
+            at: now,
+            message: report.message.clone(),
+        });
+        // What is there now is what counts, also after a sync that failed.
+        let prune = plan.tasks.iter().any(|task| task.action == Action::Prune)
+            || app.sync.automated.is_some_and(|policy| policy.prune);
+        let after = self.compare(app, prune, None, now).await;
+        let mut status = after.status;
+        if !succeeded {
+            status.conditions.push(Condition {
+                kind: ConditionKind::SyncError,
+                message: report.message.clone(),
+            });
+        }
+        status.operation = Some(report);
+        status.plan = Some(plan);
+        status
+    }
+}
+
+/// What an automated policy leads to.
+enum Decision {
+    Nothing,
+    Refuse(String),
+    Everything,
+    Heal(BTreeSet<ObjectKey>),
+}
+
+/// The wait before a failed sync is tried again.
+fn pause(retry: &Retry, failures: u32) -> Duration {
+    retry.wait(failures.saturating_sub(1))
+}
+
+/// The cluster as charts see it.
+fn capabilities(kinds: &crate::cluster::Kinds) -> Capabilities {
+    let default = Capabilities::default();
+    Capabilities {
+        kube_version: KubeVersion::parse(&kinds.server_version).unwrap_or(default.kube_version),
+        api_versions: match kinds.api_versions() {
+            versions if versions.is_empty() => default.api_versions,
+            versions => versions,
+        },
+    }
+}
+
+/// An error with its causes, in one line.
+fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let detail = error.to_string();
+        // Where an error shows its cause itself, it is not said twice.
+        if !text.contains(&detail) {
+            text.push_str(": ");
+            text.push_str(&detail);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,361 @@
+//! The manifests that an application declares.
+
+use gitops_core::app::argo::{self, AppError};
+use gitops_core::app::{App, HelmSource, InlineValues, Source, Tool};
+use gitops_core::tree::{LeavesTree, TreePath};
+use gitops_core::{Manifest, Str};
+use gitops_render::directory::DirectoryOptions;
+use gitops_render::helm::{
+    self, Capabilities, HelmOptions, KubeVersion, Profile, ReleaseName, Seed, Values,
+};
+use gitops_render::{Detected, RenderError, Rendered, Renderer, detect};
+
+use super::sources::{Repositories, Snapshot, SourceError};
+
+/// What an application's sources render to.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    /// The manifests, source by source.
+    pub manifests: Vec<Manifest>,
+    /// Applications among them, which are reconciled and not applied.
+    pub children: Vec<App>,
+    /// The commits that were read, source by source.
+    pub revisions: Vec<Str>,
+    /// What the tools had to say.
+    pub warnings: Vec<String>,
+}
+
+/// Why an application could not be rendered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DesiredError {
+    /// The files could not be had.
+    #[error("{url}: {source}", url = crate::reconcile::sources::normalise(url))]
+    Source {
+        /// The source's URL.
+        url: Str,
+        /// Why not.
+        source: SourceError,
+    },
+    /// A path leaves the repository.
+    #[error(transparent)]
+    Path(#[from] LeavesTree),
+    /// The tool failed.
+    #[error("{path}: {source}")]
+    Render {
+        /// The source's path.
+        path: Str,
+        /// Why.
+        source: RenderError,
+    },
+    /// A file of values, or a file parameter, is not there.
+    #[error("{file}: no such file of values in the repository")]
+    NoValues {
+        /// The file as it was written.
+        file: Str,
+    },
+    /// A `$name` in a file of values refers to no source.
+    #[error("{file}: no source has ref {name:?}")]
+    NoReference {
+        /// The file as it was written.
+        file: Str,
+        /// The name.
+        name: Str,
+    },
+    /// Something that this version does not do.
+    #[error("{what} is not supported; {instead}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// An application among the manifests is malformed.
+    #[error(transparent)]
+    Child(#[from] AppError),
+}
+
+/// Renders the sources of an application, in order.
+///
+/// This reads repositories, renders, and blocks meanwhile.
+///
+/// # Errors
+///
+/// [`DesiredError`] of the first source that fails: half an application is
+/// none.
+pub fn desired(
+    app: &App,
+    repositories: &Repositories,
+    cluster: &Capabilities,
+    seed: Seed,
+) -> Result<Desired, DesiredError> {
+    let mut snapshots = Vec::with_capacity(app.sources.len());
+    for source in &app.sources {
+        let snapshot = repositories
+            .snapshot(&source.repo_url, &source.revision)
+            .map_err(|error| DesiredError::Source {
+                url: source.repo_url.clone(),
+                source: error,
+            })?;
+        snapshots.push(snapshot);
+    }
+    let mut desired = Desired::default();
+    for (source, snapshot) in app.sources.iter().zip(&snapshots) {
+        desired.revisions.push(snapshot.revision());
+        if source.is_reference_only() {
+            continue;
+        }
+        let job = Job {
+            app,
+            source,
+            snapshot,
+            snapshots: &snapshots,
+            cluster,
+            seed,
+        };
+        let rendered = job.render()?;
+        desired.warnings.extend(rendered.warnings);
+        for mut manifest in rendered.manifests {
+            manifest.origin.source = source.repo_url.clone();
+            if argo::is_application(&manifest) {
+                desired.children.push(argo::from_manifest(&manifest)?);
+            } else {
+                desired.manifests.push(manifest);
+            }
+        }
+    }
+    Ok(desired)
+}
+
+/// One source being rendered.
+struct Job<'a> {
+    app: &'a App,
+    source: &'a Source,
+    snapshot: &'a Snapshot,
+    snapshots: &'a [Snapshot],
+    cluster: &'a Capabilities,
+    seed: Seed,
+}
+
+impl Job<'_> {
+    fn render(&self) -> Result<Rendered, DesiredError> {
+        let path = self.path()?;
+        let renderer = match &self.source.tool {
+            Tool::Helm(options) => self.helm(options, &path)?,
+            Tool::Directory(options) => {
+                if options.jsonnet {
+                    return Err(DesiredError::Unsupported {
+                        what: "Jsonnet".into(),
+                        instead: "render it to YAML and point the source there",
+                    });
+                }
+                Renderer::Directory(DirectoryOptions {
+                    recurse: options.recurse,
+                    include: options.include.clone(),
+                    exclude: options.exclude.clone(),
+                    any_extension: options.any_extension,
+                })
+            }
+            Tool::Kustomize(_) => return Err(kustomize()),
+            Tool::Plugin { name } => {
+                return Err(DesiredError::Unsupported {
+                    what: format!("the plugin {:?}", &**name),
+                    instead: "render its output to YAML and point the source there",
+                });
+            }
+            Tool::Detect => match detect(&self.snapshot.tree, &path).map_err(self.failed())? {
+                Detected::Helm => self.helm(&HelmSource::default(), &path)?,
+                Detected::Kustomize => return Err(kustomize()),
+                Detected::Directory => Renderer::Directory(DirectoryOptions::default()),
+            },
+        };
+        gitops_render::render(&renderer, &self.snapshot.tree, &path).map_err(self.failed())
+    }
+
+    fn failed(&self) -> impl Fn(RenderError) -> DesiredError + '_ {
+        |source| DesiredError::Render {
+            path: match self.source.path.as_str() {
+                "" => ".".into(),
+                path => path.into(),
+            },
+            source,
+        }
+    }
+
+    /// The directory of the source, or the chart in a place of charts.
+    fn path(&self) -> Result<TreePath, DesiredError> {
+        let Some(chart) = &self.source.chart else {
+            return Ok(TreePath::parse(&self.source.path)?);
+        };
+        // A repository of charts that is mapped to a place: unpacked, or
+        // packed under the name that Helm gives archives.
+        let unpacked = TreePath::parse(chart)?;
+        let is_dir = self.snapshot.tree.list(&unpacked);
+        if is_dir.is_ok_and(|entries| entries.is_some()) {
+            return Ok(unpacked);
+        }
+        let packed = TreePath::parse(&format!("{chart}-{}.tgz", self.source.revision))?;
+        match self.snapshot.tree.read(&packed) {
+            Ok(Some(_)) => Ok(packed),
+            _ => Err(DesiredError::Unsupported {
+                what: format!("fetching the chart {:?} from a chart repository", &**chart),
+                instead: "map the repository's URL to a directory that holds the chart",
+            }),
+        }
+    }
+
+    fn helm(&self, source: &HelmSource, path: &TreePath) -> Result<Renderer, DesiredError> {
+        let helm = |error: helm::Error| self.failed()(RenderError::Helm(error));
+        let mut values = Values::default();
+        for file in &source.value_files {
+            let file = self.with_environment(file);
+            match self.read(&file, path)? {
+                Some(text) => values.file(&file, &text).map_err(helm)?,
+                None if source.ignore_missing_value_files => {}
+                None => return Err(DesiredError::NoValues { file }),
+            }
+        }
+        match &source.values {
+            InlineValues::None => {}
+            InlineValues::Text(text) => {
+                let text = self.with_environment(text);
+                values.file("values", text.as_bytes()).map_err(helm)?;
+            }
+            InlineValues::Object(map) => values.object(map),
+        }
+        for parameter in &source.parameters {
+            let value = self.with_environment(&parameter.value);
+            let pair = format!("{}={}", parameter.name, escape_commas(&value));
+            if parameter.force_string {
+                values.set_string(&pair).map_err(helm)?;
+            } else {
+                values.set(&pair).map_err(helm)?;
+            }
+        }
+        for (name, file) in &source.file_parameters {
+            let file = self.with_environment(file);
+            let Some(text) = self.read(&file, path)? else {
+                return Err(DesiredError::NoValues { file });
+            };
+            let text: Str = String::from_utf8_lossy(&text).as_ref().into();
+            values
+                .set_file(&format!("{name}={file}"), &|_| Ok(text.clone()))
+                .map_err(helm)?;
+        }
+        let mut capabilities = self.cluster.clone();
+        if let Some(version) = &source.kube_version {
+            capabilities.kube_version =
+                KubeVersion::parse(version).map_err(|problem| DesiredError::Unsupported {
+                    what: format!("kubeVersion {:?} ({problem})", &**version),
+                    instead: "write a version such as 1.31.0",
+                })?;
+        }
+        if !source.api_versions.is_empty() {
+            capabilities.api_versions = Capabilities::default().api_versions;
+            capabilities
+                .api_versions
+                .extend(source.api_versions.iter().cloned());
+        }
+        let name = source.release_name.as_ref().unwrap_or(&self.app.name);
+        Ok(Renderer::Helm(Box::new(HelmOptions {
+            release_name: ReleaseName::new(name).map_err(helm)?,
+            namespace: match &source.namespace {
+                Some(namespace) => namespace.clone(),
+                None if self.app.destination.namespace.is_empty() => "default".into(),
+                None => self.app.destination.namespace.clone(),
+            },
+            values: values.into_map(),
+            capabilities,
+            include_crds: !source.skip_crds,
+            skip_tests: source.skip_tests,
+            skip_schema_validation: source.skip_schema_validation,
+            profile: match source.version.as_deref() {
+                Some("v4") => Profile::Helm4,
+                _ => Profile::Helm3,
+            },
+            seed: self.seed,
+            ..HelmOptions::default()
+        })))
+    }
+
+    /// A file of values: beside the chart, from the root (`/…`), or of another
+    /// source (`$ref/…`).
+    fn read(&self, file: &str, base: &TreePath) -> Result<Option<Vec<u8>>, DesiredError> {
+        let read = |snapshot: &Snapshot, path: &TreePath| {
+            let text = snapshot.tree.read(path).map_err(RenderError::Tree);
+            let text = text.map_err(self.failed())?;
+            Ok(text.map(|text| text.to_vec()))
+        };
+        if file.contains("://") {
+            return Err(DesiredError::Unsupported {
+                what: format!("the file of values {file:?}"),
+                instead: "put the file into a repository",
+            });
+        }
+        let Some(rest) = file.strip_prefix('$') else {
+            return read(self.snapshot, &base.join(file)?);
+        };
+        let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let place = self
+            .app
+            .sources
+            .iter()
+            .position(|source| source.reference.as_deref() == Some(name))
+            .ok_or_else(|| DesiredError::NoReference {
+                file: file.into(),
+                name: name.into(),
+            })?;
+        read(&self.snapshots[place], &TreePath::parse(path)?)
+    }
+
+    /// `$ARGOCD_APP_NAME` and its like, filled in.
+    fn with_environment(&self, text: &str) -> Str {
+        if !text.contains("$ARGOCD_") && !text.contains("${ARGOCD_") {
+            return text.into();
+        }
+        let revision = self.snapshot.revision();
+        let short = |length: usize| revision.get(..length).unwrap_or(&revision).to_owned();
+        let known = [
+            // The longer names first: one is the beginning of another.
+            ("ARGOCD_APP_REVISION_SHORT_8", short(8)),
+            ("ARGOCD_APP_REVISION_SHORT", short(7)),
+            ("ARGOCD_APP_REVISION", revision.to_string()),
+            (
+                "ARGOCD_APP_NAMESPACE",
+                self.app.destination.namespace.to_string(),
+            ),
+            ("ARGOCD_APP_NAME", self.app.name.to_string()),
+            ("ARGOCD_APP_PROJECT_NAME", self.app.project.to_string()),
+            ("ARGOCD_APP_SOURCE_PATH", self.source.path.to_string()),
+            (
+                "ARGOCD_APP_SOURCE_REPO_URL",
+                self.source.repo_url.to_string(),
+            ),
+            (
+                "ARGOCD_APP_SOURCE_TARGET_REVISION",
+                self.source.revision.to_string(),
+            ),
+        ];
+        let mut text = text.to_owned();
+        for (name, value) in known {
+            text = text.replace(&format!("${{{name}}}"), &value);
+            text = text.replace(&format!("${name}"), &value);
+        }
+        text.into()
+    }
+}
+
+fn kustomize() -> DesiredError {
+    DesiredError::Unsupported {
+        what: "Kustomize".into(),
+        instead: "render the kustomization to YAML and point the source there",
+    }
+}
+
+/// A comma ends a pair of `--set`, unless the value is a list.
+fn escape_commas(value: &str) -> String {
+    if value.starts_with('{') && value.ends_with('}') {
+        return value.to_owned();
+    }
+    value.replace(',', "\\,")
+}

@@ -1,0 +1,594 @@
+//! The usual block style, read line by line without tokens.
+//!
+//! Nearly every manifest consists of keys, plain or quoted scalars that end
+//! with their line, literals, and small flow collections. Their structure is
+//! in the indentation, so a line's value needs one search for its end and one
+//! for the few characters that would make it something else.
+//!
+//! Whatever is not plainly in this subset ends the attempt (`None`), be it
+//! valid or not, and the document is read again from its start by the parser.
+//! **Invariant:** what is returned here is what the parser returns.
+
+use std::borrow::Cow;
+
+use super::resolve::{self, Scalar};
+use super::{Boundary, Dialect, DuplicateKeys, Options, input::Input};
+use crate::value::{List, Map, Str, Value, number};
+
+/// A document that was read.
+pub(super) struct Found {
+    pub(super) value: Value,
+    /// Where its content begins.
+    pub(super) start: usize,
+    pub(super) empty: bool,
+    /// Whether there is a document; text without content and without `---`
+    /// has none.
+    pub(super) exists: bool,
+    /// The `---` of the next document, or the end.
+    pub(super) end: usize,
+}
+
+/// Reads the document that starts at `start`, if it is in the subset.
+pub(super) fn document(input: &Input<'_>, start: &Boundary, options: &Options) -> Option<Found> {
+    if input.blocks.is_some() || input.rare_breaks {
+        return None;
+    }
+    let mut lines = Lines {
+        text: &input.text,
+        bytes: input.text.as_bytes(),
+        pos: start.pos,
+        indent: END,
+        options,
+        depth: 0,
+    };
+    lines.advance(start.pos)?;
+    let mut exists = false;
+    if lines.indent == END && lines.pos < lines.bytes.len() {
+        let rest = lines.rest_of_line(lines.pos + 3)?;
+        lines.advance(rest)?;
+        exists = true;
+    }
+    let start = lines.pos;
+    if lines.indent == END {
+        return Some(Found {
+            value: Value::Null,
+            start,
+            empty: true,
+            exists,
+            end: lines.pos,
+        });
+    }
+    let value = lines.node()?;
+    (lines.indent == END).then_some(Found {
+        value,
+        start,
+        empty: false,
+        exists: true,
+        end: lines.pos,
+    })
+}
+
+/// Indentation at the end of a document: less than any.
+const END: isize = -1;
+
+/// Levels up to which the stack is used; deeper documents go to the parser.
+const MAX_DEPTH: usize = 64;
+
+/// The longest key that surely is one; the rule is 1024 characters.
+const MAX_KEY: usize = 1000;
+
+struct Lines<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    /// The first character of the line that is read next.
+    pos: usize,
+    /// Its column, or [`END`].
+    indent: isize,
+    options: &'a Options,
+    depth: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// Goes to the next line with content, from the start of a line.
+    fn advance(&mut self, mut line: usize) -> Option<()> {
+        loop {
+            let mut at = line;
+            while self.byte(at) == b' ' {
+                at += 1;
+            }
+            self.pos = at;
+            match self.byte(at) {
+                0 => {
+                    self.indent = END;
+                    return Some(());
+                }
+                b'\n' => line = at + 1,
+                b'#' => line = self.after_line(at),
+                b'\t' => return None,
+                byte => {
+                    self.indent = (at - line) as isize;
+                    if at == line && self.blankz(at + 3) {
+                        match self.bytes.get(at..at + 3) {
+                            Some(b"---") => self.indent = END,
+                            Some(b"...") => return None,
+                            _ => {}
+                        }
+                    }
+                    return (at != line || byte != b'%').then_some(());
+                }
+            }
+        }
+    }
+
+    /// A collection that begins where the line does.
+    fn node(&mut self) -> Option<Value> {
+        if self.is_dash(self.pos) {
+            self.sequence(self.indent, false)
+        } else {
+            let (key, after) = self.key(self.pos)??;
+            self.mapping(self.indent, key, after)
+        }
+    }
+
+    fn mapping(&mut self, column: isize, first: Str, after: usize) -> Option<Value> {
+        self.enter()?;
+        let mut entries = ecow::EcoVec::new();
+        let (mut key, mut after) = (first, after);
+        loop {
+            let value = self.value(after, column, true)?;
+            entries.push((key, value));
+            if self.indent != column {
+                break;
+            }
+            if self.is_dash(self.pos) {
+                return None;
+            }
+            (key, after) = self.key(self.pos)??;
+        }
+        self.depth -= 1;
+        let written = entries.len();
+        let map = Map::from_entries(entries);
+        let duplicates = map.len() < written;
+        if self.indent > column
+            || (duplicates && self.options.duplicate_keys == DuplicateKeys::Error)
+        {
+            return None;
+        }
+        Some(Value::Map(map))
+    }
+
+    /// Items at `column`; `inside` says that a mapping at the same column
+    /// goes on after them.
+    fn sequence(&mut self, column: isize, inside: bool) -> Option<Value> {
+        self.enter()?;
+        let mut items = List::new();
+        loop {
+            let dash = self.pos;
+            let mut at = dash + 1;
+            while self.byte(at) == b' ' {
+                at += 1;
+            }
+            let nested = column + (at - dash) as isize;
+            let item = if self.is_dash(at) {
+                self.pos = at;
+                self.sequence(nested, false)?
+            } else if let Some((key, after)) = self.key(at)? {
+                self.mapping(nested, key, after)?
+            } else {
+                self.value(dash + 1, column, false)?
+            };
+            items.push(item);
+            if self.indent != column || (inside && !self.is_dash(self.pos)) {
+                break;
+            }
+            if !self.is_dash(self.pos) {
+                return None;
+            }
+        }
+        self.depth -= 1;
+        (self.indent <= column).then_some(Value::List(items))
+    }
+
+    /// What stands after the `:` or `-` that ends before `after`, in a
+    /// collection at `column`.
+    fn value(&mut self, after: usize, column: isize, in_mapping: bool) -> Option<Value> {
+        let mut at = after;
+        while self.byte(at) == b' ' {
+            at += 1;
+        }
+        let (value, end) = match self.byte(at) {
+            0 | b'\n' | b'#' => {
+                let next = self.rest_of_line(after)?;
+                self.advance(next)?;
+                return if self.indent > column {
+                    self.node()
+                } else if in_mapping && self.indent == column && self.is_dash(self.pos) {
+                    self.sequence(column, true)
+                } else {
+                    Some(Value::Null)
+                };
+            }
+            b'|' => {
+                let (text, next) = self.literal(at, column)?;
+                self.advance(next)?;
+                return (self.indent <= column).then_some(Value::String(text));
+            }
+            b'"' | b'\'' => {
+                let (text, end) = self.quoted(at)?;
+                (Value::String(text.into()), end)
+            }
+            b'[' | b'{' => self.flow(at)?,
+            byte if starts_plain(byte, self.byte(at + 1)) => {
+                let end = self.plain_end(at)?;
+                (self.scalar(&self.text[at..end])?, end)
+            }
+            _ => return None,
+        };
+        let next = self.rest_of_line(end)?;
+        self.advance(next)?;
+        // A deeper line would continue the scalar.
+        (self.indent <= column).then_some(value)
+    }
+
+    /// The key at `at` and where its `:` ends. `Some(None)` if the line has
+    /// none, `None` if that cannot be told.
+    fn key(&self, at: usize) -> Option<Option<(Str, usize)>> {
+        let first = self.byte(at);
+        if first == b'"' || first == b'\'' {
+            let (text, end) = self.quoted(at)?;
+            let mut colon = end;
+            while self.byte(colon) == b' ' {
+                colon += 1;
+            }
+            if self.byte(colon) != b':' {
+                return Some(None);
+            }
+            let good = colon == end && self.blankz(end + 1) && end - at < MAX_KEY;
+            return good.then(|| Some((text.into(), end + 1)));
+        }
+        if !starts_plain(first, self.byte(at + 1)) {
+            return Some(None);
+        }
+        // Keys of manifests consist of these; the first other character says
+        // what the line is.
+        let mut end = at;
+        while KEY_BYTES[usize::from(self.byte(end))] {
+            end += 1;
+        }
+        if self.byte(end) == b':' && self.blankz(end + 1) {
+            let key = self.plain_key(&self.text[at..end])?;
+            return Some(Some((key, end + 1)));
+        }
+        let line_end = self.line_end(at);
+        for found in memchr::memchr2_iter(b':', b'#', &self.bytes[end..line_end]) {
+            let found = end + found;
+            match self.bytes[found] {
+                b':' if self.blankz(found + 1) => return None,
+                b'#' if self.bytes[found - 1] == b' ' => return Some(None),
+                _ => {}
+            }
+        }
+        Some(None)
+    }
+
+    fn plain_key(&self, text: &str) -> Option<Str> {
+        if text.len() > MAX_KEY {
+            return None;
+        }
+        Some(match resolve::plain(text, Dialect::GoYaml2) {
+            Scalar::Text | Scalar::Timestamp => text.into(),
+            Scalar::Bool(flag) => if flag { "true" } else { "false" }.into(),
+            Scalar::Int(number) => itoa::Buffer::new().format(number).into(),
+            Scalar::Float(number) if number.is_finite() => {
+                let mut text = Vec::new();
+                number::push_go_32(&mut text, number);
+                std::str::from_utf8(&text).ok()?.into()
+            }
+            _ => return None,
+        })
+    }
+
+    /// Where the plain scalar at `at` ends, if it does on this line.
+    fn plain_end(&self, at: usize) -> Option<usize> {
+        let mut end = self.line_end(at);
+        for found in memchr::memchr3_iter(b':', b'#', b'\t', &self.bytes[at..end]) {
+            let found = at + found;
+            match self.bytes[found] {
+                b'\t' => return None,
+                b':' if self.blankz(found + 1) => return None,
+                b'#' if self.bytes[found - 1] == b' ' => {
+                    end = found;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        while self.bytes[end - 1] == b' ' {
+            end -= 1;
+        }
+        Some(end)
+    }
+
+    fn scalar(&self, text: &str) -> Option<Value> {
+        let value = match resolve::plain(text, Dialect::GoYaml2) {
+            Scalar::Null => Value::Null,
+            Scalar::Bool(flag) => Value::Bool(flag),
+            Scalar::Int(number) => Value::Int(number),
+            Scalar::UInt(number) => Value::UInt(number),
+            Scalar::Float(number) if number.is_finite() => Value::Float(number),
+            // An error, which is the parser's.
+            Scalar::Float(_) => return None,
+            Scalar::Text | Scalar::Timestamp => {
+                return Some(Value::String(text.into()));
+            }
+        };
+        Some(self.options.numbers.of(value))
+    }
+
+    /// The text in the quotes at `at`, and where they end.
+    fn quoted(&self, at: usize) -> Option<(Cow<'a, str>, usize)> {
+        let single = self.bytes[at] == b'\'';
+        let mut joined = String::new();
+        let mut from = at + 1;
+        loop {
+            let rest = &self.bytes[from..];
+            let found = from
+                + if single {
+                    memchr::memchr2(b'\'', b'\n', rest)?
+                } else {
+                    memchr::memchr3(b'"', b'\\', b'\n', rest)?
+                };
+            let piece = &self.text[from..found];
+            match self.bytes[found] {
+                b'\n' => return None,
+                b'\'' if self.byte(found + 1) == b'\'' => {
+                    joined.push_str(piece);
+                    joined.push('\'');
+                    from = found + 2;
+                }
+                b'\\' => {
+                    joined.push_str(piece);
+                    joined.push(match self.byte(found + 1) {
+                        b'n' => '\n',
+                        b't' => '\t',
+                        b'r' => '\r',
+                        b'"' => '"',
+                        b'\\' => '\\',
+                        _ => return None,
+                    });
+                    from = found + 2;
+                }
+                _ if from == at + 1 => return Some((Cow::Borrowed(piece), found + 1)),
+                _ => {
+                    joined.push_str(piece);
+                    return Some((Cow::Owned(joined), found + 1));
+                }
+            }
+        }
+    }
+
+    /// A flow collection that ends on this line, and where.
+    fn flow(&mut self, at: usize) -> Option<(Value, usize)> {
+        self.enter()?;
+        let mut at = at;
+        let value = if self.bytes[at] == b'[' {
+            let mut items = List::new();
+            at = self.after_spaces(at + 1);
+            while self.byte(at) != b']' {
+                let (item, end) = self.flow_item(at)?;
+                items.push(item);
+                at = self.flow_separator(end, b']')?;
+            }
+            Value::List(items)
+        } else {
+            let mut entries = ecow::EcoVec::new();
+            at = self.after_spaces(at + 1);
+            while self.byte(at) != b'}' {
+                let (key, end) = match self.byte(at) {
+                    b'"' | b'\'' => {
+                        let (text, end) = self.quoted(at)?;
+                        (text.into(), end)
+                    }
+                    _ => {
+                        let end = self.flow_word_end(at)?;
+                        if self.byte(end + 1) != b' ' {
+                            return None;
+                        }
+                        (self.plain_key(&self.text[at..end])?, end)
+                    }
+                };
+                if self.byte(end) != b':' || end - at > MAX_KEY {
+                    return None;
+                }
+                let (value, end) = self.flow_item(self.after_spaces(end + 1))?;
+                entries.push((key, value));
+                at = self.flow_separator(end, b'}')?;
+            }
+            let written = entries.len();
+            let map = Map::from_entries(entries);
+            if map.len() < written && self.options.duplicate_keys == DuplicateKeys::Error {
+                return None;
+            }
+            Value::Map(map)
+        };
+        self.depth -= 1;
+        Some((value, at + 1))
+    }
+
+    fn flow_item(&mut self, at: usize) -> Option<(Value, usize)> {
+        match self.byte(at) {
+            b'[' | b'{' => self.flow(at),
+            b'"' | b'\'' => {
+                let (text, end) = self.quoted(at)?;
+                Some((Value::String(text.into()), end))
+            }
+            _ => {
+                let end = self.flow_word_end(at)?;
+                Some((self.scalar(&self.text[at..end])?, end))
+            }
+        }
+    }
+
+    /// The end of a plain scalar of harmless characters.
+    fn flow_word_end(&self, at: usize) -> Option<usize> {
+        if !starts_plain(self.byte(at), self.byte(at + 1)) {
+            return None;
+        }
+        let mut end = at;
+        while KEY_BYTES[usize::from(self.byte(end))] {
+            end += 1;
+        }
+        (end > at).then_some(end)
+    }
+
+    /// The start of the next item, or the bracket that closes the collection.
+    fn flow_separator(&self, end: usize, close: u8) -> Option<usize> {
+        let at = self.after_spaces(end);
+        match self.byte(at) {
+            b',' => Some(self.after_spaces(at + 1)),
+            byte if byte == close => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The text of the literal whose `|` is at `at`, and the line after it.
+    fn literal(&self, at: usize, column: isize) -> Option<(Str, usize)> {
+        let (keep, strip, header) = match self.byte(at + 1) {
+            b'-' => (false, true, at + 2),
+            b'+' => (true, false, at + 2),
+            _ => (false, false, at + 1),
+        };
+        if self.byte(header) != b'\n' {
+            return None;
+        }
+        // Empty lines before the text say nothing about its indentation, if
+        // they are empty.
+        let mut line = header + 1;
+        while self.byte(line) == b'\n' {
+            line += 1;
+        }
+        let leading = line - header - 1;
+        let mut first = line;
+        while self.byte(first) == b' ' {
+            first += 1;
+        }
+        let indent = first - line;
+        if indent as isize <= column || matches!(self.byte(first), 0 | b'\n' | b'\t') {
+            return None;
+        }
+
+        let mut text = Str::with_capacity(self.line_end(first) - first + 1);
+        for _ in 0..leading {
+            text.push('\n');
+        }
+        // Line breaks that are part of the text only if more text follows.
+        let mut breaks = 0;
+        loop {
+            let mut start = line;
+            while start - line < indent && self.byte(start) == b' ' {
+                start += 1;
+            }
+            match self.byte(start) {
+                0 => break,
+                b'\n' => {
+                    breaks += 1;
+                    line = start + 1;
+                    continue;
+                }
+                _ if start - line < indent => {
+                    if self.byte(start) == b'\t' {
+                        return None;
+                    }
+                    break;
+                }
+                _ => {}
+            }
+            for _ in 0..breaks {
+                text.push('\n');
+            }
+            let end = self.line_end(start);
+            text.push_str(&self.text[start..end]);
+            breaks = usize::from(end < self.bytes.len());
+            line = (end + 1).min(self.bytes.len());
+        }
+        let kept = if keep {
+            breaks
+        } else {
+            breaks.min(usize::from(!strip))
+        };
+        for _ in 0..kept {
+            text.push('\n');
+        }
+        Some((text, line))
+    }
+
+    fn enter(&mut self) -> Option<()> {
+        self.depth += 1;
+        (self.depth <= MAX_DEPTH.min(self.options.max_depth)).then_some(())
+    }
+
+    /// The line after `at`, if there are only blanks and a comment before it.
+    fn rest_of_line(&self, at: usize) -> Option<usize> {
+        let end = self.after_spaces(at);
+        match self.byte(end) {
+            0 => Some(end),
+            b'\n' => Some(end + 1),
+            b'#' if end > at => Some(self.after_line(end)),
+            _ => None,
+        }
+    }
+
+    fn after_spaces(&self, mut at: usize) -> usize {
+        while self.byte(at) == b' ' {
+            at += 1;
+        }
+        at
+    }
+
+    fn line_end(&self, at: usize) -> usize {
+        memchr::memchr(b'\n', &self.bytes[at..]).map_or(self.bytes.len(), |found| at + found)
+    }
+
+    fn after_line(&self, at: usize) -> usize {
+        (self.line_end(at) + 1).min(self.bytes.len())
+    }
+
+    fn is_dash(&self, at: usize) -> bool {
+        self.byte(at) == b'-' && self.blankz(at + 1)
+    }
+
+    fn blankz(&self, at: usize) -> bool {
+        matches!(self.byte(at), 0 | b' ' | b'\n' | b'\t')
+    }
+
+    /// 0 past the end; the text itself has no NUL.
+    #[inline]
+    fn byte(&self, at: usize) -> u8 {
+        self.bytes.get(at).copied().unwrap_or(0)
+    }
+}
+
+/// Whether a plain scalar may start so, without being anything else.
+fn starts_plain(first: u8, second: u8) -> bool {
+    match first {
+        b'-' => !matches!(second, 0 | b' ' | b'\n' | b'\t'),
+        b'_' | b'.' | b'/' | b'(' | b')' | b'$' | b'^' | b'<' | b'=' | b'+' | b'~' | b'\\'
+        | b';' => true,
+        _ => first.is_ascii_alphanumeric() || first >= 0x80,
+    }
+}
+
+/// Characters that have no meaning of their own inside a scalar.
+static KEY_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(
+                byte as u8,
+                b'_' | b'.' | b'/' | b'-' | b'$' | b'(' | b')' | b'+'
+            );
+        byte += 1;
+    }
+    table
+};

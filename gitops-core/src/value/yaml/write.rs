@@ -1,0 +1,829 @@
+//! Values as go-yaml writes them: a port of `emitterc.go` and `encode.go`.
+//!
+//! What the emitter keeps as a queue of events and a stack of states is here a
+//! stack of open collections, since nothing but block style is written and
+//! only empty collections need to look ahead: they are opened when their
+//! first item comes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+
+use super::{order, resolve};
+use crate::value::sink::Sink;
+use crate::value::{Value, json, number};
+
+/// The generation of go-yaml that output looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// v2, which `sigs.k8s.io/yaml` wraps.
+    GoYaml2,
+    /// v3: other rules for words, tabs and the order of keys.
+    GoYaml3,
+}
+
+/// How output looks.
+///
+/// ```
+/// use gitops_core::yaml::{self, Style};
+/// let value = yaml::parse(b"list: [1]")?;
+/// assert_eq!(yaml::to_string_with(&value, Style::KUBERNETES)?, "list:\n- 1\n");
+/// assert_eq!(yaml::to_string_with(&value, Style::PRETTY)?, "list:\n  - 1\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Which quoting and ordering rules hold.
+    pub dialect: Dialect,
+    /// Whether values look as if they had been JSON before: whole floats as
+    /// integers, `U+0085` as a line break, and text that JSON lets through
+    /// and YAML does not is an error.
+    pub via_json: bool,
+    /// Whether lists in maps are indented.
+    pub indent_lists: bool,
+    /// Whether text is folded at 80 columns.
+    pub fold: bool,
+}
+
+impl Style {
+    /// `sigs.k8s.io/yaml`, Helm's `toYaml`.
+    pub const KUBERNETES: Style = Style {
+        dialect: Dialect::GoYaml2,
+        via_json: true,
+        indent_lists: false,
+        fold: true,
+    };
+
+    /// Helm's `toYamlPretty`.
+    pub const PRETTY: Style = Style {
+        dialect: Dialect::GoYaml3,
+        via_json: false,
+        indent_lists: true,
+        fold: false,
+    };
+}
+
+/// Why a value cannot be written as YAML.
+///
+/// Displayed as Go prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteError(Cow<'static, str>);
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+/// `value` as [`Style::KUBERNETES`], with a line feed at its end.
+///
+/// # Errors
+///
+/// [`WriteError`] for floats that JSON does not have and text that YAML does
+/// not.
+pub fn to_string(value: &Value) -> Result<String, WriteError> {
+    to_string_with(value, Style::KUBERNETES)
+}
+
+/// `value` in the given style, with a line feed at its end.
+///
+/// # Errors
+///
+/// As [`to_string`].
+pub fn to_string_with(value: &Value, style: Style) -> Result<String, WriteError> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out, style);
+    value.write_to(&mut writer);
+    writer.finish()?;
+    Ok(String::from_utf8(out).expect("the writer is fed text and writes text"))
+}
+
+/// Writes YAML piece by piece; see [`Sink`].
+///
+/// ```
+/// use gitops_core::value::Sink;
+/// use gitops_core::yaml::{Style, Writer};
+/// let mut out = Vec::new();
+/// let mut writer = Writer::new(&mut out, Style::KUBERNETES);
+/// writer.begin_map();
+/// writer.key("on");
+/// writer.begin_list();
+/// writer.string("yes");
+/// writer.end_list();
+/// writer.end_map();
+/// writer.finish()?;
+/// assert_eq!(out, b"\"on\":\n- \"yes\"\n");
+/// # Ok::<(), gitops_core::yaml::WriteError>(())
+/// ```
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    style: Style,
+    failure: Option<WriteError>,
+    open: Vec<Level>,
+    /// -1 outside of everything.
+    indent: isize,
+    /// Characters on the current line.
+    column: usize,
+    /// Whether the last character was a blank, or none was written.
+    whitespace: bool,
+    /// Whether nothing but indentation and indicators that count as
+    /// indentation is on the line.
+    indention: bool,
+}
+
+/// An open collection.
+#[derive(Debug)]
+struct Level {
+    list: bool,
+    started: bool,
+    /// Whether it is the value of a key.
+    in_map: bool,
+    indent_before: isize,
+}
+
+const INDENT: isize = 2;
+const WIDTH: usize = 80;
+
+/// The longest key that needs no `?`.
+const SIMPLE_KEY: usize = 128;
+
+impl<'a> Writer<'a> {
+    /// A writer that appends to `out`.
+    pub fn new(out: &'a mut Vec<u8>, style: Style) -> Self {
+        Writer {
+            out,
+            style,
+            failure: None,
+            open: Vec::new(),
+            indent: -1,
+            column: 0,
+            whitespace: true,
+            indention: true,
+        }
+    }
+
+    /// Ends the document with a line feed.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of anything written; what was appended is then of no
+    /// use.
+    pub fn finish(mut self) -> Result<(), WriteError> {
+        match self.failure.take() {
+            Some(error) => Err(error),
+            None => {
+                self.write_indent();
+                Ok(())
+            }
+        }
+    }
+
+    fn fail(&mut self, problem: impl Into<Cow<'static, str>>) {
+        self.failure.get_or_insert(WriteError(problem.into()));
+    }
+
+    /// What comes before a node: the `-` of an item.
+    fn begin_node(&mut self) {
+        let Some(level) = self.open.last_mut() else {
+            return;
+        };
+        if !level.list {
+            return;
+        }
+        if !level.started {
+            level.started = true;
+            let aligned = level.in_map && !self.indention && !self.style.indent_lists;
+            self.increase_indent(aligned);
+        }
+        self.write_indent();
+        self.indicator(b"-", true, false, true);
+    }
+
+    fn increase_indent(&mut self, aligned: bool) {
+        if self.indent < 0 {
+            self.indent = 0;
+        } else if !aligned {
+            self.indent += INDENT;
+        }
+    }
+
+    fn begin(&mut self, list: bool) {
+        self.begin_node();
+        let in_map = self.open.last().is_some_and(|level| !level.list);
+        self.open.push(Level {
+            list,
+            started: false,
+            in_map,
+            indent_before: self.indent,
+        });
+    }
+
+    fn end(&mut self, list: bool) {
+        let level = self.open.pop();
+        debug_assert!(level.as_ref().is_some_and(|level| level.list == list));
+        let Some(level) = level else { return };
+        self.indent = level.indent_before;
+        if !level.started {
+            self.indicator(if list { b"[]" } else { b"{}" }, true, false, false);
+        }
+    }
+
+    /// A scalar that is written as it is.
+    fn word(&mut self, text: &[u8]) {
+        self.begin_node();
+        self.space();
+        self.out.extend_from_slice(text);
+        self.column += text.len();
+        self.whitespace = false;
+        self.indention = false;
+    }
+
+    fn text(&mut self, text: &str) {
+        if !self.style.via_json {
+            self.begin_node();
+            self.scalar(text, false);
+            return;
+        }
+        match through_json(text) {
+            Ok(text) => {
+                self.begin_node();
+                self.scalar(&text, false);
+            }
+            Err(problem) => self.fail(problem),
+        }
+    }
+
+    fn scalar(&mut self, text: &str, key: bool) {
+        let traits = Traits::of(text, self.style.dialect);
+        self.scalar_with(text, &traits, key);
+    }
+
+    fn scalar_with(&mut self, text: &str, traits: &Traits, key: bool) {
+        let before = self.indent;
+        self.indent = if before < 0 { INDENT } else { before + INDENT };
+        if text.contains('\n') {
+            if traits.block && !key {
+                self.literal(text, traits);
+            } else {
+                self.double_quoted(text, key);
+            }
+        } else if !is_plain(text, self.style.dialect) || (key && traits.multiline) {
+            self.double_quoted(text, key);
+        } else if traits.plain {
+            self.plain(text, key);
+        } else if traits.single_quoted {
+            self.single_quoted(text, key);
+        } else {
+            self.double_quoted(text, key);
+        }
+        self.indent = before;
+    }
+
+    fn plain(&mut self, text: &str, key: bool) {
+        self.space();
+        // Bytes are at least as many as columns.
+        if key || !self.style.fold || self.column + text.len() <= WIDTH {
+            self.out.extend_from_slice(text.as_bytes());
+            self.column += columns(text);
+        } else {
+            let bytes = text.as_bytes();
+            let mut spaces = false;
+            for (at, character) in text.char_indices() {
+                if character == ' ' {
+                    if !spaces && self.column > WIDTH && bytes.get(at + 1) != Some(&b' ') {
+                        self.write_indent();
+                    } else {
+                        self.put(b' ');
+                    }
+                    spaces = true;
+                } else {
+                    self.put_char(character);
+                    self.indention = false;
+                    spaces = false;
+                }
+            }
+        }
+        self.whitespace = false;
+        self.indention = false;
+    }
+
+    fn single_quoted(&mut self, text: &str, key: bool) {
+        self.indicator(b"'", true, false, false);
+        let bytes = text.as_bytes();
+        let mut spaces = false;
+        let mut breaks = false;
+        for (at, character) in text.char_indices() {
+            match character {
+                ' ' => {
+                    let may_fold = !key && self.style.fold && !spaces && self.column > WIDTH;
+                    let inside = at > 0 && at + 1 < bytes.len();
+                    if may_fold && inside && bytes[at + 1] != b' ' {
+                        self.write_indent();
+                    } else {
+                        self.put(b' ');
+                    }
+                    spaces = true;
+                }
+                // Text with line feeds is never single quoted; these are.
+                '\u{85}' | '\u{2028}' | '\u{2029}' => {
+                    self.put_char(character);
+                    self.column = 0;
+                    self.indention = true;
+                    breaks = true;
+                }
+                _ => {
+                    if breaks {
+                        self.write_indent();
+                    }
+                    if character == '\'' {
+                        self.put(b'\'');
+                    }
+                    self.put_char(character);
+                    self.indention = false;
+                    spaces = false;
+                    breaks = false;
+                }
+            }
+        }
+        self.indicator(b"'", false, false, false);
+    }
+
+    fn double_quoted(&mut self, text: &str, key: bool) {
+        self.indicator(b"\"", true, false, false);
+        let bytes = text.as_bytes();
+        // The original looks for a byte order mark at the start of the text
+        // whatever character it is at.
+        let escape_all = text.starts_with('\u{feff}');
+        let mut spaces = false;
+        for (at, character) in text.char_indices() {
+            if escape_all
+                || matches!(
+                    character,
+                    '"' | '\\' | '\u{85}' | '\u{2028}' | '\u{2029}' | '\n'
+                )
+                || !is_printable(character)
+            {
+                self.escape(character);
+                spaces = false;
+            } else if character == ' ' {
+                let may_fold = !key && self.style.fold && !spaces && self.column > WIDTH;
+                if may_fold && at > 0 && at + 1 < bytes.len() {
+                    self.write_indent();
+                    if bytes[at + 1] == b' ' {
+                        self.put(b'\\');
+                    }
+                } else {
+                    self.put(b' ');
+                }
+                spaces = true;
+            } else {
+                self.put_char(character);
+                spaces = false;
+            }
+        }
+        self.indicator(b"\"", false, false, false);
+    }
+
+    fn escape(&mut self, character: char) {
+        self.put(b'\\');
+        let short = match character {
+            '\0' => b'0',
+            '\x07' => b'a',
+            '\x08' => b'b',
+            '\t' => b't',
+            '\n' => b'n',
+            '\x0b' => b'v',
+            '\x0c' => b'f',
+            '\r' => b'r',
+            '\x1b' => b'e',
+            '"' => b'"',
+            '\\' => b'\\',
+            '\u{85}' => b'N',
+            '\u{a0}' => b'_',
+            '\u{2028}' => b'L',
+            '\u{2029}' => b'P',
+            _ => {
+                let code = u32::from(character);
+                let (letter, digits) = match code {
+                    0..=0xff => (b'x', 2),
+                    0x100..=0xffff => (b'u', 4),
+                    _ => (b'U', 8),
+                };
+                self.put(letter);
+                for digit in (0..digits).rev() {
+                    self.put(b"0123456789ABCDEF"[(code >> (4 * digit) & 0xf) as usize]);
+                }
+                return;
+            }
+        };
+        self.put(short);
+    }
+
+    fn literal(&mut self, text: &str, traits: &Traits) {
+        self.indicator(b"|", true, false, false);
+        let first_break = |c: char| matches!(c, ' ' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        if text.starts_with(first_break) {
+            self.indicator(b"2", false, false, false);
+        }
+        let is_break =
+            |c: Option<char>| matches!(c, Some('\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}'));
+        let mut from_end = text.chars().rev();
+        if !is_break(from_end.next()) {
+            self.indicator(b"-", false, false, false);
+        } else {
+            let before = from_end.next();
+            if before.is_none() || is_break(before) {
+                self.indicator(b"+", false, false, false);
+            }
+        }
+        self.line_break();
+        self.whitespace = true;
+        self.indention = true;
+        if !traits.rare_breaks {
+            for line in text.split_inclusive('\n') {
+                if line == "\n" {
+                    self.line_break();
+                    continue;
+                }
+                self.write_indent();
+                let content = line.strip_suffix('\n').unwrap_or(line);
+                self.out.extend_from_slice(content.as_bytes());
+                self.indention = false;
+                if content.len() < line.len() {
+                    self.line_break();
+                } else {
+                    self.column += columns(content);
+                }
+            }
+            return;
+        }
+        let mut breaks = true;
+        for character in text.chars() {
+            if character == '\n' {
+                self.line_break();
+                breaks = true;
+            } else if is_break(Some(character)) {
+                self.put_char(character);
+                self.column = 0;
+                self.indention = true;
+                breaks = true;
+            } else {
+                if breaks {
+                    self.write_indent();
+                }
+                self.put_char(character);
+                self.indention = false;
+                breaks = false;
+            }
+        }
+    }
+
+    /// Starts a line if something is on this one, and indents it.
+    fn write_indent(&mut self) {
+        let indent = self.indent.max(0) as usize;
+        if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
+            self.line_break();
+        }
+        if self.column < indent {
+            self.out
+                .extend(std::iter::repeat_n(b' ', indent - self.column));
+            self.column = indent;
+        }
+        self.whitespace = true;
+        self.indention = true;
+    }
+
+    fn line_break(&mut self) {
+        self.out.push(b'\n');
+        self.column = 0;
+        self.indention = true;
+    }
+
+    fn indicator(&mut self, text: &[u8], needs_space: bool, is_space: bool, is_indention: bool) {
+        if needs_space {
+            self.space();
+        }
+        self.out.extend_from_slice(text);
+        self.column += text.len();
+        self.whitespace = is_space;
+        self.indention = self.indention && is_indention;
+    }
+
+    fn space(&mut self) {
+        if !self.whitespace {
+            self.put(b' ');
+        }
+    }
+
+    fn put(&mut self, byte: u8) {
+        self.out.push(byte);
+        self.column += 1;
+    }
+
+    fn put_char(&mut self, character: char) {
+        let mut buffer = [0; 4];
+        self.out
+            .extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+        self.column += 1;
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn null(&mut self) {
+        self.word(b"null");
+    }
+
+    fn bool(&mut self, flag: bool) {
+        self.word(if flag { b"true" } else { b"false" });
+    }
+
+    fn int(&mut self, number: i64) {
+        self.word(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    fn uint(&mut self, number: u64) {
+        self.word(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    fn float(&mut self, float: f64) {
+        let mut text = Vec::with_capacity(24);
+        if !float.is_finite() && self.style.via_json {
+            number::push_go(&mut text, float);
+            self.fail(format!(
+                "json: unsupported value: {}",
+                String::from_utf8_lossy(&text)
+            ));
+            return;
+        }
+        if self.style.via_json {
+            match number::through_json(float) {
+                Some(number::JsonNumber::Int(number)) => return self.int(number),
+                Some(number::JsonNumber::UInt(number)) => return self.uint(number),
+                None => {}
+            }
+        }
+        number::push_go(&mut text, float);
+        self.word(match text.as_slice() {
+            b"+Inf" => b".inf",
+            b"-Inf" => b"-.inf",
+            b"NaN" => b".nan",
+            text => text,
+        });
+    }
+
+    fn string(&mut self, text: &str) {
+        self.text(text);
+    }
+
+    fn bytes(&mut self, text: &[u8]) {
+        match std::str::from_utf8(text) {
+            Ok(text) => self.text(text),
+            Err(_) if self.style.via_json => self.text(&json::lossy(text)),
+            Err(_) => {
+                self.word(b"!!binary");
+                let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+                let folded = if encoded.len() < 70 {
+                    encoded
+                } else {
+                    let mut folded = String::with_capacity(encoded.len() + encoded.len() / 70 + 1);
+                    for line in encoded.as_bytes().chunks(70) {
+                        folded.extend(line.iter().map(|byte| char::from(*byte)));
+                        folded.push('\n');
+                    }
+                    folded
+                };
+                self.scalar(&folded, false);
+            }
+        }
+    }
+
+    fn begin_list(&mut self) {
+        self.begin(true);
+    }
+
+    fn end_list(&mut self) {
+        self.end(true);
+    }
+
+    fn begin_map(&mut self) {
+        self.begin(false);
+    }
+
+    fn key(&mut self, key: &str) {
+        let Some(level) = self.open.last_mut() else {
+            debug_assert!(false, "a key outside of a map");
+            return;
+        };
+        if !level.started {
+            level.started = true;
+            self.increase_indent(false);
+        }
+        let text = if self.style.via_json {
+            match key_through_json(key) {
+                Ok(text) => text,
+                Err(problem) => return self.fail(problem),
+            }
+        } else {
+            Cow::Borrowed(key)
+        };
+        self.write_indent();
+        let traits = Traits::of(&text, self.style.dialect);
+        if !traits.multiline && text.len() <= SIMPLE_KEY {
+            self.scalar_with(&text, &traits, true);
+            self.indicator(b":", false, false, false);
+        } else {
+            self.indicator(b"?", true, false, true);
+            self.scalar_with(&text, &traits, false);
+            self.write_indent();
+            self.indicator(b":", true, false, true);
+        }
+    }
+
+    fn end_map(&mut self) {
+        self.end(false);
+    }
+
+    fn order<'k>(&self, keys: impl Iterator<Item = &'k str> + Clone) -> Option<Vec<usize>> {
+        order::order(keys, self.style.dialect)
+    }
+}
+
+/// Whether `text` would be read as itself without quotes.
+fn is_plain(text: &str, dialect: Dialect) -> bool {
+    matches!(resolve::plain(text, dialect), resolve::Scalar::Text)
+        && !resolve::is_base_60(text)
+        && (dialect == Dialect::GoYaml2 || resolve::old_bool(text).is_none())
+}
+
+fn columns(text: &str) -> usize {
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.chars().count()
+    }
+}
+
+/// What styles a text can be written in.
+#[derive(Debug)]
+struct Traits {
+    multiline: bool,
+    /// Has breaks other than line feeds.
+    rare_breaks: bool,
+    plain: bool,
+    single_quoted: bool,
+    block: bool,
+}
+
+impl Traits {
+    fn of(text: &str, dialect: Dialect) -> Self {
+        let bytes = text.as_bytes();
+        let mut traits = Traits {
+            multiline: false,
+            rare_breaks: false,
+            plain: true,
+            single_quoted: true,
+            block: true,
+        };
+        let Some(first) = bytes.first() else {
+            traits.block = false;
+            return traits;
+        };
+        let blank_at = |at: usize| matches!(bytes.get(at), None | Some(b' ' | b'\t'));
+        let mut indicators = match first {
+            b'#' | b',' | b'[' | b']' | b'{' | b'}' | b'&' | b'*' | b'!' | b'|' | b'>' | b'\''
+            | b'"' | b'%' | b'@' | b'`' => true,
+            b'?' | b':' | b'-' => blank_at(1),
+            _ => false,
+        };
+        indicators |= text.starts_with("---") || text.starts_with("...");
+        let mut special = false;
+        let mut tabs = false;
+        let mut break_space = false;
+        let mut space_break = false;
+        let mut previous = Previous::Other;
+        let mut after_blank = true;
+        for (at, character) in text.char_indices() {
+            let mut is_break = false;
+            let mut is_space = false;
+            match character {
+                // Nearly everything.
+                'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '/' | '_' | '-' | '=' => {}
+                ' ' => is_space = true,
+                ':' if at > 0 => indicators |= blank_at(at + 1),
+                '#' if at > 0 => indicators |= after_blank,
+                '\n' => is_break = true,
+                '\t' if dialect == Dialect::GoYaml3 => tabs = true,
+                '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
+                    is_break = true;
+                    traits.rare_breaks = true;
+                    special |= !is_printable(character);
+                }
+                _ => special |= !is_printable(character),
+            }
+            if is_space {
+                break_space |= previous == Previous::Break;
+                previous = Previous::Space;
+            } else if is_break {
+                traits.multiline = true;
+                space_break |= previous == Previous::Space;
+                previous = Previous::Break;
+            } else {
+                previous = Previous::Other;
+            }
+            after_blank = is_space || is_break || character == '\t';
+        }
+        let is_break = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        let leading = text.starts_with(' ') || text.starts_with(is_break);
+        let trailing_space = previous == Previous::Space;
+        let trailing = trailing_space || previous == Previous::Break;
+        traits.plain = !(leading
+            || trailing
+            || break_space
+            || space_break
+            || special
+            || tabs
+            || traits.multiline
+            || indicators);
+        traits.single_quoted = !(break_space || space_break || special || tabs);
+        traits.block = !(trailing_space || space_break || special);
+        traits
+    }
+}
+
+#[derive(PartialEq)]
+enum Previous {
+    Space,
+    Break,
+    Other,
+}
+
+/// go-yaml's idea of printable, which ends with the basic plane.
+fn is_printable(character: char) -> bool {
+    matches!(character,
+        '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}'
+        | '\u{ff00}'..='\u{fffd}')
+}
+
+/// Text as go-yaml reads it back from JSON.
+fn through_json(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    // Nothing JSON leaves alone and YAML does not is below 0x7f.
+    if text.bytes().all(|byte| byte < 0x7f) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut has_next_line = false;
+    for character in text.chars() {
+        match character {
+            '\u{85}' => has_next_line = true,
+            '\u{7f}'..'\u{a0}' | '\u{fffe}' | '\u{ffff}' => {
+                return Err("yaml: control characters are not allowed");
+            }
+            _ => {}
+        }
+    }
+    if has_next_line {
+        fold_next_lines(text).map(Cow::Owned)
+    } else {
+        Ok(Cow::Borrowed(text))
+    }
+}
+
+/// U+0085 is a line break inside the quotes of JSON: one becomes a space,
+/// more become line feeds, and the spaces around them go.
+fn fold_next_lines(text: &str) -> Result<String, &'static str> {
+    let mut folded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find([' ', '\u{85}']) {
+        folded.push_str(&rest[..at]);
+        let run = &rest[at..];
+        let end = run.find(|c| c != ' ' && c != '\u{85}').unwrap_or(run.len());
+        let (run, after) = run.split_at(end);
+        match run.chars().filter(|c| *c == '\u{85}').count() {
+            0 => folded.push_str(run),
+            1 => folded.push(' '),
+            breaks => folded.extend(std::iter::repeat_n('\n', breaks - 1)),
+        }
+        let at_line_start = run.ends_with('\u{85}');
+        if at_line_start
+            && (after.starts_with("---") || after.starts_with("..."))
+            && after[3..].starts_with([' ', '\u{85}'])
+        {
+            return Err("yaml: found unexpected document indicator");
+        }
+        rest = after;
+    }
+    folded.push_str(rest);
+    Ok(folded)
+}
+
+/// A key as go-yaml reads it back from JSON, where it has to be a simple one.
+fn key_through_json(key: &str) -> Result<Cow<'_, str>, &'static str> {
+    const LIMIT: usize = 1024;
+    if key.contains('\u{85}') || (key.len() > LIMIT / 6 && json::columns(key) > LIMIT) {
+        return Err("yaml: did not find expected ',' or '}'");
+    }
+    through_json(key)
+}
