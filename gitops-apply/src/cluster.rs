@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub mod discovery;
 #[cfg(feature = "kube")]
 pub mod kube;
+pub mod memory;
 
 pub use discovery::{Kind, Kinds};
 

@@ -18,6 +18,7 @@
 pub mod cluster;
 pub mod health;
 pub mod live;
+pub mod metrics;
 pub mod plan;
 pub mod reconcile;
 pub mod report;
@@ -26,9 +27,11 @@ pub mod sync;
 
 #[cfg(feature = "kube")]
 pub use cluster::kube::KubeCluster;
+pub use cluster::memory::MemoryCluster;
 pub use cluster::{Cluster, ClusterError};
 pub use health::{Health, HealthStatus, app_health};
 pub use live::{LiveOptions, LiveState, Scan};
+pub use metrics::Metrics;
 pub use plan::{Plan, PlanOptions, plan};
 pub use reconcile::{AppStatus, ReconcileOptions, Reconciler, Repositories, SyncRequest};
 pub use report::{Event, SyncReport};

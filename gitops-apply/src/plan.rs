@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use gitops_core::app::IgnoreDifference;
 use gitops_core::inventory::{self, Tracking};
 use gitops_core::schema::Schemas;
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
@@ -23,7 +24,8 @@ use crate::live::LiveState;
 use crate::secrets::{self, Mask};
 
 pub mod hooks;
-mod immutable;
+pub(crate) mod immutable;
+pub(crate) mod migrate;
 pub mod options;
 pub(crate) mod order;
 mod prune;
@@ -74,8 +76,10 @@ pub struct PlanOptions {
     /// The schemas of the kinds. Those of definitions among the manifests are
     /// taken up without being named here.
     pub schemas: Schemas,
-    /// Who applies, and which differences do not count.
-    pub rules: Rules,
+    /// Differences that do not count.
+    pub ignore: Vec<IgnoreDifference>,
+    /// The name under which fields are owned.
+    pub manager: Str,
 }
 
 impl PlanOptions {
@@ -97,7 +101,8 @@ impl PlanOptions {
             revision: Str::new(),
             now: 0,
             schemas: Schemas::new(),
-            rules: Rules::default(),
+            ignore: Vec::new(),
+            manager: gitops_diff::FIELD_MANAGER.into(),
         }
     }
 }
@@ -120,6 +125,8 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// What happens to what pruned objects own.
     pub propagation: Propagation,
+    /// The name under which fields are owned.
+    pub manager: Str,
 }
 
 /// One thing to do with one object.
@@ -546,6 +553,14 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         refusals: Vec::new(),
         warnings: Vec::new(),
         propagation: options.app.propagation,
+        manager: options.manager.clone(),
+    };
+    let comparing = Comparing {
+        schemas: &schemas,
+        rules: Rules {
+            manager: options.manager.clone(),
+            ignore: options.ignore.clone(),
+        },
     };
     let definitions: BTreeSet<Str> = desired.iter().filter_map(order::defined_kind).collect();
     let wanted = settle(desired, live, options, &mut plan);
@@ -569,7 +584,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
             }
             _ if selected.is_some_and(|keys| !keys.contains(object.key())) => {}
             Role::Ordinary => {
-                let task = write(object, live, &schemas, options, &mut plan);
+                let task = write(object, live, &comparing, options, &mut plan);
                 plan.tasks.push(task);
             }
             Role::Skipped => plan
@@ -593,7 +608,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
                 && task.key.name == options.namespace
         });
         if !created {
-            plan.tasks.extend(destination(live, options));
+            plan.tasks.extend(destination(live, &comparing, options));
         }
     }
     check_kinds(&definitions, live, &mut plan);
@@ -634,24 +649,17 @@ fn settle(
             .kinds
             .is_namespaced(&group, &kind)
             .or_else(|| scopes.get(&(group.as_str(), kind.as_str())).copied());
-        match namespaced {
-            Some(false) => {
-                if !object.namespace().is_empty() {
-                    object.set_namespace("");
-                }
+        // A kind that nobody knows most likely lives in a namespace.
+        if !namespaced.unwrap_or_else(|| !is_cluster_scoped(&group, &kind)) {
+            object.set_namespace("");
+        } else if object.namespace().is_empty() {
+            if options.namespace.is_empty() {
+                plan.refusals.push(Refusal::NoNamespace {
+                    key: object.key().clone(),
+                });
+            } else {
+                object.set_namespace(&options.namespace);
             }
-            // A kind that nobody knows most likely lives in a namespace.
-            Some(true) | None if object.namespace().is_empty() => {
-                if namespaced.is_none() && is_cluster_scoped(&group, &kind) {
-                } else if options.namespace.is_empty() {
-                    plan.refusals.push(Refusal::NoNamespace {
-                        key: object.key().clone(),
-                    });
-                } else {
-                    object.set_namespace(&options.namespace);
-                }
-            }
-            _ => {}
         }
         if object.name().is_empty() {
             if let Role::Hook(_) = role {
@@ -711,7 +719,7 @@ fn is_cluster_scoped(group: &str, kind: &str) -> bool {
 fn write(
     desired: Manifest,
     live: &LiveState,
-    schemas: &Schemas,
+    comparing: &Comparing<'_>,
     options: &PlanOptions,
     plan: &mut Plan,
 ) -> Task {
@@ -733,7 +741,7 @@ fn write(
                     plan.warnings.push(Warning::Shared { key, app, owner });
                 }
             }
-            let differs = match compare(&desired, current, schemas, options) {
+            let differs = match comparing.compare(&desired, current, &own.migrate_from) {
                 Ok(compared) => {
                     let differs = compared.outcome == Outcome::Update;
                     difference = Some(compared);
@@ -748,7 +756,7 @@ fn write(
                     true
                 }
             };
-            let fixed = immutable::changed(&desired, current).filter(|_| differs);
+            let fixed = immutable::changed(&desired, current, difference.as_ref());
             match fixed {
                 Some(field) if own.force => Action::Recreate { field },
                 Some(field) => {
@@ -780,25 +788,36 @@ fn write(
     }
 }
 
-/// Compares as server-side apply would. What a client applied earlier stands
-/// in the annotation that `kubectl apply` leaves.
-fn compare(
-    desired: &Manifest,
-    live: &Manifest,
-    schemas: &Schemas,
-    options: &PlanOptions,
-) -> Result<Difference, DiffError> {
-    let last_applied = live
-        .annotation(LAST_APPLIED)
-        .and_then(|text| json::parse(text.as_bytes()).ok())
-        .and_then(|object| Manifest::new(object, Origin::default()).ok())
-        .filter(|last| last.gvk() == desired.gvk());
-    let sides = Sides {
-        desired: Some(desired),
-        live: Some(live),
-        last_applied: last_applied.as_ref(),
-    };
-    gitops_diff::diff(&sides, schemas, &options.rules)
+/// How live objects are compared with what is declared.
+struct Comparing<'a> {
+    schemas: &'a Schemas,
+    rules: Rules,
+}
+
+impl Comparing<'_> {
+    /// Compares as server-side apply would. What a client applied earlier
+    /// stands in the annotation that `kubectl apply` leaves.
+    fn compare(
+        &self,
+        desired: &Manifest,
+        live: &Manifest,
+        migrate_from: &str,
+    ) -> Result<Difference, DiffError> {
+        // A client's fields become ours before anything is applied.
+        let migrated = migrate::migrated(live, migrate_from, &self.rules.manager);
+        let live = migrated.as_ref().unwrap_or(live);
+        let last_applied = live
+            .annotation(LAST_APPLIED)
+            .and_then(|text| json::parse(text.as_bytes()).ok())
+            .and_then(|object| Manifest::new(object, Origin::default()).ok())
+            .filter(|last| last.gvk() == desired.gvk());
+        let sides = Sides {
+            desired: Some(desired),
+            live: Some(live),
+            last_applied: last_applied.as_ref(),
+        };
+        gitops_diff::diff(&sides, self.schemas, &self.rules)
+    }
 }
 
 /// The fields that differ, as far as they fit on a line.
@@ -959,7 +978,7 @@ fn prunes(
 
 /// The task that creates the destination namespace, or brings its labels and
 /// annotations up to date.
-fn destination(live: &LiveState, options: &PlanOptions) -> Option<Task> {
+fn destination(live: &LiveState, comparing: &Comparing<'_>, options: &PlanOptions) -> Option<Task> {
     let mut metadata = Map::from_iter([("name", options.namespace.clone())]);
     for (name, map) in [
         ("labels", &options.namespace_labels),
@@ -977,8 +996,7 @@ fn destination(live: &LiveState, options: &PlanOptions) -> Option<Task> {
     let desired = Manifest::new(object.into(), Origin::default())
         .expect("a namespace with a name is an object");
     let current = live.objects.get(desired.key());
-    let difference =
-        current.and_then(|current| compare(&desired, current, &options.schemas, options).ok());
+    let difference = current.and_then(|current| comparing.compare(&desired, current, "").ok());
     let action = match &difference {
         None => Action::Create,
         Some(difference) if difference.outcome == Outcome::Same => return None,

@@ -22,6 +22,7 @@
 //! finalizer; the next sync removes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ use tokio::time::Instant;
 use crate::cluster::{Cluster, ClusterError, Deletion, Selection, Write};
 use crate::health::extensions::is_established;
 use crate::health::{self, HOOK_FINALIZER, Health, HealthCheck, HealthStatus};
-use crate::plan::{Action, DeletePolicy, Phase, Plan, SkipReason, Task, order};
+use crate::plan::{Action, DeletePolicy, Phase, Plan, SkipReason, Task, migrate, order};
 use crate::report::{
     Costs, Event, ObjectResult, OperationPhase, Requests, ResultCode, SyncReport, images,
 };
@@ -41,8 +42,6 @@ use crate::report::{
 /// How a plan is carried out.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
-    /// The name under which fields are owned.
-    pub manager: Str,
     /// Whether fields are taken from other managers that own them; otherwise
     /// an object with such fields fails.
     pub force_conflicts: bool,
@@ -72,11 +71,10 @@ pub struct SyncOptions {
 }
 
 impl Default for SyncOptions {
-    /// A real sync by the manager `gitops`, which asks first, takes what it
+    /// A real sync, which asks first, takes what it
     /// needs from other managers, and has all the time in the world.
     fn default() -> Self {
         SyncOptions {
-            manager: "gitops".into(),
             force_conflicts: true,
             dry_run: false,
             check_first: true,
@@ -113,6 +111,7 @@ pub async fn sync<C: Cluster>(
         costs: Mutex::default(),
         defined: Mutex::default(),
         deadline: options.timeout.map(|timeout| begun + timeout),
+        gave_up: AtomicBool::new(false),
     };
     run.tell(&Event::Started {
         app: plan.app.clone(),
@@ -192,6 +191,8 @@ struct Run<'a, C> {
     /// The group kinds whose definitions this sync has applied.
     defined: Mutex<BTreeSet<Str>>,
     deadline: Option<Instant>,
+    /// Set once the server has been waited for in vain.
+    gave_up: AtomicBool,
 }
 
 /// A panic of the observer leaves the data behind the lock as whole as it was.
@@ -394,10 +395,7 @@ impl<C: Cluster> Run<'_, C> {
             return Ok(());
         }
         failures.sort_unstable();
-        Err(Stop::failed(self.reasons(
-            "one or more objects failed to apply (dry run)",
-            &failures,
-        )))
+        Err(self.stop("one or more objects failed to apply (dry run)", &failures))
     }
 
     /// One wave of one phase.
@@ -418,9 +416,7 @@ impl<C: Cluster> Run<'_, C> {
             failed = self.apply_all(&writes).await;
         }
         if !failed.is_empty() {
-            return Err(Stop::failed(
-                self.reasons("one or more objects failed to apply", &failed),
-            ));
+            return Err(self.stop("one or more objects failed to apply", &failed));
         }
         if let Some(stop) = self.overdue("applying") {
             return Err(stop);
@@ -442,10 +438,10 @@ impl<C: Cluster> Run<'_, C> {
         }
         let failed = waited?;
         if !failed.is_empty() {
-            return Err(Stop::failed(self.reasons(
+            return Err(self.stop(
                 "one or more synchronization tasks completed unsuccessfully",
                 &failed,
-            )));
+            ));
         }
         if !is_last || self.options.wait_for_last {
             self.wait_until_gone(&prunes).await?;
@@ -528,6 +524,9 @@ impl<C: Cluster> Run<'_, C> {
         let tasks = &self.plan.tasks;
         let mut failed = Vec::new();
         for group in writes.chunk_by(|&a, &b| tasks[a].key.kind == tasks[b].key.kind) {
+            if self.gave_up.load(Ordering::Relaxed) {
+                break;
+            }
             let mut answers = stream::iter(group)
                 .map(|&index| async move { (index, self.apply_one(&tasks[index]).await) })
                 .buffer_unordered(self.options.concurrency.max(1));
@@ -567,6 +566,7 @@ impl<C: Cluster> Run<'_, C> {
         if recreate {
             self.remove(task).await?;
         }
+        self.migrate(task).await?;
         let mut answer = self.write_known(task).await;
         if let Err(ClusterError::Invalid { .. }) = &answer
             && task.options.force
@@ -594,6 +594,39 @@ impl<C: Cluster> Run<'_, C> {
         })
     }
 
+    /// Takes over the fields that a client applied earlier, so that they go
+    /// when they are declared no more.
+    async fn migrate(&self, task: &Task) -> Result<(), ClusterError> {
+        const RACES: usize = 5;
+        let from = &task.options.migrate_from;
+        let planned = task.live.as_ref();
+        let planned = planned.and_then(|live| migrate::migrated(live, from, &self.plan.manager));
+        if planned.is_none() || task.options.replace {
+            return Ok(());
+        }
+        for _ in 0..RACES {
+            let found = self
+                .patiently("get", &task.key, false, || {
+                    self.cluster.get(&task.key, &task.version)
+                })
+                .await?;
+            let patch = found.and_then(|live| migrate::patch(&live, from, &self.plan.manager));
+            let Some(patch) = patch else { return Ok(()) };
+            let write = Write::by(self.plan.manager.clone());
+            let answer = self
+                .patiently("patch", &task.key, false, || {
+                    self.cluster.patch(&task.key, &patch, &write)
+                })
+                .await;
+            match answer {
+                Ok(_) => return Ok(()),
+                Err(ClusterError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Writes an object whose kind may be so new that not every part of the
     /// server knows it.
     async fn write_known(&self, task: &Task) -> Result<Manifest, ClusterError> {
@@ -619,7 +652,7 @@ impl<C: Cluster> Run<'_, C> {
             unreachable!("only tasks with a desired state are written");
         };
         let write = Write {
-            manager: self.options.manager.clone(),
+            manager: self.plan.manager.clone(),
             force: self.options.force_conflicts,
             dry_run,
             validate: task.options.validate,
@@ -716,7 +749,7 @@ impl<C: Cluster> Run<'_, C> {
                 ("resourceVersion", resource_version(&object).into()),
             ]);
             let patch = Value::from(Map::from_iter([("metadata", metadata)]));
-            let write = Write::by(self.options.manager.clone());
+            let write = Write::by(self.plan.manager.clone());
             let key = object.key().clone();
             let answer = self
                 .patiently("patch", &key, false, || {
@@ -1175,6 +1208,9 @@ impl<C: Cluster> Run<'_, C> {
             let too_late = now + wait > since + self.options.patience
                 || self.deadline.is_some_and(|deadline| now + wait > deadline);
             if !again || too_late {
+                if again {
+                    self.gave_up.store(true, Ordering::Relaxed);
+                }
                 return Err(error);
             }
             locked(&self.costs).1 += 1;
@@ -1207,13 +1243,29 @@ impl<C: Cluster> Run<'_, C> {
         })
     }
 
+    /// The end of a sync for the sake of objects that failed. It is an error
+    /// rather than a failure if the server was not there to ask.
+    fn stop(&self, what: &str, failed: &[usize]) -> Stop {
+        let phase = match self.gave_up.load(Ordering::Relaxed) {
+            true => OperationPhase::Error,
+            false => OperationPhase::Failed,
+        };
+        Stop {
+            phase,
+            message: self.reasons(what, failed),
+        }
+    }
+
     fn reasons(&self, what: &str, failed: &[usize]) -> String {
         let results = locked(&self.results);
-        let messages: Vec<&str> = failed
-            .iter()
-            .filter_map(|&index| results[index].as_ref())
-            .map(|result| result.message.as_str())
-            .collect();
+        let mut messages: Vec<&str> = Vec::new();
+        for &index in failed {
+            if let Some(result) = &results[index]
+                && !messages.contains(&result.message.as_str())
+            {
+                messages.push(&result.message);
+            }
+        }
         match messages.is_empty() {
             true => what.to_owned(),
             false => format!("{what}, reason: {}", messages.join(",")),

@@ -12,6 +12,15 @@ mod world;
 
 macro_rules! on_every_cluster {
     ($($test:ident)*) => {
+        mod memory {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $test() {
+                    crate::suite::$test(&crate::world::memory().await).await;
+                }
+            )*
+        }
+
         mod real {
             $(
                 #[tokio::test(flavor = "multi_thread")]
@@ -49,4 +58,31 @@ on_every_cluster! {
     a_field_that_is_declared_no_more_goes
     the_destination_is_created_first
     defaults_are_those_of_a_server
+    fields_of_a_client_are_taken_over
+}
+
+/// Restarting a server disturbs the other tests on it, so this one runs there
+/// only if it is asked for by `GITOPS_TEST_RESTART`, and should run alone.
+mod restart {
+    #[tokio::test(start_paused = true)]
+    async fn memory() {
+        let world = crate::world::memory().await;
+        crate::suite::a_sync_outlives_an_outage(&world).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn real() {
+        if std::env::var_os("GITOPS_TEST_RESTART").is_none() {
+            return;
+        }
+        if let Some(world) = crate::world::real("restart").await {
+            crate::suite::a_sync_outlives_an_outage(&world).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends() {
+        let world = crate::world::memory().await;
+        crate::suite::patience_ends(&world).await;
+    }
 }

@@ -73,6 +73,21 @@ impl Kinds {
         }
     }
 
+    /// Forgets a kind in one version.
+    pub(crate) fn remove(&mut self, gvk: &Gvk) {
+        let key = (gvk.group.clone(), gvk.kind.clone());
+        if let Some(served) = self.kinds.get_mut(&key) {
+            served.retain(|have| have.gvk != *gvk);
+            if served.is_empty() {
+                self.kinds.remove(&key);
+            }
+        }
+        let version = gvk.api_version();
+        if !self.all().any(|kind| kind.gvk.api_version() == version) {
+            self.versions.retain(|have| *have != version);
+        }
+    }
+
     /// A kind in exactly this version, or in the preferred one if the version
     /// is empty.
     pub fn find(&self, group: &str, version: &str, kind: &str) -> Option<&Kind> {

@@ -1,14 +1,57 @@
 //! Fields that a server does not let change.
 
-use gitops_core::{Manifest, Value};
+use gitops_core::{Manifest, ObjectKey, Value};
+use gitops_diff::Difference;
+use gitops_diff::smd::PathElement;
 
 /// The first field that applying `desired` would change though the server
 /// will not have it; `None` if there is none that we know of.
 ///
 /// The list holds the fields that people meet; a server knows more.
-pub(crate) fn changed(desired: &Manifest, live: &Manifest) -> Option<String> {
-    let key = desired.key();
-    let fixed: &[&[&str]] = match (key.group.as_str(), key.kind.as_str()) {
+pub(crate) fn changed(
+    desired: &Manifest,
+    live: &Manifest,
+    difference: Option<&Difference>,
+) -> Option<String> {
+    let changes = &difference?.changes;
+    let touches = |path: &[&str]| {
+        changes.iter().any(|change| {
+            // Either may be the container of the other.
+            change.path.0.iter().zip(path).all(
+                |(element, name)| matches!(element, PathElement::Field(field) if field == name),
+            )
+        })
+    };
+    fixed(desired.key(), live)
+        .find(|path| touches(path))
+        .map(|path| path.join("."))
+}
+
+/// Why a server does not let the one object take the place of the other; both
+/// with all defaults.
+pub(crate) fn refused(object: &Manifest, live: &Manifest) -> Option<String> {
+    let same = |path: &[&str]| match (object.at(path), live.at(path)) {
+        (Some(object), Some(live)) => object.same(live),
+        (None, None) => true,
+        _ => false,
+    };
+    let path = fixed(object.key(), live).find(|path| !same(path))?;
+    let frozen = matches!(path.first(), Some(&("immutable" | "data" | "binaryData")));
+    Some(match frozen {
+        true => format!(
+            "{}: Forbidden: field is immutable when `immutable` is set",
+            path.join(".")
+        ),
+        false => format!("{}: Invalid value: field is immutable", path.join(".")),
+    })
+}
+
+/// The fields of a live object that stay as they are.
+fn fixed(
+    key: &ObjectKey,
+    live: &Manifest,
+) -> impl Iterator<Item = &'static [&'static str]> + use<> {
+    let fixed: &'static [&'static [&'static str]] = match (key.group.as_str(), key.kind.as_str()) {
         ("apps", "Deployment" | "DaemonSet" | "ReplicaSet") => &[&["spec", "selector"]],
         ("apps", "StatefulSet") => &[
             &["spec", "selector"],
@@ -44,36 +87,10 @@ pub(crate) fn changed(desired: &Manifest, live: &Manifest) -> Option<String> {
     let frozen = matches!(key.kind.as_str(), "ConfigMap" | "Secret")
         && key.group.is_empty()
         && live.at(&["immutable"]).and_then(Value::as_bool) == Some(true);
-    let frozen: &[&[&str]] = if frozen {
+    let frozen: &'static [&'static [&'static str]] = if frozen {
         &[&["immutable"], &["data"], &["stringData"], &["binaryData"]]
     } else {
         &[]
     };
-    fixed
-        .iter()
-        .chain(frozen)
-        .find(|path| match (desired.at(path), live.at(path)) {
-            (Some(desired), Some(live)) => !is_within(desired, live),
-            (Some(_), None) => **path == ["data"] || **path == ["binaryData"],
-            (None, _) => false,
-        })
-        .map(|path| path.join("."))
-}
-
-/// Whether everything in `desired` is in `live`, which may have defaults
-/// beside it.
-fn is_within(desired: &Value, live: &Value) -> bool {
-    match (desired, live) {
-        (Value::Map(desired), Value::Map(live)) => desired
-            .iter()
-            .all(|(key, value)| live.get(key).is_some_and(|live| is_within(value, live))),
-        (Value::List(desired), Value::List(live)) => {
-            desired.len() == live.len()
-                && desired
-                    .iter()
-                    .zip(live)
-                    .all(|(desired, live)| is_within(desired, live))
-        }
-        _ => desired.same(live),
-    }
+    fixed.iter().chain(frozen).copied()
 }

@@ -85,7 +85,7 @@ impl AppOptions {
     ///
     /// `ServerSideApply=` is accepted either way: everything is applied by the
     /// server here.
-    pub fn parse<'a, S: AsRef<str>>(options: &'a [S]) -> (Self, Vec<&'a str>) {
+    pub fn parse<S: AsRef<str>>(options: &[S]) -> (Self, Vec<&str>) {
         let mut read = AppOptions::default();
         let mut unknown = Vec::new();
         for option in options {

@@ -1,20 +1,54 @@
 //! Clusters to test on, and objects to test with.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gitops_apply::cluster::kube::KubeOptions;
+use gitops_apply::cluster::memory::{Fault, MemoryOptions};
 use gitops_apply::report::Event;
 use gitops_apply::{
-    Cluster, KubeCluster, LiveOptions, LiveState, Plan, PlanOptions, Scan, SyncOptions, SyncReport,
-    plan, sync,
+    Cluster, ClusterError, KubeCluster, LiveOptions, LiveState, MemoryCluster, Plan, PlanOptions,
+    Scan, SyncOptions, SyncReport, plan, sync,
 };
 use gitops_core::{Gvk, Manifest, ObjectKey, Origin, manifest};
+use jiff::Timestamp;
 
 /// A cluster and a place in it.
 pub struct World<C> {
     pub cluster: C,
     /// The test's own namespace; it exists.
     pub namespace: String,
+    /// Makes the server go away for some seconds, right now.
+    pub outage: Box<dyn Fn() + Send + Sync>,
+}
+
+/// A server in memory, with controllers that take a tenth of a second.
+pub async fn memory() -> World<MemoryCluster> {
+    let options = MemoryOptions {
+        simulate: Some(Duration::from_millis(100)),
+        now: Timestamp::from_second(1_700_000_000).expect("a time"),
+        ..MemoryOptions::default()
+    };
+    let cluster = MemoryCluster::new(options);
+    let server = cluster.clone();
+    let outage = move || {
+        let until = tokio::time::Instant::now() + Duration::from_secs(5);
+        let mut first = true;
+        server.inject(move |_| {
+            let error = ClusterError::Unreachable("connection refused".into());
+            // What was under way is done, but nobody hears of it.
+            if std::mem::take(&mut first) {
+                return Some(Fault::Lose(error));
+            }
+            (tokio::time::Instant::now() < until).then_some(Fault::Refuse(error))
+        });
+    };
+    let world = World {
+        cluster,
+        namespace: "test".to_owned(),
+        outage: Box::new(outage),
+    };
+    world.prepare().await;
+    world
 }
 
 /// A real server, with a new namespace.
@@ -32,6 +66,14 @@ pub async fn real(test: &str) -> Option<World<KubeCluster>> {
     let world = World {
         cluster,
         namespace: format!("t-{short}-{now}"),
+        outage: Box::new(|| {
+            let command = std::env::var_os("GITOPS_TEST_RESTART").expect("checked by the test");
+            let started = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(command)
+                .spawn();
+            started.expect("the command to restart the server");
+        }),
     };
     world.prepare().await;
     Some(world)

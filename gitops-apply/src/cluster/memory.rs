@@ -1,0 +1,1376 @@
+//! An API server within the process.
+//!
+//! A real implementation, not a recording: objects have uids, versions and
+//! generations; server-side apply goes through `gitops_diff`, with owners and
+//! conflicts; defaults are filled in; finalizers and owners hold deletion up;
+//! watches resume. A test that passes here should pass on a server, and where
+//! it is not clear what a server would do, this one refuses.
+//!
+//! It does not simulate:
+//!
+//! - conversion: every built-in kind is served in one version, and versions of
+//!   a custom resource differ only in name;
+//! - admission: no webhooks, policies, quotas or service account tokens;
+//! - authorisation: everybody may do everything;
+//! - validation beyond the schema, names, and the fields that people get wrong
+//!   most often; of a custom resource's schema, types and defaults but not
+//!   patterns, formats and CEL rules;
+//! - subresources, except that `status` cannot be written by anybody;
+//! - controllers, unless [`MemoryOptions::simulate`] is set, and then only
+//!   their effect on `status`: a Deployment becomes available, but there are
+//!   no ReplicaSets and Pods below it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream;
+use gitops_core::schema::Schemas;
+use gitops_core::{Gvk, List, Manifest, Map, ObjectKey, Origin, Str, Value, defaults, inventory};
+use gitops_diff::managed_fields::{self, Writer};
+use gitops_diff::smd::ApplyError;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{
+    Cluster, ClusterError, Deletion, FieldConflict, Kinds, Listing, Propagation, Selection, Watch,
+    WatchEvent, Write,
+};
+use crate::plan::immutable;
+use crate::secrets::{self, Mask};
+use selector::Selector;
+
+mod definitions;
+mod kinds;
+mod selector;
+mod simulate;
+mod validate;
+
+/// What kind of server it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryOptions {
+    /// The version that it says it has.
+    pub server_version: Str,
+    /// If set, what controllers would do to `status` is done after this time.
+    pub simulate: Option<Duration>,
+    /// How many events are remembered for watches.
+    pub history: usize,
+    /// How often a watch without events is told how far it has come.
+    pub bookmarks: Duration,
+    /// How long a watch lasts.
+    pub watch: Duration,
+    /// The time at its start; it goes on with tokio's clock.
+    pub now: Timestamp,
+}
+
+impl Default for MemoryOptions {
+    /// Kubernetes 1.36.3 without controllers, in the year 1970.
+    fn default() -> Self {
+        MemoryOptions {
+            server_version: "v1.36.3".into(),
+            simulate: None,
+            history: 1024,
+            bookmarks: Duration::from_secs(60),
+            watch: Duration::from_secs(300),
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+}
+
+/// A request, as a [fault](MemoryCluster::inject) sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// How many requests came before it.
+    pub number: u64,
+    /// `get`, `list`, `apply`, `create`, `replace`, `patch`, `delete`, `watch`
+    /// or `discover`.
+    pub verb: &'static str,
+    /// The kind; empty for `discover`.
+    pub kind: &'a str,
+    /// The object's name; empty if it is about none.
+    pub name: &'a str,
+    /// Whether it only asks what would happen.
+    pub dry_run: bool,
+}
+
+/// What goes wrong with a request.
+#[derive(Debug)]
+pub enum Fault {
+    /// The server does nothing and answers this.
+    Refuse(ClusterError),
+    /// The server does it, but this arrives instead of the answer.
+    Lose(ClusterError),
+}
+
+type Injector = Box<dyn FnMut(&Request<'_>) -> Option<Fault> + Send>;
+
+/// An API server in memory. Clones are the same server.
+///
+/// ```
+/// use gitops_apply::cluster::{Cluster, Write, memory::{MemoryCluster, MemoryOptions}};
+/// use gitops_core::{Manifest, Map, Origin, Value};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+/// let cluster = MemoryCluster::new(MemoryOptions::default());
+/// let map = Map::from_iter([
+///     ("apiVersion", Value::from("v1")),
+///     ("kind", Value::from("ConfigMap")),
+///     ("metadata", Map::from_iter([("name", "m"), ("namespace", "default")]).into()),
+/// ]);
+/// let map = Manifest::new(map.into(), Origin::default())?;
+/// let live = cluster.apply(&map, &Write::by("me")).await?;
+/// assert!(live.at(&["metadata", "uid"]).is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct MemoryCluster(Arc<Inner>);
+
+struct Inner {
+    options: MemoryOptions,
+    begun: Instant,
+    state: Mutex<State>,
+    /// The revision, for watches to wait on.
+    revision: watch::Sender<u64>,
+    faults: Mutex<(u64, Option<Injector>)>,
+}
+
+impl std::fmt::Debug for MemoryCluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryCluster")
+            .field("options", &self.0.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an object is kept: group, kind, namespace, name.
+type Key = (Str, Str, Str, Str);
+
+fn key_of(key: &ObjectKey) -> Key {
+    (
+        key.group.clone(),
+        key.kind.clone(),
+        key.namespace.clone(),
+        key.name.clone(),
+    )
+}
+
+struct State {
+    kinds: Arc<Kinds>,
+    schemas: Schemas,
+    /// The schemas of custom resources, for their defaults.
+    custom: BTreeMap<Gvk, definitions::Custom>,
+    objects: BTreeMap<Key, Manifest>,
+    revision: u64,
+    made: u64,
+    log: VecDeque<Logged>,
+    /// What controllers will do, by the time at which they do it.
+    due: BTreeMap<(Instant, u64), simulate::Step>,
+}
+
+/// An event as watches see it; which kind of event it is to one of them
+/// depends on its selector.
+#[derive(Clone)]
+struct Logged {
+    revision: u64,
+    before: Option<Manifest>,
+    after: Option<Manifest>,
+}
+
+/// How a write ends: what is stored, and whether it is new.
+enum Written {
+    Unchanged(Manifest),
+    Stored(Manifest),
+}
+
+impl MemoryCluster {
+    /// An empty cluster, with the namespaces that every cluster has.
+    pub fn new(options: MemoryOptions) -> Self {
+        let state = State {
+            kinds: Arc::new(kinds::built_in(&options.server_version)),
+            schemas: Schemas::new(),
+            custom: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            revision: 0,
+            made: 0,
+            log: VecDeque::new(),
+            due: BTreeMap::new(),
+        };
+        let cluster = MemoryCluster(Arc::new(Inner {
+            begun: Instant::now(),
+            state: Mutex::new(state),
+            revision: watch::Sender::new(0),
+            faults: Mutex::new((0, None)),
+            options,
+        }));
+        for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
+            let namespace = Map::from_iter([
+                ("apiVersion", Value::from("v1")),
+                ("kind", Value::from("Namespace")),
+                ("metadata", Map::from_iter([("name", name)]).into()),
+            ]);
+            let namespace = Manifest::new(namespace.into(), Origin::default())
+                .expect("a namespace with a name is an object");
+            let write = Write::by("kube-apiserver");
+            let made = cluster.write(&namespace, None, &write, Verb::Create);
+            made.expect("an empty cluster takes a namespace");
+        }
+        cluster
+    }
+
+    /// Lets requests go wrong: `fault` is asked about each of them. A later
+    /// one takes the place of an earlier one.
+    pub fn inject(&self, fault: impl FnMut(&Request<'_>) -> Option<Fault> + Send + 'static) {
+        locked(&self.0.faults).1 = Some(Box::new(fault));
+    }
+
+    /// How many requests have come.
+    pub fn requests(&self) -> u64 {
+        locked(&self.0.faults).0
+    }
+
+    /// Every object that there is, by key.
+    pub fn objects(&self) -> BTreeMap<ObjectKey, Manifest> {
+        let state = self.state();
+        let objects = state.objects.values();
+        objects
+            .map(|object| (object.key().clone(), object.clone()))
+            .collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = locked(&self.0.state);
+        self.catch_up(&mut state);
+        state
+    }
+
+    fn now(&self) -> Timestamp {
+        let options = &self.0.options;
+        let now = options.now.checked_add(self.0.begun.elapsed());
+        now.unwrap_or(Timestamp::MAX)
+    }
+
+    /// The time as objects have it, in whole seconds.
+    fn time(&self) -> Str {
+        self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
+    }
+
+    /// Counts a request and asks whether it goes wrong.
+    fn fault(&self, verb: &'static str, kind: &str, name: &str, dry_run: bool) -> Option<Fault> {
+        let mut faults = locked(&self.0.faults);
+        let number = faults.0;
+        faults.0 += 1;
+        let request = Request {
+            number,
+            verb,
+            kind,
+            name,
+            dry_run,
+        };
+        faults.1.as_mut()?(&request)
+    }
+
+    /// Does `work` unless a fault forbids it, and answers unless one keeps
+    /// the answer.
+    async fn request<T>(
+        &self,
+        verb: &'static str,
+        (kind, name): (&str, &str),
+        dry_run: bool,
+        work: impl FnOnce() -> Result<T, ClusterError>,
+    ) -> Result<T, ClusterError> {
+        let fault = self.fault(verb, kind, name, dry_run);
+        // A request takes a moment; others may come in between.
+        tokio::task::yield_now().await;
+        match fault {
+            None => work(),
+            Some(Fault::Refuse(error)) => Err(error),
+            Some(Fault::Lose(error)) => {
+                work().ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Applies, creates, replaces or patches. `base` is what a patch was made
+    /// from.
+    fn write(
+        &self,
+        wanted: &Manifest,
+        base: Option<&Manifest>,
+        write: &Write,
+        verb: Verb,
+    ) -> Result<Manifest, ClusterError> {
+        let mut state = self.state();
+        let answer = self.admit(&mut state, wanted, base, write, verb);
+        match answer.map_err(|error| masked(error, wanted))? {
+            Written::Unchanged(live) => Ok(live),
+            Written::Stored(object) if write.dry_run => Ok(object),
+            Written::Stored(object) => Ok(self.store(&mut state, object)),
+        }
+    }
+
+    fn admit(
+        &self,
+        state: &mut State,
+        wanted: &Manifest,
+        base: Option<&Manifest>,
+        write: &Write,
+        verb: Verb,
+    ) -> Result<Written, ClusterError> {
+        let kind = state.kind(wanted.gvk())?;
+        let mut wanted = wanted.clone();
+        if kind.namespaced == wanted.namespace().is_empty() {
+            let problem = match kind.namespaced {
+                true => "an empty namespace may not be set during creation",
+                false => "the kind has no namespaces, and the object names one",
+            };
+            return Err(invalid(&wanted, problem));
+        }
+        if wanted.name().is_empty() {
+            if verb != Verb::Create {
+                return Err(invalid(
+                    &wanted,
+                    "metadata.name: Required value: name is required",
+                ));
+            }
+            state.made += 1;
+            let suffix = format!("{:05x}", state.made);
+            edit(&mut wanted, |metadata| {
+                let prefix = metadata.get("generateName").and_then(Value::as_str);
+                let name = format!("{}{suffix}", prefix.unwrap_or_default());
+                metadata.insert("name", name);
+            });
+        }
+        let live = state.objects.get(&key_of(wanted.key())).cloned();
+        match (verb, &live) {
+            (Verb::Create, Some(_)) => {
+                return Err(ClusterError::AlreadyExists {
+                    key: wanted.key().clone(),
+                });
+            }
+            (Verb::Replace | Verb::Patch, None) => {
+                return Err(not_found(wanted.key(), &kind.plural));
+            }
+            _ => {}
+        }
+        check_version(&wanted, live.as_ref())?;
+        if live.is_none() && kind.namespaced {
+            state.check_namespace(wanted.namespace())?;
+        }
+        if verb == Verb::Apply && wanted.at(&["metadata", "managedFields"]).is_some() {
+            return Err(invalid(&wanted, "metadata.managedFields must be nil"));
+        }
+
+        let writer = Writer {
+            force: write.force,
+            now: self.time(),
+            ..Writer::new(write.manager.clone())
+        };
+        let object = if verb == Verb::Apply {
+            let applied = managed_fields::apply(live.as_ref(), &wanted, &state.schemas, &writer);
+            applied.map_err(|error| apply_error(error, &wanted))?.object
+        } else {
+            if write.validate {
+                validate::fields(&wanted, &state.schemas)
+                    .map_err(|problem| invalid(&wanted, &problem))?;
+            }
+            let written =
+                managed_fields::update(base.or(live.as_ref()), &wanted, &state.schemas, &writer);
+            written.map_err(|error| apply_error(error, &wanted))?
+        };
+        let custom = state.custom.get(wanted.gvk());
+        let mut object = object;
+        if custom.is_none() {
+            drop_nulls(&mut object);
+        }
+        // Only `status` itself may write `status`.
+        if custom.is_none_or(|custom| custom.has_status) {
+            match live.as_ref().and_then(|live| live.object().get("status")) {
+                Some(status) => object.insert("status", status.clone()),
+                None => object.remove("status"),
+            };
+        }
+        let mut object = Manifest::new(Value::Map(object), Origin::default())
+            .map_err(|error| invalid(&wanted, &error.to_string()))?;
+        secrets::fold_string_data(&mut object);
+        let gvk = object.gvk().clone();
+        change(&mut object, |object| match custom {
+            Some(custom) => custom.fill(object),
+            None => defaults::fill(&gvk, object),
+        });
+        self.identify(state, &mut object, live.as_ref());
+        validate::object(&object).map_err(|problem| invalid(&object, &problem))?;
+        if let Some(live) = &live {
+            if let Some(problem) = immutable::refused(&object, live) {
+                return Err(invalid(&object, &problem));
+            }
+            if is_same(&object, live) {
+                return Ok(Written::Unchanged(live.clone()));
+            }
+        }
+        Ok(Written::Stored(object))
+    }
+
+    /// Gives the object what only a server gives.
+    fn identify(&self, state: &mut State, object: &mut Manifest, live: Option<&Manifest>) {
+        let Some(live) = live else {
+            state.made += 1;
+            let (made, time) = (state.made, self.time());
+            edit(object, |metadata| {
+                metadata.insert("uid", format!("00000000-0000-4000-8000-{made:012x}"));
+                metadata.insert("creationTimestamp", time);
+                metadata.remove("resourceVersion");
+                metadata.remove("deletionTimestamp");
+                metadata.insert("generation", 1);
+            });
+            simulate::begin(object, made);
+            return;
+        };
+        const KEPT: [&str; 6] = [
+            "uid",
+            "creationTimestamp",
+            "resourceVersion",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+        ];
+        edit(object, |metadata| {
+            for name in KEPT {
+                match live.at(&["metadata", name]) {
+                    Some(value) => metadata.insert(name, value.clone()),
+                    None => metadata.remove(name),
+                };
+            }
+        });
+        change(object, |object| simulate::carry_over(object, live.object()));
+        let content = |object: &Manifest| {
+            let mut content = object.object().clone();
+            content.remove("metadata");
+            content.remove("status");
+            content
+        };
+        if content(object) != content(live) {
+            let generation = live.at(&["metadata", "generation"]).and_then(Value::as_i64);
+            edit(object, |metadata| {
+                metadata.insert("generation", generation.unwrap_or_default() + 1);
+            });
+        }
+    }
+
+    /// Stores an object, tells watches, and does what follows from it.
+    fn store(&self, state: &mut State, object: Manifest) -> Manifest {
+        let key = key_of(object.key());
+        let before = state.objects.get(&key).cloned();
+        if is_leaving(&object) && finalizers(&object).is_empty() {
+            state.objects.insert(key.clone(), object.clone());
+            self.vanish(state, &key);
+            return object;
+        }
+        let mut object = object;
+        if inventory::is_definition(&object) {
+            definitions::establish(&mut object, &self.time());
+        }
+        let object = self.put(state, object);
+        if inventory::is_definition(&object) {
+            state.define(&object);
+        }
+        let is_new = before.is_none_or(|before| {
+            before.at(&["metadata", "generation"]) != object.at(&["metadata", "generation"])
+        });
+        if let Some(delay) = self.0.options.simulate
+            && is_new
+        {
+            for (after, step) in simulate::steps(&object, delay) {
+                state.made += 1;
+                let at = (Instant::now() + after, state.made);
+                state.due.insert(at, step);
+            }
+        }
+        object
+    }
+
+    /// The bare writing: a new version, an event.
+    fn put(&self, state: &mut State, mut object: Manifest) -> Manifest {
+        state.revision += 1;
+        let revision = state.revision;
+        edit(&mut object, |metadata| {
+            metadata.insert("resourceVersion", revision.to_string());
+        });
+        let before = state.objects.insert(key_of(object.key()), object.clone());
+        self.log(state, before, Some(object.clone()));
+        object
+    }
+
+    fn log(&self, state: &mut State, before: Option<Manifest>, after: Option<Manifest>) {
+        let revision = state.revision;
+        state.log.push_back(Logged {
+            revision,
+            before,
+            after,
+        });
+        while state.log.len() > self.0.options.history.max(1) {
+            state.log.pop_front();
+        }
+        self.0.revision.send_replace(revision);
+    }
+
+    /// Removes an object at last, and what it held up.
+    fn vanish(&self, state: &mut State, key: &Key) {
+        let Some(mut object) = state.objects.remove(key) else {
+            return;
+        };
+        state.revision += 1;
+        let revision = state.revision;
+        edit(&mut object, |metadata| {
+            metadata.insert("resourceVersion", revision.to_string());
+        });
+        self.log(state, Some(object.clone()), None);
+        if inventory::is_definition(&object) {
+            state.undefine(&object);
+        }
+        self.collect(state, &text(&object, &["metadata", "uid"]));
+        // Owners that waited for it, and its namespace.
+        let waiting: Vec<Key> = state
+            .objects
+            .iter()
+            .filter(|(_, waiting)| is_leaving(waiting))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in waiting {
+            self.advance(state, &key);
+        }
+    }
+
+    /// Deletes what nobody owns any more after `uid` is gone.
+    fn collect(&self, state: &mut State, uid: &str) {
+        let orphans: Vec<Key> = state
+            .objects
+            .iter()
+            .filter(|(_, object)| {
+                let owners = owners(object);
+                owners.iter().any(|owner| owner == uid)
+                    && !owners.iter().any(|owner| {
+                        owner != uid && state.objects.values().any(|object| is_uid(object, owner))
+                    })
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in orphans {
+            self.begin_deletion(state, &key, Propagation::Background);
+        }
+    }
+
+    fn begin_deletion(&self, state: &mut State, key: &Key, propagation: Propagation) {
+        let Some(object) = state.objects.get(key).cloned() else {
+            return;
+        };
+        let uid = text(&object, &["metadata", "uid"]);
+        let dependents: Vec<Key> = state
+            .objects
+            .iter()
+            .filter(|(_, object)| owners(object).contains(&uid))
+            .map(|(key, _)| key.clone())
+            .collect();
+        if propagation == Propagation::Orphan {
+            for key in &dependents {
+                let Some(mut dependent) = state.objects.get(key).cloned() else {
+                    continue;
+                };
+                edit(&mut dependent, |metadata| {
+                    if let Some(Value::List(owners)) = metadata.get("ownerReferences") {
+                        let others = owners
+                            .iter()
+                            .filter(|owner| owner.get("uid").and_then(Value::as_str) != Some(&uid));
+                        let others: List = others.cloned().collect();
+                        metadata.insert("ownerReferences", others);
+                    }
+                });
+                self.put(state, dependent);
+            }
+        }
+        let contents = state.contents(&object);
+        let waits = !contents.is_empty()
+            || (propagation == Propagation::Foreground && !dependents.is_empty());
+        if !waits && finalizers(&object).is_empty() {
+            self.vanish(state, key);
+            return;
+        }
+        if !is_leaving(&object) {
+            let time = self.time();
+            let mut leaving = object;
+            let foreground = propagation == Propagation::Foreground && !dependents.is_empty();
+            edit(&mut leaving, |metadata| {
+                metadata.insert("deletionTimestamp", time);
+                metadata.insert("deletionGracePeriodSeconds", 0);
+                if foreground {
+                    let mut list = metadata
+                        .get("finalizers")
+                        .and_then(Value::as_list)
+                        .map(|list| list.iter().cloned().collect::<List>())
+                        .unwrap_or_default();
+                    list.push(FOREGROUND.into());
+                    metadata.insert("finalizers", list);
+                }
+            });
+            if leaving.key().kind == "Namespace" && leaving.key().group.is_empty() {
+                change(&mut leaving, |object| {
+                    object.insert("status", Map::from_iter([("phase", "Terminating")]));
+                });
+            }
+            self.put(state, leaving);
+        }
+        let below = if propagation == Propagation::Foreground {
+            dependents
+        } else {
+            Vec::new()
+        };
+        for key in contents.into_iter().chain(below) {
+            self.begin_deletion(state, &key, Propagation::Background);
+        }
+        self.advance(state, key);
+    }
+
+    /// Takes a leaving object one step on if nothing holds it up any more.
+    fn advance(&self, state: &mut State, key: &Key) {
+        let Some(object) = state.objects.get(key).cloned() else {
+            return;
+        };
+        if !is_leaving(&object) {
+            return;
+        }
+        let uid = text(&object, &["metadata", "uid"]);
+        let mut object = object;
+        let held = finalizers(&object).iter().any(|name| name == FOREGROUND);
+        if held {
+            let owned = |object: &Manifest| owners(object).contains(&uid);
+            if state.objects.values().any(owned) {
+                return;
+            }
+            edit(&mut object, |metadata| {
+                if let Some(Value::List(list)) = metadata.get("finalizers") {
+                    let rest = list.iter().filter(|name| name.as_str() != Some(FOREGROUND));
+                    let rest: List = rest.cloned().collect();
+                    metadata.insert("finalizers", rest);
+                }
+            });
+            object = self.put(state, object);
+        }
+        if finalizers(&object).is_empty() && state.contents(&object).is_empty() {
+            self.vanish(state, key);
+        }
+    }
+
+    /// Does what controllers would have done by now.
+    fn catch_up(&self, state: &mut State) {
+        while let Some(entry) = state.due.first_entry() {
+            if entry.key().0 > Instant::now() {
+                return;
+            }
+            let step = entry.remove();
+            let Some(object) = state.objects.get(&key_of(&step.key)).cloned() else {
+                continue;
+            };
+            let same = text(&object, &["metadata", "uid"]) == step.uid
+                && object
+                    .at(&["metadata", "generation"])
+                    .and_then(Value::as_i64)
+                    == Some(step.generation);
+            if !same || is_leaving(&object) {
+                continue;
+            }
+            let mut after = object.clone();
+            let time = self.time();
+            change(&mut after, |object| step.take(object, &time));
+            if after != object {
+                self.put(state, after);
+            }
+        }
+    }
+
+    fn remove(&self, key: &ObjectKey, deletion: &Deletion) -> Result<(), ClusterError> {
+        let mut state = self.state();
+        let kind = state.preferred(&key.group, &key.kind)?;
+        let stored = key_of(&match kind.namespaced {
+            true => key.clone(),
+            false => key.in_namespace(""),
+        });
+        let Some(object) = state.objects.get(&stored) else {
+            return Err(not_found(key, &kind.plural));
+        };
+        let uid = text(object, &["metadata", "uid"]);
+        if !deletion.uid.is_empty() && deletion.uid != uid {
+            return Err(ClusterError::Conflict {
+                key: key.clone(),
+                message: format!(
+                    "Operation cannot be fulfilled on {} {:?}: Precondition failed: UID in \
+                     precondition: {}, UID in object meta: {uid}",
+                    resource(&kind.plural, &key.group),
+                    key.name.as_str(),
+                    deletion.uid
+                ),
+                fields: Vec::new(),
+            });
+        }
+        if key.kind == "Namespace"
+            && ["default", "kube-system", "kube-public"].contains(&key.name.as_str())
+        {
+            return Err(ClusterError::Forbidden {
+                message: format!(
+                    "namespaces {:?} is forbidden: this namespace may not be deleted",
+                    key.name.as_str()
+                ),
+            });
+        }
+        if !deletion.dry_run {
+            self.begin_deletion(&mut state, &stored, deletion.propagation);
+        }
+        Ok(())
+    }
+
+    fn select(&self, selection: &Selection) -> Result<Listing, ClusterError> {
+        let state = self.state();
+        let kind = match selection.gvk.version.as_str() {
+            "" => state.preferred(&selection.gvk.group, &selection.gvk.kind)?,
+            _ => state.kind(&selection.gvk)?,
+        };
+        let selector = parse_selector(&selection.labels)?;
+        let (group, name) = (kind.gvk.group.clone(), kind.gvk.kind.clone());
+        let first = (group, name, Str::new(), Str::new());
+        let items = state
+            .objects
+            .range((Bound::Included(first), Bound::Unbounded))
+            .take_while(|(key, _)| key.0 == kind.gvk.group && key.1 == kind.gvk.kind)
+            .map(|(_, object)| object)
+            .filter(|object| is_selected(object, &selection.namespace, &selector))
+            .map(|object| in_version(object, &kind.gvk))
+            .collect();
+        Ok(Listing {
+            items,
+            resource_version: state.revision.to_string().into(),
+        })
+    }
+
+    /// The events after a revision that a watch wants to see, and the last
+    /// revision looked at.
+    fn events(
+        &self,
+        after: u64,
+        watched: &Watched,
+    ) -> Result<(Vec<WatchEvent>, u64), ClusterError> {
+        let state = self.state();
+        if let Some(oldest) = state.log.front()
+            && oldest.revision > after + 1
+        {
+            return Err(ClusterError::Gone);
+        }
+        let begin = state.log.partition_point(|logged| logged.revision <= after);
+        let mut events = Vec::new();
+        for logged in state.log.range(begin..) {
+            let object = logged.after.as_ref().or(logged.before.as_ref());
+            let of_kind = object.is_some_and(|object| {
+                object.gvk().group == watched.gvk.group && object.gvk().kind == watched.gvk.kind
+            });
+            if !of_kind {
+                continue;
+            }
+            let seen = |object: &Option<Manifest>| {
+                object
+                    .as_ref()
+                    .filter(|object| is_selected(object, &watched.namespace, &watched.selector))
+                    .map(|object| in_version(object, &watched.gvk))
+            };
+            events.extend(match (seen(&logged.before), seen(&logged.after)) {
+                (None, Some(object)) => Some(WatchEvent::Added(object)),
+                (Some(_), Some(object)) => Some(WatchEvent::Modified(object)),
+                (Some(mut object), None) => {
+                    let revision = logged.revision.to_string();
+                    edit(&mut object, |metadata| {
+                        metadata.insert("resourceVersion", revision);
+                    });
+                    Some(WatchEvent::Deleted(object))
+                }
+                (None, None) => None,
+            });
+        }
+        Ok((events, state.revision))
+    }
+
+    /// When a controller does something next.
+    fn next_due(&self) -> Option<Instant> {
+        let state = locked(&self.0.state);
+        state.due.keys().next().map(|(at, _)| *at)
+    }
+}
+
+/// What a watch wants to see.
+struct Watched {
+    gvk: Gvk,
+    namespace: Str,
+    selector: Selector,
+}
+
+impl Cluster for MemoryCluster {
+    async fn kinds(&self) -> Result<Arc<Kinds>, ClusterError> {
+        Ok(self.state().kinds.clone())
+    }
+
+    async fn discover(&self) -> Result<Arc<Kinds>, ClusterError> {
+        self.request("discover", ("", ""), false, || {
+            Ok(self.state().kinds.clone())
+        })
+        .await
+    }
+
+    async fn get(&self, key: &ObjectKey, version: &str) -> Result<Option<Manifest>, ClusterError> {
+        self.request("get", (&key.kind, &key.name), false, || {
+            let state = self.state();
+            let gvk = Gvk {
+                group: key.group.clone(),
+                version: version.into(),
+                kind: key.kind.clone(),
+            };
+            let kind = match version {
+                "" => state.preferred(&key.group, &key.kind)?,
+                _ => state.kind(&gvk)?,
+            };
+            let key = match kind.namespaced {
+                true => key.clone(),
+                false => key.in_namespace(""),
+            };
+            let found = state.objects.get(&key_of(&key));
+            Ok(found.map(|object| in_version(object, &kind.gvk)))
+        })
+        .await
+    }
+
+    async fn list(&self, selection: &Selection) -> Result<Listing, ClusterError> {
+        self.request("list", (&selection.gvk.kind, ""), false, || {
+            self.select(selection)
+        })
+        .await
+    }
+
+    async fn apply(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
+        let what = (&*object.gvk().kind, object.name());
+        self.request("apply", what, write.dry_run, || {
+            self.write(object, None, write, Verb::Apply)
+        })
+        .await
+    }
+
+    async fn create(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
+        let what = (&*object.gvk().kind, object.name());
+        self.request("create", what, write.dry_run, || {
+            self.write(object, None, write, Verb::Create)
+        })
+        .await
+    }
+
+    async fn replace(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
+        let what = (&*object.gvk().kind, object.name());
+        self.request("replace", what, write.dry_run, || {
+            self.write(object, None, write, Verb::Replace)
+        })
+        .await
+    }
+
+    async fn patch(
+        &self,
+        key: &ObjectKey,
+        patch: &Value,
+        write: &Write,
+    ) -> Result<Manifest, ClusterError> {
+        self.request("patch", (&key.kind, &key.name), write.dry_run, || {
+            let (live, kind) = {
+                let state = self.state();
+                let kind = state.preferred(&key.group, &key.kind)?;
+                (state.objects.get(&key_of(key)).cloned(), kind)
+            };
+            let Some(live) = live else {
+                return Err(not_found(key, &kind.plural));
+            };
+            let mut object = live.to_value();
+            merge(&mut object, patch);
+            let mut wanted = Manifest::new(object, Origin::default())
+                .map_err(|error| invalid(&live, &error.to_string()))?;
+            // Whoever sends owners replaces the owners; the change is then
+            // one to an object that they own.
+            let mut base = live.clone();
+            if let Some(owners) = patch.at(&["metadata", "managedFields"]) {
+                let owners = owners.clone();
+                edit(&mut base, |metadata| {
+                    metadata.insert("managedFields", owners);
+                });
+            }
+            if patch.at(&["metadata", "resourceVersion"]).is_none() {
+                edit(&mut wanted, |metadata| {
+                    metadata.remove("resourceVersion");
+                });
+            }
+            self.write(&wanted, Some(&base), write, Verb::Patch)
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &ObjectKey, deletion: &Deletion) -> Result<(), ClusterError> {
+        let what = (&*key.kind, &*key.name);
+        self.request("delete", what, deletion.dry_run, || {
+            self.remove(key, deletion)
+        })
+        .await
+    }
+
+    async fn watch(
+        &self,
+        selection: &Selection,
+        resource_version: &str,
+    ) -> Result<Watch, ClusterError> {
+        let begin = || {
+            let selector = parse_selector(&selection.labels)?;
+            let state = self.state();
+            let kind = match selection.gvk.version.as_str() {
+                "" => state.preferred(&selection.gvk.group, &selection.gvk.kind)?,
+                _ => state.kind(&selection.gvk)?,
+            };
+            let watched = Watched {
+                gvk: kind.gvk,
+                namespace: selection.namespace.clone(),
+                selector,
+            };
+            let after = match resource_version {
+                "" => state.revision,
+                text => text.parse().map_err(|_| ClusterError::Refused {
+                    status: 400,
+                    message: format!("Invalid value: {text:?}: resourceVersion is no number"),
+                })?,
+            };
+            if after > state.revision {
+                return Err(ClusterError::Refused {
+                    status: 504,
+                    message: format!(
+                        "Too large resource version: {after}, current: {}",
+                        state.revision
+                    ),
+                });
+            }
+            Ok((watched, after))
+        };
+        let (watched, after) = self
+            .request("watch", (&selection.gvk.kind, ""), false, begin)
+            .await?;
+        // Forgotten versions are refused at once.
+        self.events(after, &watched)?;
+        let first = match resource_version {
+            // Without a version, a watch begins with what is there.
+            "" => self.select(selection)?.items,
+            _ => Vec::new(),
+        };
+        let ready: VecDeque<WatchEvent> = first.into_iter().map(WatchEvent::Added).collect();
+        let watching = Watching {
+            cluster: self.clone(),
+            changes: self.0.revision.subscribe(),
+            watched,
+            after,
+            ready,
+            ends: Instant::now() + self.0.options.watch,
+        };
+        Ok(Watch::new(stream::unfold(
+            Some(watching),
+            |watching| async {
+                let mut watching = watching?;
+                match watching.next().await {
+                    Ok(Some(event)) => Some((Ok(event), Some(watching))),
+                    Ok(None) => None,
+                    Err(error) => Some((Err(error), None)),
+                }
+            },
+        )))
+    }
+}
+
+/// A watch under way.
+struct Watching {
+    cluster: MemoryCluster,
+    changes: watch::Receiver<u64>,
+    watched: Watched,
+    after: u64,
+    ready: VecDeque<WatchEvent>,
+    ends: Instant,
+}
+
+impl Watching {
+    async fn next(&mut self) -> Result<Option<WatchEvent>, ClusterError> {
+        let quiet = Instant::now() + self.cluster.0.options.bookmarks;
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            self.changes.borrow_and_update();
+            let (events, revision) = self.cluster.events(self.after, &self.watched)?;
+            self.after = revision;
+            if !events.is_empty() {
+                self.ready.extend(events);
+                continue;
+            }
+            let now = Instant::now();
+            if now >= self.ends {
+                return Ok(None);
+            }
+            if now >= quiet {
+                return Ok(Some(WatchEvent::Bookmark {
+                    resource_version: self.after.to_string().into(),
+                }));
+            }
+            let until = [Some(self.ends), Some(quiet), self.cluster.next_due()];
+            let until = until.into_iter().flatten().min().unwrap_or(quiet);
+            let changed = tokio::time::timeout_at(until, self.changes.changed()).await;
+            if let Ok(Err(_)) = changed {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl State {
+    fn kind(&self, gvk: &Gvk) -> Result<super::Kind, ClusterError> {
+        let found = self.kinds.of(gvk).cloned();
+        found.ok_or_else(|| ClusterError::UnknownKind { gvk: gvk.clone() })
+    }
+
+    fn preferred(&self, group: &str, kind: &str) -> Result<super::Kind, ClusterError> {
+        let found = self.kinds.find(group, "", kind).cloned();
+        found.ok_or_else(|| ClusterError::UnknownKind {
+            gvk: Gvk {
+                group: group.into(),
+                version: Str::new(),
+                kind: kind.into(),
+            },
+        })
+    }
+
+    fn check_namespace(&self, name: &str) -> Result<(), ClusterError> {
+        let key = ObjectKey {
+            group: Str::new(),
+            kind: "Namespace".into(),
+            namespace: Str::new(),
+            name: name.into(),
+        };
+        match self.objects.get(&key_of(&key)) {
+            None => Err(not_found(&key, "namespaces")),
+            Some(namespace) if is_leaving(namespace) => Err(ClusterError::Forbidden {
+                message: format!(
+                    "unable to create new content in namespace {name} because it is being terminated"
+                ),
+            }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What goes with an object because it is in it: the contents of a
+    /// namespace, the objects of a definition.
+    fn contents(&self, object: &Manifest) -> Vec<Key> {
+        let key = object.key();
+        let defined = inventory::is_definition(object).then(|| {
+            (
+                text(object, &["spec", "group"]),
+                text(object, &["spec", "names", "kind"]),
+            )
+        });
+        let is_namespace = key.kind == "Namespace" && key.group.is_empty();
+        if defined.is_none() && !is_namespace {
+            return Vec::new();
+        }
+        let within = |(group, kind, namespace, _): &&Key| match &defined {
+            Some((of_group, of_kind)) => group == of_group && kind == of_kind,
+            None => *namespace == key.name,
+        };
+        self.objects.keys().filter(within).cloned().collect()
+    }
+
+    fn define(&mut self, definition: &Manifest) {
+        self.schemas.add_crd(definition);
+        let kinds = Arc::make_mut(&mut self.kinds);
+        for custom in definitions::served(definition) {
+            kinds.add(custom.kind.clone());
+            self.custom.insert(custom.kind.gvk.clone(), custom);
+        }
+    }
+
+    fn undefine(&mut self, definition: &Manifest) {
+        for custom in definitions::served(definition) {
+            self.custom.remove(&custom.kind.gvk);
+            Arc::make_mut(&mut self.kinds).remove(&custom.kind.gvk);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Apply,
+    Create,
+    Replace,
+    Patch,
+}
+
+/// The finalizer of an object whose dependents go first.
+const FOREGROUND: &str = "foregroundDeletion";
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn text(object: &Manifest, path: &[&str]) -> Str {
+    let text = object.at(path).and_then(Value::as_str);
+    text.unwrap_or_default().into()
+}
+
+fn is_leaving(object: &Manifest) -> bool {
+    object.at(&["metadata", "deletionTimestamp"]).is_some()
+}
+
+fn is_uid(object: &Manifest, uid: &str) -> bool {
+    object.at(&["metadata", "uid"]).and_then(Value::as_str) == Some(uid)
+}
+
+fn finalizers(object: &Manifest) -> Vec<Str> {
+    strings(object.at(&["metadata", "finalizers"]))
+}
+
+fn strings(list: Option<&Value>) -> Vec<Str> {
+    let list = list.and_then(Value::as_list).unwrap_or_default();
+    let texts = list.iter().filter_map(Value::as_str);
+    texts.map(Str::from).collect()
+}
+
+/// The uids of an object's owners.
+fn owners(object: &Manifest) -> Vec<Str> {
+    let list = object.at(&["metadata", "ownerReferences"]);
+    let list = list.and_then(Value::as_list).unwrap_or_default();
+    let uids = list.iter().filter_map(|owner| owner.get("uid")?.as_str());
+    uids.map(Str::from).collect()
+}
+
+/// Changes an object in a way that leaves its names alone.
+fn change(object: &mut Manifest, change: impl FnOnce(&mut Map)) {
+    let changed = object.edit(|object| {
+        if let Value::Map(object) = object {
+            change(object);
+        }
+    });
+    changed.expect("the names were not touched");
+}
+
+fn edit(object: &mut Manifest, edit: impl FnOnce(&mut Map)) {
+    change(object, |object| {
+        let metadata = object.entry("metadata");
+        if let Value::Map(metadata) = metadata {
+            edit(metadata);
+        }
+    });
+}
+
+/// Whether writing the one over the other would change nothing but the times
+/// of owners.
+fn is_same(object: &Manifest, live: &Manifest) -> bool {
+    let bare = |object: &Manifest| {
+        let mut bare = object.object().clone();
+        if let Some(Value::Map(metadata)) = bare.get_mut("metadata") {
+            if let Some(Value::List(owners)) = metadata.get_mut("managedFields") {
+                for owner in owners.make_mut() {
+                    if let Value::Map(owner) = owner {
+                        owner.remove("time");
+                    }
+                }
+            }
+            metadata.remove("resourceVersion");
+        }
+        Value::Map(bare)
+    };
+    bare(object).same(&bare(live))
+}
+
+fn is_selected(object: &Manifest, namespace: &str, selector: &Selector) -> bool {
+    (namespace.is_empty() || object.namespace() == namespace) && selector.matches(object)
+}
+
+/// The object as it reads in another version of its kind.
+fn in_version(object: &Manifest, gvk: &Gvk) -> Manifest {
+    if object.gvk() == gvk {
+        return object.clone();
+    }
+    let mut object = object.clone();
+    change(&mut object, |object| {
+        object.insert("apiVersion", gvk.api_version());
+    });
+    object
+}
+
+fn check_version(wanted: &Manifest, live: Option<&Manifest>) -> Result<(), ClusterError> {
+    let conflict = |message: String| ClusterError::Conflict {
+        key: wanted.key().clone(),
+        message,
+        fields: Vec::new(),
+    };
+    let named = text(wanted, &["metadata", "uid"]);
+    let uid = live.map(|live| text(live, &["metadata", "uid"]));
+    if !named.is_empty() && uid.as_ref() != Some(&named) {
+        return Err(conflict(format!(
+            "uid mismatch: the provided object specified uid {named}, and {} was found",
+            uid.map_or("no existing object".to_owned(), |uid| uid.to_string())
+        )));
+    }
+    let version = text(wanted, &["metadata", "resourceVersion"]);
+    let is = live.map(|live| text(live, &["metadata", "resourceVersion"]));
+    if !version.is_empty() && is.is_some_and(|is| is != version) {
+        return Err(conflict(format!(
+            "Operation cannot be fulfilled on {}: the object has been modified; please apply your \
+             changes to the latest version and try again",
+            wanted.key()
+        )));
+    }
+    Ok(())
+}
+
+fn drop_nulls(map: &mut Map) {
+    let has_null = map.values().any(Value::is_null);
+    if has_null {
+        map.retain(|_, value| !value.is_null());
+    }
+    for (_, value) in map.iter_mut() {
+        match value {
+            Value::Map(map) => drop_nulls(map),
+            Value::List(items) if items.iter().any(|item| item.as_map().is_some()) => {
+                for item in items.make_mut() {
+                    if let Value::Map(item) = item {
+                        drop_nulls(item);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A JSON merge patch (RFC 7386).
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Map(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if target.as_map().is_none() {
+        *target = Value::Map(Map::new());
+    }
+    let Value::Map(target) = target else { return };
+    for (key, value) in patch {
+        match value {
+            Value::Null => {
+                target.remove(key);
+            }
+            value => merge(target.entry(key), value),
+        }
+    }
+}
+
+fn parse_selector(labels: &str) -> Result<Selector, ClusterError> {
+    labels.parse().map_err(|problem| ClusterError::Refused {
+        status: 400,
+        message: format!("unable to parse requirement: {problem}"),
+    })
+}
+
+fn resource(plural: &str, group: &str) -> String {
+    match group {
+        "" => plural.to_owned(),
+        group => format!("{plural}.{group}"),
+    }
+}
+
+fn not_found(key: &ObjectKey, plural: &str) -> ClusterError {
+    ClusterError::NotFound {
+        key: key.clone(),
+        message: format!(
+            "{} {:?} not found",
+            resource(plural, &key.group),
+            key.name.as_str()
+        ),
+    }
+}
+
+/// The server's words for an object that it does not take.
+fn invalid(object: &Manifest, problem: &str) -> ClusterError {
+    let key = object.key();
+    ClusterError::Invalid {
+        key: key.clone(),
+        message: format!(
+            "{} {:?} is invalid: {problem}",
+            resource(&key.kind, &key.group),
+            key.name.as_str()
+        ),
+    }
+}
+
+fn apply_error(error: ApplyError, wanted: &Manifest) -> ClusterError {
+    let (key, gvk) = (wanted.key(), wanted.gvk());
+    match error {
+        ApplyError::Conflicts(conflicts) => {
+            let mut fields: Vec<FieldConflict> = conflicts
+                .0
+                .iter()
+                .map(|conflict| FieldConflict {
+                    manager: conflict.manager.to_string(),
+                    field: conflict.path.to_string(),
+                })
+                .collect();
+            fields.sort();
+            ClusterError::Conflict {
+                key: key.clone(),
+                message: conflict_message(&fields),
+                fields,
+            }
+        }
+        error => ClusterError::Invalid {
+            key: key.clone(),
+            message: format!(
+                "failed to create typed patch object ({}/{}; {}, Kind={}): {error}",
+                key.namespace,
+                key.name,
+                gvk.api_version(),
+                gvk.kind
+            ),
+        },
+    }
+}
+
+fn conflict_message(fields: &[FieldConflict]) -> String {
+    if let [only] = fields {
+        return format!(
+            "Apply failed with 1 conflict: conflict with {}: {}",
+            only.manager, only.field
+        );
+    }
+    let mut message = format!("Apply failed with {} conflicts:", fields.len());
+    let mut manager = "";
+    for (index, conflict) in fields.iter().enumerate() {
+        if conflict.manager != manager {
+            manager = &conflict.manager;
+            message.push(if index == 0 { ' ' } else { '\n' });
+            message.push_str(&format!("conflicts with {manager}:"));
+        }
+        message.push_str(&format!("\n- {}", conflict.field));
+    }
+    message
+}
+
+/// The error without what a Secret holds.
+fn masked(mut error: ClusterError, wanted: &Manifest) -> ClusterError {
+    if let ClusterError::Invalid { message, .. } | ClusterError::Conflict { message, .. } =
+        &mut error
+    {
+        *message = Mask::of(wanted.key(), Some(wanted.object())).hide(message);
+    }
+    error
+}

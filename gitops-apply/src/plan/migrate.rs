@@ -1,0 +1,63 @@
+//! From client-side to server-side apply.
+//!
+//! A client that applied an object owns its fields by updating them. Applying
+//! on the server beside it leaves every field with two owners, and a field
+//! that is declared no more then stays for the sake of the other. Following
+//! `client-go/util/csaupgrade`, the client's fields are made ours, in one
+//! write that fails if the object has changed meanwhile.
+
+use gitops_core::{Manifest, Map, Str, Value};
+use gitops_diff::managed_fields::{Entry, Operation, entries, set_entries};
+
+fn is_client(entry: &Entry, from: &str) -> bool {
+    entry.operation == Operation::Update && entry.subresource.is_empty() && entry.manager == from
+}
+
+/// The live object as it is after the fields of the client `from` have become
+/// those of `manager`; `None` if the client owns none.
+pub(crate) fn migrated(live: &Manifest, from: &str, manager: &Str) -> Option<Manifest> {
+    if from.is_empty() {
+        return None;
+    }
+    let (client, mut kept): (Vec<Entry>, Vec<Entry>) = entries(live.object())
+        .into_iter()
+        .partition(|entry| is_client(entry, from));
+    if client.is_empty() {
+        return None;
+    }
+    let ours = |entry: &Entry| {
+        entry.operation == Operation::Apply
+            && entry.subresource.is_empty()
+            && entry.manager == *manager
+    };
+    for client in client {
+        match kept.iter_mut().find(|entry| ours(entry)) {
+            Some(entry) => entry.fields = entry.fields.union(&client.fields),
+            None => kept.push(Entry {
+                manager: manager.clone(),
+                operation: Operation::Apply,
+                ..client
+            }),
+        }
+    }
+    let mut migrated = live.clone();
+    let changed = migrated.edit(|object| {
+        if let Value::Map(object) = object {
+            set_entries(object, kept);
+        }
+    });
+    changed.expect("owners are no names");
+    Some(migrated)
+}
+
+/// The merge patch that does so on the server, unless the object has changed
+/// meanwhile.
+pub(crate) fn patch(live: &Manifest, from: &str, manager: &Str) -> Option<Value> {
+    let migrated = migrated(live, from, manager)?;
+    let field = |name: &str| migrated.at(&["metadata", name]).cloned();
+    let metadata = Map::from_iter([
+        ("managedFields", field("managedFields")?),
+        ("resourceVersion", field("resourceVersion")?),
+    ]);
+    Some(Map::from_iter([("metadata", metadata)]).into())
+}
