@@ -480,23 +480,30 @@ pub fn lossy(bytes: &[u8]) -> String {
 
 /// How many characters `text` takes as a JSON string, quotes included.
 pub(crate) fn columns(text: &str) -> usize {
-    let style = Style {
-        escape_html: true,
-        indent: None,
-    };
     let mut out = Vec::with_capacity(text.len() + 2);
-    Writer::new(&mut out, style).string(text);
+    Writer::new(&mut out, Style::default()).string(text);
     // Continuation bytes take no column.
     out.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// How output looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Style {
-    /// Whether `<`, `>` and `&` are escaped, as Go's `json.Marshal` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style<'a> {
+    /// Whether `<`, `>` and `&` are escaped.
     pub escape_html: bool,
-    /// The number of spaces for each level; `None` for one line.
-    pub indent: Option<usize>,
+    /// What each level is indented by; `None` for one line.
+    pub indent: Option<&'a str>,
+}
+
+impl Default for Style<'_> {
+    /// Go's `json.Marshal`: one line, with what HTML would take for its own
+    /// escaped.
+    fn default() -> Self {
+        Style {
+            escape_html: true,
+            indent: None,
+        }
+    }
 }
 
 /// Why a value cannot be written as JSON: it has an infinity or NaN.
@@ -512,13 +519,28 @@ impl fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
-/// `value` on one line, nothing escaped that need not be. Infinities and NaN,
+/// `value` as Go's `json.Marshal` writes it, except that infinities and NaN,
 /// which no reader here returns, become `null`.
 pub fn to_string(value: &Value) -> String {
-    let mut out = Vec::new();
-    let mut writer = Writer::new(&mut out, Style::default());
-    value.write_to(&mut writer);
-    text(out)
+    write(value, Style::default()).0
+}
+
+/// [`to_string`] with `<`, `>` and `&` left as they are.
+pub fn to_string_raw(value: &Value) -> String {
+    let style = Style {
+        escape_html: false,
+        indent: None,
+    };
+    write(value, style).0
+}
+
+/// [`to_string`] over many lines, each level indented by `indent`.
+pub fn to_string_pretty(value: &Value, indent: &str) -> String {
+    let style = Style {
+        escape_html: true,
+        indent: Some(indent),
+    };
+    write(value, style).0
 }
 
 /// `value` in the given style.
@@ -526,16 +548,18 @@ pub fn to_string(value: &Value) -> String {
 /// # Errors
 ///
 /// [`WriteError`] for infinities and NaN.
-pub fn to_string_with(value: &Value, style: Style) -> Result<String, WriteError> {
+pub fn to_string_with(value: &Value, style: Style<'_>) -> Result<String, WriteError> {
+    let (text, result) = write(value, style);
+    result.map(|()| text)
+}
+
+fn write(value: &Value, style: Style<'_>) -> (String, Result<(), WriteError>) {
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out, style);
     value.write_to(&mut writer);
-    writer.finish()?;
-    Ok(text(out))
-}
-
-fn text(out: Vec<u8>) -> String {
-    String::from_utf8(out).expect("the writer is fed text and writes text")
+    let result = writer.finish();
+    let text = String::from_utf8(out).expect("the writer is fed text and writes text");
+    (text, result)
 }
 
 /// Writes JSON piece by piece; see [`Sink`].
@@ -544,7 +568,7 @@ fn text(out: Vec<u8>) -> String {
 /// use gitops_core::json::{Style, Writer};
 /// use gitops_core::value::Sink;
 /// let mut out = Vec::new();
-/// let mut writer = Writer::new(&mut out, Style { escape_html: true, indent: Some(2) });
+/// let mut writer = Writer::new(&mut out, Style { escape_html: true, indent: Some("  ") });
 /// writer.begin_map();
 /// writer.key("a");
 /// writer.string("<b>");
@@ -556,7 +580,7 @@ fn text(out: Vec<u8>) -> String {
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
-    style: Style,
+    style: Style<'a>,
     depth: usize,
     /// Whether the innermost collection has no item yet.
     empty: bool,
@@ -566,7 +590,7 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer that appends to `out`.
-    pub fn new(out: &'a mut Vec<u8>, style: Style) -> Self {
+    pub fn new(out: &'a mut Vec<u8>, style: Style<'a>) -> Self {
         Writer {
             out,
             style,
@@ -601,8 +625,9 @@ impl<'a> Writer<'a> {
     fn new_line(&mut self) {
         if let Some(indent) = self.style.indent {
             self.out.push(b'\n');
-            self.out
-                .extend(std::iter::repeat_n(b' ', indent * self.depth));
+            for _ in 0..self.depth {
+                self.out.extend_from_slice(indent.as_bytes());
+            }
         }
     }
 
