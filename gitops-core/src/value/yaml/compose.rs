@@ -172,11 +172,16 @@ impl<'a, 'o> Composer<'a, 'o> {
             }
             self.apply(event, &mut state)?;
         }
+        let value = state.root.unwrap_or_default();
+        if state.late.not_json.is_some() && all_finite(&value) {
+            // A later duplicate took its place.
+            state.late.not_json = None;
+        }
         if let Some(error) = state.late.into_error() {
             return Err(error);
         }
         Ok(Some(Document {
-            value: state.root.unwrap_or_default(),
+            value,
             line: start.unwrap_or_default().line + 1,
             empty: !written,
         }))
@@ -535,6 +540,15 @@ impl Late {
             return Some(Error::new(problem, None, self.first_duplicate));
         }
         self.conversion.or(self.not_json)
+    }
+}
+
+fn all_finite(value: &Value) -> bool {
+    match value {
+        Value::Float(number) => number.is_finite(),
+        Value::List(list) => list.iter().all(all_finite),
+        Value::Map(map) => map.values().all(all_finite),
+        _ => true,
     }
 }
 
