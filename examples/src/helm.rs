@@ -17,7 +17,12 @@ pub struct Template {
     #[arg(value_name = "[NAME] CHART", num_args = 1..=2, required = true)]
     pub names: Vec<String>,
     /// Values from a file; may be given several times, the last one wins
-    #[arg(short = 'f', long = "values", value_name = "FILE", value_delimiter = ',')]
+    #[arg(
+        short = 'f',
+        long = "values",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
     pub values: Vec<String>,
     /// Values: `a.b=1,c={x,y}`
     #[arg(long, value_name = "PAIRS")]
@@ -112,9 +117,11 @@ impl Template {
                 options(format!("invalid kube version '{version}': {problem}"))
             })?;
         }
-        capabilities
-            .api_versions
-            .extend(self.api_versions.iter().map(|version| Str::from(version.as_str())));
+        capabilities.api_versions.extend(
+            self.api_versions
+                .iter()
+                .map(|version| Str::from(version.as_str())),
+        );
         let (name, chart) = match self.names.as_slice() {
             [chart] => ("release-name", chart),
             [name, chart, ..] => (name.as_str(), chart),
@@ -126,7 +133,10 @@ impl Template {
         };
         let chart = dir.join(chart);
         if !chart.exists() {
-            return Err(options(format!("path {:?} not found", chart.display().to_string())));
+            return Err(options(format!(
+                "path {:?} not found",
+                chart.display().to_string()
+            )));
         }
         let values = self.values(dir)?;
         let chart = Arc::new(load(&chart)?);
@@ -170,8 +180,8 @@ impl Template {
         };
         let mut values = Values::default();
         for path in &self.values {
-            let text = read(path)
-                .map_err(|problem| helm::Error::from_text(ErrorKind::Values, problem))?;
+            let text =
+                read(path).map_err(|problem| helm::Error::from_text(ErrorKind::Values, problem))?;
             values.file(path, &text)?;
         }
         for pairs in &self.set_json {

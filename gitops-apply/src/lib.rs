@@ -23,7 +23,6 @@ pub mod reconcile;
 pub mod report;
 mod secrets;
 pub mod sync;
-mod wire;
 
 #[cfg(feature = "kube")]
 pub use cluster::kube::KubeCluster;

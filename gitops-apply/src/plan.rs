@@ -13,12 +13,14 @@ use std::fmt;
 
 use gitops_core::inventory::{self, Tracking};
 use gitops_core::schema::Schemas;
-use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value};
+use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
+use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides};
 use serde::Serialize;
 
 use crate::cluster::Propagation;
 use crate::health::HOOK_FINALIZER;
 use crate::live::LiveState;
+use crate::secrets::{self, Mask};
 
 pub mod hooks;
 mod immutable;
@@ -32,6 +34,9 @@ pub use options::{AppOptions, ObjectOptions, Permission};
 
 use hooks::Role;
 use prune::Verdict;
+
+/// Where `kubectl apply` keeps what it applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// How a plan is made.
 #[derive(Clone, Debug)]
@@ -66,8 +71,11 @@ pub struct PlanOptions {
     pub revision: Str,
     /// The time of the sync in seconds since 1970, for the names of hooks.
     pub now: i64,
-    /// The schemas of the kinds.
+    /// The schemas of the kinds. Those of definitions among the manifests are
+    /// taken up without being named here.
     pub schemas: Schemas,
+    /// Who applies, and which differences do not count.
+    pub rules: Rules,
 }
 
 impl PlanOptions {
@@ -89,6 +97,7 @@ impl PlanOptions {
             revision: Str::new(),
             now: 0,
             schemas: Schemas::new(),
+            rules: Rules::default(),
         }
     }
 }
@@ -129,9 +138,10 @@ pub struct Task {
     /// When the hook is deleted; empty if it is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub delete_policies: Vec<DeletePolicy>,
-    /// The paths of the fields that differ.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<String>,
+    /// What differs, for an object that is there and declared. Values of
+    /// Secrets are masked in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
     /// How it is done.
     pub options: ObjectOptions,
     /// Whether the server does not know the kind yet, because its definition
@@ -357,6 +367,14 @@ pub enum Warning {
         /// The field.
         field: String,
     },
+    /// An object could not be compared with what is there; it is applied.
+    #[error("{problem}")]
+    NotCompared {
+        /// The object.
+        key: ObjectKey,
+        /// Why not.
+        problem: String,
+    },
     /// Objects of a kind could not be read, so none of them is pruned.
     #[error("{kind} could not be read: {problem}")]
     Unreadable {
@@ -458,7 +476,7 @@ impl fmt::Display for Plan {
             let note = match &task.action {
                 Action::Recreate { field } => field.clone(),
                 Action::Skip { reason } => reason.to_string(),
-                _ => task.changes.join(" "),
+                _ => noted(task.difference.as_ref()),
             };
             rows.push([
                 task.phase.to_string(),
@@ -517,6 +535,10 @@ impl fmt::Display for Plan {
 /// # Ok::<(), gitops_core::manifest::NotAnObject>(())
 /// ```
 pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Plan {
+    let mut schemas = options.schemas.clone();
+    for object in desired {
+        schemas.add_crd(object);
+    }
     let mut plan = Plan {
         app: options.tracking.app.clone(),
         revision: options.revision.clone(),
@@ -547,7 +569,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
             }
             _ if selected.is_some_and(|keys| !keys.contains(object.key())) => {}
             Role::Ordinary => {
-                let task = write(object, live, options, &mut plan);
+                let task = write(object, live, &schemas, options, &mut plan);
                 plan.tasks.push(task);
             }
             Role::Skipped => plan
@@ -642,6 +664,9 @@ fn settle(
             }
             continue;
         }
+        // Who owns `stringData.x` does not own the `data.x` that the server
+        // makes of it, and could never remove it.
+        secrets::fold_string_data(&mut object);
         options.tracking.mark(&mut object, &options.namespace);
         let (place, times) = seen
             .entry(object.key().clone())
@@ -683,11 +708,17 @@ fn is_cluster_scoped(group: &str, kind: &str) -> bool {
     }
 }
 
-fn write(desired: Manifest, live: &LiveState, options: &PlanOptions, plan: &mut Plan) -> Task {
+fn write(
+    desired: Manifest,
+    live: &LiveState,
+    schemas: &Schemas,
+    options: &PlanOptions,
+    plan: &mut Plan,
+) -> Task {
     let key = desired.key().clone();
     let current = live.objects.get(&key);
     let own = ObjectOptions::of(&options.app, Some(&desired), current);
-    let mut changes = Vec::new();
+    let mut difference = None;
     let action = match current {
         None => Action::Create,
         Some(current) => {
@@ -702,28 +733,34 @@ fn write(desired: Manifest, live: &LiveState, options: &PlanOptions, plan: &mut 
                     plan.warnings.push(Warning::Shared { key, app, owner });
                 }
             }
-            changes = differences(&desired, current, options);
-            let fixed = immutable::changed(&desired, current);
-            if changes.is_empty() {
-                if options.app.out_of_sync_only {
-                    Action::Skip {
-                        reason: SkipReason::InSync,
-                    }
-                } else if options.apply_unchanged {
-                    Action::Update
-                } else {
-                    Action::Unchanged
+            let differs = match compare(&desired, current, schemas, options) {
+                Ok(compared) => {
+                    let differs = compared.outcome == Outcome::Update;
+                    difference = Some(compared);
+                    differs
                 }
-            } else if let Some(field) = fixed {
-                if own.force {
-                    Action::Recreate { field }
-                } else {
+                Err(error) => {
+                    let mask = Mask::of(&key, Some(desired.object()));
+                    plan.warnings.push(Warning::NotCompared {
+                        key: key.clone(),
+                        problem: mask.hide(&error.to_string()),
+                    });
+                    true
+                }
+            };
+            let fixed = immutable::changed(&desired, current).filter(|_| differs);
+            match fixed {
+                Some(field) if own.force => Action::Recreate { field },
+                Some(field) => {
                     let key = key.clone();
                     plan.warnings.push(Warning::Immutable { key, field });
                     Action::Update
                 }
-            } else {
-                Action::Update
+                None if differs || options.apply_unchanged => Action::Update,
+                None if options.app.out_of_sync_only => Action::Skip {
+                    reason: SkipReason::InSync,
+                },
+                None => Action::Unchanged,
             }
         }
     };
@@ -733,7 +770,7 @@ fn write(desired: Manifest, live: &LiveState, options: &PlanOptions, plan: &mut 
         wave: waves::wave(&desired),
         action,
         delete_policies: Vec::new(),
-        changes,
+        difference,
         options: own,
         kind_is_new: false,
         origin: desired.origin.clone(),
@@ -743,27 +780,39 @@ fn write(desired: Manifest, live: &LiveState, options: &PlanOptions, plan: &mut 
     }
 }
 
-/// The paths at which applying would change something.
-fn differences(desired: &Manifest, live: &Manifest, _options: &PlanOptions) -> Vec<String> {
-    let mut changes = Vec::new();
-    missing("", &desired.to_value(), &live.to_value(), &mut changes);
-    changes
+/// Compares as server-side apply would. What a client applied earlier stands
+/// in the annotation that `kubectl apply` leaves.
+fn compare(
+    desired: &Manifest,
+    live: &Manifest,
+    schemas: &Schemas,
+    options: &PlanOptions,
+) -> Result<Difference, DiffError> {
+    let last_applied = live
+        .annotation(LAST_APPLIED)
+        .and_then(|text| json::parse(text.as_bytes()).ok())
+        .and_then(|object| Manifest::new(object, Origin::default()).ok())
+        .filter(|last| last.gvk() == desired.gvk());
+    let sides = Sides {
+        desired: Some(desired),
+        live: Some(live),
+        last_applied: last_applied.as_ref(),
+    };
+    gitops_diff::diff(&sides, schemas, &options.rules)
 }
 
-fn missing(path: &str, desired: &Value, live: &Value, into: &mut Vec<String>) {
-    match (desired, live) {
-        (Value::Map(desired), Value::Map(live)) => {
-            for (key, value) in desired {
-                let path = format!("{path}.{key}");
-                match live.get(key) {
-                    Some(live) => missing(&path, value, live, into),
-                    None => into.push(path),
-                }
-            }
-        }
-        _ if desired.same(live) => {}
-        _ => into.push(path.to_owned()),
+/// The fields that differ, as far as they fit on a line.
+fn noted(difference: Option<&Difference>) -> String {
+    const SHOWN: usize = 3;
+    let Some(difference) = difference else {
+        return String::new();
+    };
+    let changes = difference.changes.iter().take(SHOWN);
+    let mut fields: Vec<String> = changes.map(|change| change.path.to_string()).collect();
+    if difference.changes.len() > SHOWN {
+        fields.push(format!("and {} more", difference.changes.len() - SHOWN));
     }
+    fields.join(" ")
 }
 
 fn hook(object: &Manifest, phase: Phase, live: &LiveState, options: &PlanOptions) -> Task {
@@ -811,7 +860,7 @@ fn hook(object: &Manifest, phase: Phase, live: &LiveState, options: &PlanOptions
         wave: waves::wave(&desired),
         action: Action::Hook,
         delete_policies: hooks::delete_policies(&desired),
-        changes: Vec::new(),
+        difference: None,
         options: ObjectOptions::of(&options.app, Some(&desired), current),
         kind_is_new: false,
         origin: desired.origin.clone(),
@@ -828,7 +877,7 @@ fn skip(object: Manifest, reason: SkipReason, options: &PlanOptions) -> Task {
         wave: waves::wave(&object),
         action: Action::Skip { reason },
         delete_policies: Vec::new(),
-        changes: Vec::new(),
+        difference: None,
         options: ObjectOptions::of(&options.app, Some(&object), None),
         kind_is_new: false,
         origin: object.origin.clone(),
@@ -881,7 +930,7 @@ fn prunes(
             wave: waves::wave(current),
             action,
             delete_policies: Vec::new(),
-            changes: Vec::new(),
+            difference: None,
             options: own,
             kind_is_new: false,
             origin: Origin::default(),
@@ -928,10 +977,11 @@ fn destination(live: &LiveState, options: &PlanOptions) -> Option<Task> {
     let desired = Manifest::new(object.into(), Origin::default())
         .expect("a namespace with a name is an object");
     let current = live.objects.get(desired.key());
-    let changes = current.map(|current| differences(&desired, current, options));
-    let action = match &changes {
+    let difference =
+        current.and_then(|current| compare(&desired, current, &options.schemas, options).ok());
+    let action = match &difference {
         None => Action::Create,
-        Some(changes) if changes.is_empty() => return None,
+        Some(difference) if difference.outcome == Outcome::Same => return None,
         Some(_) => Action::Update,
     };
     Some(Task {
@@ -941,7 +991,7 @@ fn destination(live: &LiveState, options: &PlanOptions) -> Option<Task> {
         wave: 0,
         action,
         delete_policies: Vec::new(),
-        changes: changes.unwrap_or_default(),
+        difference,
         options: ObjectOptions::of(&options.app, Some(&desired), current),
         kind_is_new: false,
         origin: Origin::default(),

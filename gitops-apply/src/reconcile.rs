@@ -180,7 +180,13 @@ impl AppStatus {
 impl fmt::Display for AppStatus {
     /// One line: `shop: Synced, Healthy at 1a2b3c4`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}, {}", self.app, self.sync, self.health.status.name())?;
+        write!(
+            f,
+            "{}: {}, {}",
+            self.app,
+            self.sync,
+            self.health.status.name()
+        )?;
         if let Some(revision) = self.revisions.first() {
             write!(f, " at {}", revision.get(..7).unwrap_or(revision))?;
         }
@@ -307,11 +313,7 @@ struct Comparison {
 
 impl<'c, C: Cluster> Reconciler<'c, C> {
     /// Reconciles with `cluster` what `repositories` declare.
-    pub fn new(
-        cluster: &'c C,
-        repositories: Arc<Repositories>,
-        options: ReconcileOptions,
-    ) -> Self {
+    pub fn new(cluster: &'c C, repositories: Arc<Repositories>, options: ReconcileOptions) -> Self {
         Reconciler {
             cluster,
             repositories,
@@ -466,10 +468,8 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         let rendered = {
             let (app, repositories) = (app.clone(), self.repositories.clone());
             let seed = self.options.seed;
-            tokio::task::spawn_blocking(move || {
-                desired(&app, &repositories, &capabilities, seed)
-            })
-            .await
+            tokio::task::spawn_blocking(move || desired(&app, &repositories, &capabilities, seed))
+                .await
         };
         let mut rendered = match rendered {
             Ok(Ok(rendered)) => rendered,
@@ -511,7 +511,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         plan_options.select = select;
         plan_options.revision = status.revisions.first().cloned().unwrap_or_default();
         plan_options.now = now.as_second();
-        plan_options.ignore = app.ignore_differences.clone();
+        plan_options.rules.ignore = app.ignore_differences.clone();
         for manifest in &rendered.manifests {
             plan_options.schemas.add_crd(manifest);
         }
@@ -539,8 +539,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             let sync = match &task.action {
                 Action::Unchanged => Some(SyncStatus::Synced),
                 Action::Skip {
-                    reason:
-                        SkipReason::Annotated | SkipReason::OnDeletion | SkipReason::NoSuchHook,
+                    reason: SkipReason::Annotated | SkipReason::OnDeletion | SkipReason::NoSuchHook,
                 } => None,
                 Action::Skip {
                     reason: SkipReason::InSync,

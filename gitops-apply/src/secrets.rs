@@ -1,8 +1,8 @@
-//! Keeps what Secrets hold out of messages.
+//! Keeps what Secrets hold out of messages, and in one place.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gitops_core::{Map, ObjectKey, Value};
+use gitops_core::{Manifest, Map, ObjectKey, Value};
 
 /// What stands in for a value.
 const HIDDEN: &str = "(hidden)";
@@ -50,8 +50,9 @@ impl Mask {
                 message = message.replace(value.as_str(), HIDDEN);
             }
         }
-        // Values also come quoted or converted, in the forms of two printers.
-        for introduction in ["Invalid value: ", "Unsupported value: ", "got &value"] {
+        // Values also come quoted or converted; and where Go prints a value of
+        // its own, only the end of the line is the end of it.
+        for introduction in ["Invalid value: ", "Unsupported value: ", "got "] {
             let mut from = 0;
             while let Some(found) = message[from..].find(introduction) {
                 let start = from + found + introduction.len();
@@ -67,6 +68,9 @@ impl Mask {
                         });
                         close.map_or(rest.len(), |close| close + 2)
                     }
+                    None if introduction.starts_with("got") => {
+                        rest.find('\n').unwrap_or(rest.len())
+                    }
                     None => rest.find([',', '\n', ']']).unwrap_or(rest.len()),
                 };
                 message.replace_range(start..start + end, HIDDEN);
@@ -75,6 +79,36 @@ impl Mask {
         }
         message
     }
+}
+
+/// Moves `stringData` of a Secret into `data`, as a server does.
+pub(crate) fn fold_string_data(object: &mut Manifest) {
+    let key = object.key();
+    if !key.group.is_empty() || key.kind != "Secret" || object.at(&["stringData"]).is_none() {
+        return;
+    }
+    let folded = object.edit(|object| {
+        let Value::Map(object) = object else { return };
+        let Some(Value::Map(plain)) = object.get("stringData").cloned() else {
+            return;
+        };
+        // What is no text is left for the server to refuse.
+        if plain.values().any(|value| value.as_str().is_none()) {
+            return;
+        }
+        object.remove("stringData");
+        let data = object.entry("data");
+        if data.is_null() {
+            *data = Value::Map(Map::new());
+        }
+        if let Value::Map(data) = data {
+            for (name, text) in &plain {
+                let text = text.as_str().unwrap_or_default();
+                data.insert(name.clone(), STANDARD.encode(text));
+            }
+        }
+    });
+    folded.expect("the names were not touched");
 }
 
 /// The texts in a value that are long enough to be worth hiding by search, as
@@ -136,7 +170,7 @@ mod tests {
             ),
             (
                 ".stringData.pin: expected string, got &value.valueUnstructured{Value:12}",
-                ".stringData.pin: expected string, got &value(hidden)",
+                ".stringData.pin: expected string, got (hidden)",
             ),
             ("webhook says hunter2", "webhook says (hidden)"),
         ] {

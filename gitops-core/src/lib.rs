@@ -6,6 +6,8 @@
 //! application is. It renders nothing, compares nothing and talks to no
 //! cluster.
 
+pub mod app;
+pub mod defaults;
 #[cfg(feature = "git")]
 pub mod git;
 pub mod inventory;

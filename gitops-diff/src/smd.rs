@@ -29,8 +29,7 @@ mod typed;
 pub use compare::Comparison;
 pub use managers::{
     ApplyError, Conflict, Conflicts, ConvertError, ManagedFields, Ownership, Rules, SameVersion,
-    Versions,
-    apply, update,
+    Versions, apply, update,
 };
 pub use path::{Path, PathElement};
 pub use set::{FieldsError, Set};

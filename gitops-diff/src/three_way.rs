@@ -1,7 +1,7 @@
 //! Last applied, desired, live: what would change, and why.
 
 use gitops_core::schema::{ObjectSchema, Schemas};
-use gitops_core::{Gvk, Manifest, Map, ObjectKey, Str, Value};
+use gitops_core::{Gvk, Manifest, Map, ObjectKey, Str, Value, defaults};
 
 use crate::ignore::Rules;
 use crate::managed_fields::{self, Entry, Operation, Writer};
@@ -195,7 +195,10 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
     let mut covered: Option<Path> = None;
     for path in changed.paths() {
         // A container that comes or goes stands for what is in it.
-        if covered.as_ref().is_some_and(|above| path.0.starts_with(&above.0)) {
+        if covered
+            .as_ref()
+            .is_some_and(|above| path.0.starts_with(&above.0))
+        {
             continue;
         }
         let old = value_at(schema, before.value(), &path.0);
@@ -211,7 +214,14 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         if old.is_none() || new.is_none() {
             covered = Some(path.clone());
         }
-        let cause = cause(&path, new.as_ref(), sides.last_applied, schema, &owners, rules);
+        let cause = cause(
+            &path,
+            new.as_ref(),
+            sides.last_applied,
+            schema,
+            &owners,
+            rules,
+        );
         changes.push(Change {
             path,
             before: old,
@@ -306,7 +316,13 @@ fn predict(
         ..Writer::new(rules.manager.clone())
     };
     let applied = managed_fields::apply(Some(&base), &config, schemas, &writer).map_err(invalid)?;
-    Ok(applied.object)
+    let mut object = applied.object;
+    if builtin {
+        // What is atomic comes without the defaults that the server had put
+        // into it.
+        defaults::fill(desired.gvk(), &mut object);
+    }
+    Ok(object)
 }
 
 /// An object without what only the server writes and nobody declares.

@@ -188,42 +188,63 @@ fn from_json(json: &Json) -> Value {
 type Compute = fn(&Helper<'_>) -> Result<Json, RenderErrorReason>;
 
 const HELPERS: &[(&str, Function)] = &[
-    ("toYaml", Function(|helper| {
-        let text = yaml::to_string(&from_json(operand(helper, "toYaml", 0)?))
-            .map_err(|error| RenderErrorReason::Other(error.to_string()))?;
-        Ok(Json::from(text.strip_suffix('\n').unwrap_or(&text)))
-    })),
-    ("toJson", Function(|helper| {
-        Ok(Json::from(operand(helper, "toJson", 0)?.to_string()))
-    })),
-    ("default", Function(|helper| {
-        let given = helper
-            .param(0)
-            .filter(|param| !param.is_value_missing())
-            .map(|param| param.value())
-            .filter(|value| !is_empty(value));
-        match given {
-            Some(value) => Ok(value.clone()),
-            None => operand(helper, "default", 1).cloned(),
-        }
-    })),
-    ("quote", Function(|helper| {
-        let text = text(operand(helper, "quote", 0)?);
-        Ok(Json::from(Json::from(text).to_string()))
-    })),
-    ("indent", Function(|helper| {
-        let spaces = operand(helper, "indent", 0)?.as_u64().filter(|n| *n <= 1024);
-        let spaces = spaces.ok_or_else(|| {
-            RenderErrorReason::Other("indent takes a number of spaces up to 1024".into())
-        })?;
-        let pad = " ".repeat(usize::try_from(spaces).unwrap_or(0));
-        let text = text(operand(helper, "indent", 1)?);
-        Ok(Json::from(format!("{pad}{}", text.replace('\n', &format!("\n{pad}")))))
-    })),
-    ("b64enc", Function(|helper| {
-        let text = text(operand(helper, "b64enc", 0)?);
-        Ok(Json::from(BASE64_STANDARD.encode(text)))
-    })),
+    (
+        "toYaml",
+        Function(|helper| {
+            let text = yaml::to_string(&from_json(operand(helper, "toYaml", 0)?))
+                .map_err(|error| RenderErrorReason::Other(error.to_string()))?;
+            Ok(Json::from(text.strip_suffix('\n').unwrap_or(&text)))
+        }),
+    ),
+    (
+        "toJson",
+        Function(|helper| Ok(Json::from(operand(helper, "toJson", 0)?.to_string()))),
+    ),
+    (
+        "default",
+        Function(|helper| {
+            let given = helper
+                .param(0)
+                .filter(|param| !param.is_value_missing())
+                .map(|param| param.value())
+                .filter(|value| !is_empty(value));
+            match given {
+                Some(value) => Ok(value.clone()),
+                None => operand(helper, "default", 1).cloned(),
+            }
+        }),
+    ),
+    (
+        "quote",
+        Function(|helper| {
+            let text = text(operand(helper, "quote", 0)?);
+            Ok(Json::from(Json::from(text).to_string()))
+        }),
+    ),
+    (
+        "indent",
+        Function(|helper| {
+            let spaces = operand(helper, "indent", 0)?
+                .as_u64()
+                .filter(|n| *n <= 1024);
+            let spaces = spaces.ok_or_else(|| {
+                RenderErrorReason::Other("indent takes a number of spaces up to 1024".into())
+            })?;
+            let pad = " ".repeat(usize::try_from(spaces).unwrap_or(0));
+            let text = text(operand(helper, "indent", 1)?);
+            Ok(Json::from(format!(
+                "{pad}{}",
+                text.replace('\n', &format!("\n{pad}"))
+            )))
+        }),
+    ),
+    (
+        "b64enc",
+        Function(|helper| {
+            let text = text(operand(helper, "b64enc", 0)?);
+            Ok(Json::from(BASE64_STANDARD.encode(text)))
+        }),
+    ),
 ];
 
 /// A helper that computes a value from its operands.

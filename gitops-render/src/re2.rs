@@ -197,19 +197,18 @@ fn open<'p>(out: &mut String, here: &'p str) -> Result<&'p str, PatternError> {
         out.push('(');
         return Ok(&here[1..]);
     };
-    let named = inside
-        .strip_prefix("P<")
-        .or_else(|| inside.strip_prefix('<').filter(|rest| !rest.starts_with(['=', '!'])));
+    let named = inside.strip_prefix("P<").or_else(|| {
+        inside
+            .strip_prefix('<')
+            .filter(|rest| !rest.starts_with(['=', '!']))
+    });
     if let Some(name) = named {
         let Some((name, rest)) = name.split_once('>') else {
             return fail("invalid named capture", here);
         };
         let word = |c: char| c == '_' || c.is_alphanumeric();
         if name.is_empty() || !name.chars().all(word) {
-            return fail(
-                "invalid named capture",
-                &here[..here.len() - rest.len()],
-            );
+            return fail("invalid named capture", &here[..here.len() - rest.len()]);
         }
         // Rust's names may not begin with a digit; Go's may.
         out.push_str(&format!("(?P<{name}>"));
@@ -220,7 +219,10 @@ fn open<'p>(out: &mut String, here: &'p str) -> Result<&'p str, PatternError> {
         Some((flags, rest)) if rest.starts_with([':', ')']) => {
             let dashes = flags.matches('-').count();
             if dashes > 1 || flags.ends_with('-') || (flags.is_empty() && rest.starts_with(')')) {
-                return fail("invalid or unsupported Perl syntax", &here[..here.len() - rest.len() + 1]);
+                return fail(
+                    "invalid or unsupported Perl syntax",
+                    &here[..here.len() - rest.len() + 1],
+                );
             }
             out.push_str(&format!("(?{flags}{}", &rest[..1]));
             Ok(&rest[1..])
@@ -350,12 +352,7 @@ fn escaped(here: &str) -> Result<(char, &str), PatternError> {
         return fail("trailing backslash at end of expression", "");
     };
     let rest = &here[1 + c.len_utf8()..];
-    let invalid = |rest: &str| {
-        fail(
-            "invalid escape sequence",
-            &here[..here.len() - rest.len()],
-        )
-    };
+    let invalid = |rest: &str| fail("invalid escape sequence", &here[..here.len() - rest.len()]);
     let found = match c {
         'a' => '\u{7}',
         'f' => '\u{c}',
@@ -388,7 +385,9 @@ fn escaped(here: &str) -> Result<(char, &str), PatternError> {
                     None => return invalid(""),
                 },
             };
-            let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
+            let code = u32::from_str_radix(digits, 16)
+                .ok()
+                .and_then(char::from_u32);
             return match code {
                 Some(code) if !digits.starts_with('+') => Ok((code, rest)),
                 _ => invalid(rest),

@@ -7,7 +7,6 @@
 
 use crate::gotmpl::{Failure, Function, Kind, Str, Value, printf};
 
-
 mod dates;
 mod dicts;
 mod encoding;
@@ -22,7 +21,6 @@ mod versions;
 
 /// The tables of all functions.
 pub(crate) const TABLES: &[&[Function]] = &[
-
     dates::FUNCTIONS,
     dicts::FUNCTIONS,
     encoding::FUNCTIONS,

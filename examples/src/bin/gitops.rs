@@ -157,9 +157,7 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
     }
 }
 
-fn on_cluster(
-    work: impl Future<Output = Result<ExitCode, Failure>>,
-) -> Result<ExitCode, Failure> {
+fn on_cluster(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -211,9 +209,16 @@ fn apps(repo: &Repo) -> Result<ExitCode, Failure> {
     } else {
         let screen = Screen::stdout();
         let mut rows = vec![
-            ["NAME", "WAVE", "SOURCE", "NAMESPACE", "AUTOMATED", "DECLARED"]
-                .map(String::from)
-                .to_vec(),
+            [
+                "NAME",
+                "WAVE",
+                "SOURCE",
+                "NAMESPACE",
+                "AUTOMATED",
+                "DECLARED",
+            ]
+            .map(String::from)
+            .to_vec(),
         ];
         for app in &apps {
             let automated = match app.sync.automated {

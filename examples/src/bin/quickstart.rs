@@ -23,7 +23,10 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn main() -> Result<(), Failure> {
     let screen = Screen::stdout();
     let title = |number: usize, text: &str| {
-        println!("\n{}", screen.paint(&format!("{number}. {text}"), Color::Bold));
+        println!(
+            "\n{}",
+            screen.paint(&format!("{number}. {text}"), Color::Bold)
+        );
     };
 
     title(1, "A repository");
@@ -31,7 +34,11 @@ async fn main() -> Result<(), Failure> {
     let author = Author::init(place.path(), "https://github.com/acme/platform-ops.git")?;
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("platform-ops");
     let first = author.import(&sample, "The platform")?;
-    println!("   committed {} files as {}", author.file_count()?, first.short());
+    println!(
+        "   committed {} files as {}",
+        author.file_count()?,
+        first.short()
+    );
 
     title(2, "Its applications");
     let workspace = Workspace::open(&place.path().to_string_lossy(), None, &[])?;
@@ -39,9 +46,7 @@ async fn main() -> Result<(), Failure> {
     for app in &found.apps {
         println!(
             "   {:14} {:24} -> {}",
-            app.name,
-            app.sources[0].path,
-            app.destination.namespace
+            app.name, app.sources[0].path, app.destination.namespace
         );
     }
 
@@ -86,11 +91,18 @@ async fn main() -> Result<(), Failure> {
         .collect::<gitops_core::Map>()
         .into();
     cluster
-        .patch(&deployment, &patch, &gitops_apply::cluster::Write::by("kubectl-scale"))
+        .patch(
+            &deployment,
+            &patch,
+            &gitops_apply::cluster::Write::by("kubectl-scale"),
+        )
         .await?;
     println!("   kubectl scale deployment grafana --replicas 5");
     platform.look().await?;
-    println!("   replicas are {} again", replicas(&cluster, &deployment).await?);
+    println!(
+        "   replicas are {} again",
+        replicas(&cluster, &deployment).await?
+    );
 
     title(6, "Promotion: a commit changes image.tag");
     let promoted = author.edit(
@@ -122,13 +134,19 @@ async fn main() -> Result<(), Failure> {
         ..deployment
     };
     let gone = cluster.get(&service, "v1").await?.is_none();
-    println!("   Service observability/grafana is {}", if gone { "gone" } else { "there" });
+    println!(
+        "   Service observability/grafana is {}",
+        if gone { "gone" } else { "there" }
+    );
 
     title(9, "And nothing more to do");
     platform.look().await?;
     println!(
         "\n{}",
-        screen.paint("Next: `gitops sync REPO` does the same on a real cluster.", Color::Dim)
+        screen.paint(
+            "Next: `gitops sync REPO` does the same on a real cluster.",
+            Color::Dim
+        )
     );
     Ok(())
 }

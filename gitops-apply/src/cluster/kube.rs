@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::io::AsyncBufReadExt;
 use futures_util::stream;
-use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value};
+use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
 use http::{Method, Request, StatusCode};
 use kube_client::client::Body;
 use kube_client::config::{KubeConfigOptions, Kubeconfig};
@@ -24,7 +24,6 @@ use super::{
     Watch, WatchEvent, Write,
 };
 use crate::secrets::Mask;
-use crate::wire;
 
 /// How an API server is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,13 +211,13 @@ impl KubeCluster {
             .and_then(|text| text.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
         let status =
-            wire::parse(&body).unwrap_or_else(|_| Value::from(&*String::from_utf8_lossy(&body)));
+            json::parse(&body).unwrap_or_else(|_| Value::from(&*String::from_utf8_lossy(&body)));
         Err(refusal(parts.status, &status, retry_after, call))
     }
 
     async fn ask(&self, path: &str, accept: &'static str) -> Result<Value, ClusterError> {
         let answer = self.send(&Call::get(path.to_owned(), accept)).await?;
-        wire::parse(&answer).map_err(answer_error)
+        json::parse(&answer).map_err(answer_error)
     }
 
     async fn ask_kinds(&self) -> Result<Kinds, ClusterError> {
@@ -287,7 +286,7 @@ impl KubeCluster {
 
     async fn write(&self, call: Call<'_>, kind: &Gvk) -> Result<Manifest, ClusterError> {
         let answer = self.send(&call).await?;
-        object(wire::parse(&answer).map_err(answer_error)?, kind)
+        object(json::parse(&answer).map_err(answer_error)?, kind)
     }
 }
 
@@ -359,7 +358,7 @@ impl Cluster for KubeCluster {
             path: query.on(&path(&kind, object.namespace(), object.name())),
             accept: JSON,
             content: "application/apply-patch+yaml",
-            body: wire::print(&object.to_value()),
+            body: bytes_of(&object.to_value()),
             key: Some(object.key()),
             sent: Some(object.object()),
             repeatable: true,
@@ -374,7 +373,7 @@ impl Cluster for KubeCluster {
             path: write_query(write).on(&path(&kind, object.namespace(), "")),
             accept: JSON,
             content: JSON,
-            body: wire::print(&object.to_value()),
+            body: bytes_of(&object.to_value()),
             key: Some(object.key()),
             sent: Some(object.object()),
             // A second object, or a puzzling AlreadyExists, would be the price.
@@ -391,7 +390,7 @@ impl Cluster for KubeCluster {
             path: write_query(write).on(&path(&kind, object.namespace(), object.name())),
             accept: JSON,
             content: JSON,
-            body: wire::print(&object.to_value()),
+            body: bytes_of(&object.to_value()),
             key: Some(object.key()),
             sent: Some(object.object()),
             // The second of two pinned writes conflicts with the first.
@@ -413,7 +412,7 @@ impl Cluster for KubeCluster {
             path: write_query(write).on(&path(&kind, &key.namespace, &key.name)),
             accept: JSON,
             content: "application/merge-patch+json",
-            body: wire::print(patch),
+            body: bytes_of(patch),
             key: Some(key),
             sent: patch.as_map(),
             repeatable: write.dry_run || !pinned,
@@ -445,7 +444,7 @@ impl Cluster for KubeCluster {
             path: path(&kind, &key.namespace, &key.name),
             accept: JSON,
             content: JSON,
-            body: wire::print(&Value::Map(options)),
+            body: bytes_of(&Value::Map(options)),
             key: Some(key),
             sent: None,
             repeatable: true,
@@ -638,7 +637,7 @@ fn object(mut value: Value, gvk: &Gvk) -> Result<Manifest, ClusterError> {
 }
 
 fn event(line: &[u8], gvk: &Gvk) -> Result<WatchEvent, ClusterError> {
-    let mut event = wire::parse(line).map_err(answer_error)?;
+    let mut event = json::parse(line).map_err(answer_error)?;
     let what = event.get("type").and_then(Value::as_str).map(Str::from);
     let what = what.unwrap_or_default();
     let item = event
@@ -775,7 +774,11 @@ fn transport_error(error: kube_client::Error) -> ClusterError {
     }
 }
 
-fn answer_error(error: serde_json::Error) -> ClusterError {
+fn bytes_of(value: &Value) -> Vec<u8> {
+    json::to_string(value).into_bytes()
+}
+
+fn answer_error(error: impl std::fmt::Display) -> ClusterError {
     ClusterError::Answer {
         problem: error.to_string(),
     }

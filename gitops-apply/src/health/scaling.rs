@@ -11,7 +11,7 @@ pub(super) fn autoscaler_v1(object: &Manifest) -> Health {
     let Some(text) = object.annotation(CONDITIONS) else {
         return waiting();
     };
-    match crate::wire::parse(text.as_bytes()) {
+    match gitops_core::json::parse(text.as_bytes()) {
         Ok(Value::List(conditions)) => judge(&conditions),
         Ok(Value::Null) => waiting(),
         Ok(other) => Health::new(

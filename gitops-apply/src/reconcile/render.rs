@@ -244,12 +244,11 @@ impl Job<'_> {
         }
         let mut capabilities = self.cluster.clone();
         if let Some(version) = &source.kube_version {
-            capabilities.kube_version = KubeVersion::parse(version).map_err(|problem| {
-                DesiredError::Unsupported {
+            capabilities.kube_version =
+                KubeVersion::parse(version).map_err(|problem| DesiredError::Unsupported {
                     what: format!("kubeVersion {:?} ({problem})", &**version),
                     instead: "write a version such as 1.31.0",
-                }
-            })?;
+                })?;
         }
         if !source.api_versions.is_empty() {
             capabilities.api_versions = Capabilities::default().api_versions;
@@ -321,12 +320,21 @@ impl Job<'_> {
             ("ARGOCD_APP_REVISION_SHORT_8", short(8)),
             ("ARGOCD_APP_REVISION_SHORT", short(7)),
             ("ARGOCD_APP_REVISION", revision.to_string()),
-            ("ARGOCD_APP_NAMESPACE", self.app.destination.namespace.to_string()),
+            (
+                "ARGOCD_APP_NAMESPACE",
+                self.app.destination.namespace.to_string(),
+            ),
             ("ARGOCD_APP_NAME", self.app.name.to_string()),
             ("ARGOCD_APP_PROJECT_NAME", self.app.project.to_string()),
             ("ARGOCD_APP_SOURCE_PATH", self.source.path.to_string()),
-            ("ARGOCD_APP_SOURCE_REPO_URL", self.source.repo_url.to_string()),
-            ("ARGOCD_APP_SOURCE_TARGET_REVISION", self.source.revision.to_string()),
+            (
+                "ARGOCD_APP_SOURCE_REPO_URL",
+                self.source.repo_url.to_string(),
+            ),
+            (
+                "ARGOCD_APP_SOURCE_TARGET_REVISION",
+                self.source.revision.to_string(),
+            ),
         ];
         let mut text = text.to_owned();
         for (name, value) in known {

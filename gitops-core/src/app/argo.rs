@@ -100,9 +100,7 @@ pub fn parse(
 /// assert_eq!(apps[0].as_ref().unwrap().name, "shop");
 /// # Ok::<(), gitops_core::TreeError>(())
 /// ```
-pub fn discover(
-    tree: &(impl FileTree + ?Sized),
-) -> Result<Vec<Result<App, AppError>>, TreeError> {
+pub fn discover(tree: &(impl FileTree + ?Sized)) -> Result<Vec<Result<App, AppError>>, TreeError> {
     let mut found: Vec<Result<App, AppError>> = Vec::new();
     let mut seen: BTreeMap<(Str, Str), Origin> = BTreeMap::new();
     for path in tree::walk(tree, &TreePath::ROOT)? {
@@ -441,9 +439,9 @@ fn read(manifest: &Manifest) -> Result<App, Problem> {
             .map(|(index, source)| read_source(source, &format!("spec.sources[{index}]")))
             .collect::<Result<Vec<_>, _>>()?,
         None => {
-            let source = spec.source.ok_or_else(|| {
-                Problem::at("spec", "no source; set spec.source or spec.sources")
-            })?;
+            let source = spec
+                .source
+                .ok_or_else(|| Problem::at("spec", "no source; set spec.source or spec.sources"))?;
             vec![read_source(source, "spec.source")?]
         }
     };
@@ -569,7 +567,10 @@ fn read_source(source: ArgoSource, at: &str) -> Result<Source, Problem> {
 }
 
 fn read_helm(helm: ArgoHelm, at: &str) -> Result<HelmSource, Problem> {
-    let values = match (helm.values_object, helm.values.filter(|text| !text.is_empty())) {
+    let values = match (
+        helm.values_object,
+        helm.values.filter(|text| !text.is_empty()),
+    ) {
         (Some(Value::Map(object)), _) => InlineValues::Object(object),
         (Some(Value::Null) | None, Some(text)) => InlineValues::Text(text),
         (Some(Value::Null) | None, None) => InlineValues::None,
@@ -693,7 +694,9 @@ fn read_retry(retry: ArgoRetry) -> Result<Retry, Problem> {
     Ok(Retry {
         limit: u32::try_from(retry.limit).ok(),
         duration: duration(&backoff.duration, "duration", default.duration)?,
-        factor: backoff.factor.map_or(default.factor, |factor| factor as f64),
+        factor: backoff
+            .factor
+            .map_or(default.factor, |factor| factor as f64),
         max_duration: duration(&backoff.max_duration, "maxDuration", default.max_duration)?,
         refresh: retry.refresh,
     })

@@ -113,7 +113,12 @@ pub struct Conflicts(pub Vec<Conflict>);
 impl fmt::Display for Conflicts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [conflict] = self.0.as_slice() {
-            return write!(f, "conflict with {:?}: {}", conflict.manager.as_str(), conflict.path);
+            return write!(
+                f,
+                "conflict with {:?}: {}",
+                conflict.manager.as_str(),
+                conflict.path
+            );
         }
         let mut manager = None;
         for conflict in &self.0 {
@@ -283,9 +288,7 @@ fn take_over<'s>(
         if !versions.contains_key(&ownership.api_version) {
             let version = &ownership.api_version;
             let compared = match (convert(old, version, rules)?, convert(new, version, rules)?) {
-                (Some(old), Some(new)) => {
-                    Some(without_ignored(old.compare(&new), version, rules))
-                }
+                (Some(old), Some(new)) => Some(without_ignored(old.compare(&new), version, rules)),
                 _ => None,
             };
             versions.insert(version.clone(), compared);
@@ -333,11 +336,7 @@ fn take_over<'s>(
         .expect("inserted at the start"))
 }
 
-fn without_ignored(
-    compared: Comparison,
-    api_version: &str,
-    rules: &Rules<'_, '_>,
-) -> Comparison {
+fn without_ignored(compared: Comparison, api_version: &str, rules: &Rules<'_, '_>) -> Comparison {
     match (rules.ignored)(api_version) {
         Some(ignored) => compared.without(ignored),
         None => compared,
@@ -399,8 +398,8 @@ fn add_back_owned<'s>(
             continue;
         };
         let named = |set: &Set| set.with_named_fields(in_version.schema, Some(in_version.root));
-        let gone = named(&in_version.to_set())
-            .difference(&named(&left.to_set()).union(&named(&owned)));
+        let gone =
+            named(&in_version.to_set()).difference(&named(&left.to_set()).union(&named(&owned)));
         pruned = in_version.remove(&gone, rules.keep_emptied);
         whole = in_version;
     }

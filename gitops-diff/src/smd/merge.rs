@@ -109,12 +109,7 @@ fn leaf(live: Option<&Value>, config: Option<&Value>) -> Option<Value> {
     config.or(live).cloned()
 }
 
-fn merge_maps(
-    schema: &Schema,
-    map: &MapType,
-    live: Option<&Map>,
-    config: Option<&Map>,
-) -> Merged {
+fn merge_maps(schema: &Schema, map: &MapType, live: Option<&Map>, config: Option<&Map>) -> Merged {
     let empty = Map::new();
     let mut merged = Vec::new();
     for (name, live, config) in zip(live.unwrap_or(&empty), config.unwrap_or(&empty)) {

@@ -18,7 +18,10 @@ impl<'s> Typed<'s> {
             schema: self.schema,
             mode: Mode::Remove { keep_emptied },
         };
-        self.with(walk.place(Some(self.root), &self.value, set).unwrap_or_default())
+        self.with(
+            walk.place(Some(self.root), &self.value, set)
+                .unwrap_or_default(),
+        )
     }
 
     /// Only the paths of `set`; with `key_fields` also the key fields of the
@@ -28,7 +31,10 @@ impl<'s> Typed<'s> {
             schema: self.schema,
             mode: Mode::Extract { key_fields },
         };
-        self.with(walk.place(Some(self.root), &self.value, set).unwrap_or_default())
+        self.with(
+            walk.place(Some(self.root), &self.value, set)
+                .unwrap_or_default(),
+        )
     }
 }
 

@@ -99,9 +99,7 @@ impl Set {
         match path {
             [] => false,
             [last] => self.has_element(last),
-            [first, rest @ ..] => self
-                .node(first)
-                .is_some_and(|node| node.children.has(rest)),
+            [first, rest @ ..] => self.node(first).is_some_and(|node| node.children.has(rest)),
         }
     }
 
@@ -186,10 +184,7 @@ impl Set {
     /// One pass over two sorted sets; nodes that come out empty are dropped.
     fn zip(&self, other: &Set, combine: &dyn Fn(Option<&Node>, Option<&Node>) -> Node) -> Set {
         let mut nodes = Vec::with_capacity(self.nodes.len().max(other.nodes.len()));
-        let (mut left, mut right) = (
-            self.nodes.iter().peekable(),
-            other.nodes.iter().peekable(),
-        );
+        let (mut left, mut right) = (self.nodes.iter().peekable(), other.nodes.iter().peekable());
         loop {
             let order = match (left.peek(), right.peek()) {
                 (None, None) => return Set { nodes },

@@ -81,8 +81,8 @@ pub(super) struct Pipe {
     pub(super) declared: Vec<Declared>,
     pub(super) commands: Vec<Command>,
     /// Slots declared by pipelines in parentheses within this statement, which
-    /// `and` and `or` may skip.
-    pub(super) nested: Vec<u32>,
+    /// `and` and `or` may skip, and the slot that each name meant before.
+    pub(super) nested: Vec<(u32, Option<u32>)>,
 }
 
 /// A variable on the left of `:=` or `=`.
@@ -156,6 +156,19 @@ impl Callee {
         match self {
             Callee::Builtin(builtin) => builtin.name(),
             Callee::Include(function) | Callee::Function(function) => function.name,
+        }
+    }
+}
+
+impl Pipe {
+    /// The dot, field or variable that is all of this pipeline.
+    pub(super) fn place(&self) -> Option<&Expr> {
+        match &self.commands[..] {
+            [command] if self.declared.is_empty() => match &command.args[..] {
+                [place @ (Expr::Dot(_) | Expr::Field(..) | Expr::Variable(..))] => Some(place),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }

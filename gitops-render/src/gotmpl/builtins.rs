@@ -125,10 +125,9 @@ impl Builtin {
             Builtin::Slice => slice(&args[0].value, &args[1..]),
             _ => {
                 let mut out = Vec::new();
-                if !self.print(&mut out, args, limit)? {
-                    return Err(Failure::limit(format!(
-                        "the text is longer than {limit} bytes or its value nests too deeply"
-                    )));
+                // What is over the limit is reported when it is counted.
+                if !self.print(&mut out, args, limit)? && out.len() <= limit {
+                    return Err(Failure::limit(TOO_DEEP));
                 }
                 Ok(Operand::plain(Value::Str(out.into())))
             }
@@ -167,6 +166,9 @@ impl Builtin {
         Ok(complete)
     }
 }
+
+pub(super) const TOO_DEEP: &str =
+    "the value nests too deeply to be printed: does it contain itself?";
 
 // ---- comparison ----
 
@@ -329,17 +331,22 @@ fn length(item: &Operand) -> Result<i64, Failure> {
 }
 
 /// An index into something of this length, which itself is accepted too.
-fn position(index: &Value, length: usize) -> Result<usize, Failure> {
-    let number = match basic(index) {
+fn position(index: &Operand, length: usize) -> Result<usize, Failure> {
+    let number = match basic(&index.value) {
+        _ if index.boxed => {
+            return Err(Failure::new(
+                "cannot index slice/array with type interface {}",
+            ));
+        }
         Basic::Int(number) => number,
         Basic::Uint(number) => number as i64,
-        _ if matches!(index, Value::Nil) => {
+        _ if matches!(index.value, Value::Nil) => {
             return Err(Failure::new("cannot index slice/array with nil"));
         }
         _ => {
             return Err(Failure::new(format!(
                 "cannot index slice/array with type {}",
-                index.type_name()
+                index.value.type_name()
             )));
         }
     };
@@ -364,7 +371,8 @@ fn index(item: &Operand, indexes: &[Operand]) -> Result<Operand, Failure> {
 
 fn element(item: &Value, index: &Value) -> Result<Operand, Failure> {
     fn at<T>(items: &[T], index: &Value) -> Result<usize, Failure> {
-        let position = position(index, items.len())?;
+        // `slice` looks at the interface, `index` at what is in it.
+        let position = position(&Operand::plain(index.clone()), items.len())?;
         if position == items.len() {
             return Err(Failure::new("reflect: slice index out of range"));
         }
@@ -394,7 +402,7 @@ fn element(item: &Value, index: &Value) -> Result<Operand, Failure> {
         Value::Bytes(items) => Operand::plain(Value::Uint8(items[at(items, index)?])),
         Value::Str(text) => {
             let bytes = text.as_bytes();
-            let position = position(index, bytes.len())?;
+            let position = position(&Operand::plain(index.clone()), bytes.len())?;
             match bytes.get(position) {
                 Some(byte) => Operand::plain(Value::Uint8(*byte)),
                 None => return Err(Failure::new("reflect: string index out of range")),
@@ -450,7 +458,7 @@ fn slice(item: &Value, indexes: &[Operand]) -> Result<Operand, Failure> {
     };
     let mut bounds = [0, length, length];
     for (bound, index) in bounds.iter_mut().zip(indexes) {
-        *bound = position(&index.value, length)?;
+        *bound = position(index, length)?;
     }
     let [start, end, capacity] = bounds;
     for (a, b) in [(start, end), (end, capacity)] {

@@ -24,12 +24,12 @@ use smallvec::SmallVec;
 use super::ast::{
     Branch, Call, Callee, Chain, Command, Constant, Expr, Mark, Node, Pipe, Template, Variable,
 };
-use super::builtins::{Builtin, missing, no_entry};
+use super::builtins::{Builtin, TOO_DEEP, missing, no_entry};
 use super::error::{Error, ErrorKind};
 use super::function::{Args, Failure, Function, Signature, Type};
-use super::parse::{RED_ZONE, STACK};
 use super::printf::{self, quote};
 use super::set::{File, Set};
+use super::stack::deeper;
 use super::text::Str;
 use super::value::{Kind, Value};
 
@@ -164,6 +164,9 @@ impl Operand {
         }
     }
 }
+
+/// The arguments of a call.
+type Values = SmallVec<[Value; 4]>;
 
 /// What an argument is evaluated for.
 #[derive(Clone, Copy)]
@@ -424,7 +427,7 @@ impl<'r> Context<'r> {
         self.slots[base] = Some(dot.clone());
         let outer_base = std::mem::replace(&mut self.base, base);
         let outer = self.current.replace(template.clone());
-        let result = stacker::maybe_grow(RED_ZONE, STACK, || self.walk(&dot, &template.body));
+        let result = deeper(|| self.walk(&dot, &template.body));
         // Restored after a failure too: the caller adds its own place to it.
         self.current = outer;
         self.base = outer_base;
@@ -585,22 +588,34 @@ impl<'r> Context<'r> {
             self.pipeline(dot, pipe)?;
             return Ok(());
         }
+        let before = self.out.len();
+        if let Some(place) = pipe.place()
+            && let Some(true) = peek(&self.slots, self.base, dot, place, |value| {
+                print_scalar(&mut self.out, value)
+            })
+        {
+            return self.wrote(self.out.len() - before);
+        }
         // An `include` at the end of the pipeline writes where its result
         // would be printed.
-        if let Some((last, before)) = pipe.commands.split_last()
+        if let Some((last, earlier)) = pipe.commands.split_last()
             && let [Expr::Function(mark, Callee::Include(function)), args @ ..] = &last.args[..]
         {
-            let last_value = self.commands(dot, pipe, before)?;
+            let last_value = self.commands(dot, pipe, earlier)?;
             self.at(*mark);
-            let mut values =
-                self.arguments(dot, function.name, &function.signature, args, last_value)?;
+            let mut values = Values::new();
+            let signature = &function.signature;
+            self.arguments(dot, function.name, signature, args, last_value, &mut values)?;
             let data = std::mem::take(&mut values[1]);
             let Value::Str(name) = &values[0] else {
                 unreachable!("the argument was checked against the signature");
             };
-            return self
-                .include_in_place(&name.to_text(), data)
-                .map_err(|failure| self.call_failed(last.mark, function.name, failure));
+            let result = self.include_in_place(&name.to_text(), data);
+            return result.map_err(|failure| {
+                // Of a failed `include` nothing is printed.
+                self.out.truncate(before);
+                self.call_failed(last.mark, function.name, failure)
+            });
         }
         let value = self.pipeline(dot, pipe)?;
         self.print(&value)
@@ -630,8 +645,21 @@ impl<'r> Context<'r> {
     }
 
     fn branch(&mut self, dot: &Operand, branch: &Branch, with: bool) -> Result<Flow, Error> {
-        let value = self.pipeline(dot, &branch.pipe)?;
-        let (dot, list) = match value.value.is_true() {
+        let place = match with {
+            true => None,
+            false => branch.pipe.place(),
+        };
+        let peeked =
+            place.and_then(|place| peek(&self.slots, self.base, dot, place, Value::is_true));
+        let mut value = Operand::default();
+        let truth = match peeked {
+            Some(truth) => truth,
+            None => {
+                value = self.pipeline(dot, &branch.pipe)?;
+                value.value.is_true()
+            }
+        };
+        let (dot, list) = match truth {
             true if with => (&value, &branch.list),
             true => (dot, &branch.list),
             false => match &branch.otherwise {
@@ -639,7 +667,7 @@ impl<'r> Context<'r> {
                 None => return Ok(Flow::Next),
             },
         };
-        stacker::maybe_grow(RED_ZONE, STACK, || self.walk(dot, list))
+        deeper(|| self.walk(dot, list))
     }
 
     fn call_template(&mut self, dot: &Operand, call: &Call) -> Result<(), Error> {
@@ -748,9 +776,7 @@ impl<'r> Context<'r> {
             },
         }
         match &branch.otherwise {
-            Some(otherwise) if !any => {
-                stacker::maybe_grow(RED_ZONE, STACK, || self.walk(dot, otherwise))
-            }
+            Some(otherwise) if !any => deeper(|| self.walk(dot, otherwise)),
             _ => Ok(Flow::Next),
         }
     }
@@ -770,7 +796,7 @@ impl<'r> Context<'r> {
                 self.assign(&second.name, second.slot, element.clone())?;
             }
         }
-        stacker::maybe_grow(RED_ZONE, STACK, || self.walk(&element, &branch.list))
+        deeper(|| self.walk(&element, &branch.list))
     }
 
     fn assign(&mut self, name: &str, slot: Option<u32>, value: Operand) -> Result<(), Error> {
@@ -785,6 +811,12 @@ impl<'r> Context<'r> {
     // ---- expressions ----
 
     fn pipeline(&mut self, dot: &Operand, pipe: &Pipe) -> Result<Operand, Error> {
+        if let ([command], [], []) = (&pipe.commands[..], &pipe.declared[..], &pipe.nested[..]) {
+            self.at(pipe.mark);
+            let mut value = self.command(dot, command, None)?;
+            value.boxed = false;
+            return Ok(value);
+        }
         let value = self
             .commands(dot, pipe, &pipe.commands)?
             .unwrap_or_default();
@@ -802,9 +834,11 @@ impl<'r> Context<'r> {
         commands: &[Command],
     ) -> Result<Option<Operand>, Error> {
         self.at(pipe.mark);
-        for slot in &pipe.nested {
+        for (slot, before) in &pipe.nested {
             let base = self.base;
-            self.slots[base + *slot as usize] = None;
+            // Until it is declared, the name means what it meant before.
+            self.slots[base + *slot as usize] =
+                before.and_then(|before| self.slots[base + before as usize].clone());
         }
         let mut value = None;
         for command in commands {
@@ -836,7 +870,7 @@ impl<'r> Context<'r> {
             }
             Expr::Pipe(pipe) => {
                 self.not_a_function(first, args, &last)?;
-                stacker::maybe_grow(RED_ZONE, STACK, || self.pipeline(dot, pipe))
+                deeper(|| self.pipeline(dot, pipe))
             }
             Expr::Variable(mark, variable) => {
                 self.variable(dot, first, *mark, variable, args, last)
@@ -1000,6 +1034,14 @@ impl<'r> Context<'r> {
         let has_args = !args.is_empty() || last.is_some();
         match &receiver.value {
             Value::Map(map) => {
+                let functions = self.set.functions();
+                if let Some(method) = functions.values_method(map.kind(), name) {
+                    let map = map.clone();
+                    let mut values = Values::new();
+                    self.arguments(dot, name, &method.signature, args, last, &mut values)?;
+                    let result = (method.call)(&map, self, &mut Args::new(&mut values));
+                    return self.returned(mark, name, &method.signature, result);
+                }
                 if has_args {
                     return Err(self.error(format!("{name} is not a method but has arguments")));
                 }
@@ -1017,7 +1059,8 @@ impl<'r> Context<'r> {
             Value::Object(object) => {
                 if let Some(method) = object.method(name) {
                     let object = object.clone();
-                    let mut values = self.arguments(dot, name, &method.signature, args, last)?;
+                    let mut values = Values::new();
+                    self.arguments(dot, name, &method.signature, args, last, &mut values)?;
                     let result = (method.call)(&*object, self, &mut Args::new(&mut values));
                     return self.returned(mark, name, &method.signature, result);
                 }
@@ -1053,7 +1096,8 @@ impl<'r> Context<'r> {
             Callee::Builtin(builtin) => self.builtin(dot, builtin, node, args, last),
             Callee::Include(function) | Callee::Function(function) => {
                 let name = function.name;
-                let mut values = self.arguments(dot, name, &function.signature, args, last)?;
+                let mut values = Values::new();
+                self.arguments(dot, name, &function.signature, args, last, &mut values)?;
                 let result = (function.call)(self, &mut Args::new(&mut values));
                 self.returned(node, name, &function.signature, result)
             }
@@ -1123,15 +1167,16 @@ impl<'r> Context<'r> {
         }
         if builtin == Builtin::Call {
             // No value that a template can reach is a function.
-            let failure = match &operands[0].value {
-                Value::Nil => Failure::new("call of nil"),
-                value => Failure::new(format!(
-                    "non-function {} of type {}",
-                    args.first()
-                        .map_or_else(|| format!("<{} Value>", value.type_name()), Expr::to_string),
-                    value.type_name()
-                )),
+            let failure = match (&operands[0].value, args.first()) {
+                (Value::Nil, _) => "call of nil".to_owned(),
+                (value, Some(arg)) => format!("non-function {arg} of type {}", value.type_name()),
+                (Value::Str(text), None) => format!("non-function {text} of type string"),
+                (value, None) => {
+                    let name = value.type_name();
+                    format!("non-function <{name} Value> of type {name}")
+                }
             };
+            let failure = Failure::new(failure);
             return Err(self.call_failed(node, "call", failure));
         }
         let limit = usize::try_from(self.bytes_left).unwrap_or(usize::MAX);
@@ -1177,21 +1222,39 @@ impl<'r> Context<'r> {
         signature: &Signature,
         args: &[Expr],
         last: Option<Operand>,
-    ) -> Result<SmallVec<[Value; 4]>, Error> {
+        values: &mut Values,
+    ) -> Result<(), Error> {
         let params = signature.params;
         let fixed = params.len() - usize::from(signature.variadic);
         let given = args.len() + usize::from(last.is_some());
         self.check_count(name, fixed, signature.variadic, args.len(), given)?;
         // The last parameter stands for all further arguments.
-        let want = |index: usize| Want::Type(params[index.min(params.len() - 1)]);
-        let mut values = SmallVec::new();
+        let want = |index: usize| params[index.min(params.len() - 1)];
         for (index, arg) in args.iter().enumerate() {
-            values.push(self.argument(dot, want(index), arg)?.value);
+            let kind = want(index);
+            // A field that can be passed as it is, the common case.
+            let value = match arg {
+                Expr::Field(..) | Expr::Variable(..) if kind != Type::Map => {
+                    peek(&self.slots, self.base, dot, arg, |value| {
+                        kind.accepts(value).then(|| value.clone())
+                    })
+                    .flatten()
+                }
+                _ => None,
+            };
+            let value = match value {
+                Some(value) => {
+                    self.at(arg.mark());
+                    value
+                }
+                None => self.argument(dot, Want::Type(kind), arg)?.value,
+            };
+            values.push(value);
         }
         if let Some(last) = last {
-            values.push(self.validate(last, want(args.len()))?.value);
+            values.push(self.validate(last, Want::Type(want(args.len())))?.value);
         }
-        Ok(values)
+        Ok(())
     }
 
     fn argument(&mut self, dot: &Operand, want: Want, expr: &Expr) -> Result<Operand, Error> {
@@ -1217,7 +1280,7 @@ impl<'r> Context<'r> {
             Expr::Variable(mark, variable) => {
                 self.variable(dot, expr, *mark, variable, &[], None)?
             }
-            Expr::Pipe(pipe) => stacker::maybe_grow(RED_ZONE, STACK, || self.pipeline(dot, pipe))?,
+            Expr::Pipe(pipe) => deeper(|| self.pipeline(dot, pipe))?,
             Expr::Function(mark, callee) => self.function(dot, *mark, *callee, *mark, &[], None)?,
             Expr::Chain(mark, chain) => self.chain(dot, *mark, chain, &[], None)?,
             Expr::Bool(..) | Expr::Number(..) | Expr::Text(..) => {
@@ -1315,26 +1378,66 @@ enum Nested {
     Template(Error),
 }
 
-const TOO_DEEP: &str = "the value nests too deeply to be printed: does it contain itself?";
+/// Shows a value where it is, without copying it. `None` if getting there takes
+/// more than following names through maps, or a name is missing: that is for
+/// [`Context::pipeline`] to sort out.
+fn peek<R>(
+    slots: &[Option<Operand>],
+    base: usize,
+    dot: &Operand,
+    place: &Expr,
+    show: impl FnOnce(&Value) -> R,
+) -> Option<R> {
+    match place {
+        Expr::Dot(_) => Some(show(&dot.value)),
+        Expr::Field(_, names) => peek_inside(&dot.value, names, show),
+        Expr::Variable(_, variable) => {
+            let held = slots.get(base + variable.slot? as usize)?.as_ref()?;
+            peek_inside(&held.value, &variable.fields, show)
+        }
+        _ => None,
+    }
+}
+
+fn peek_inside<R>(value: &Value, names: &[EcoString], show: impl FnOnce(&Value) -> R) -> Option<R> {
+    let Some((name, rest)) = names.split_first() else {
+        return Some(show(value));
+    };
+    match value {
+        Value::Map(map) if !map.kind().may_have_method(name) => {
+            map.peek(name, |value| peek_inside(value, rest, show))?
+        }
+        _ => None,
+    }
+}
+
+/// Prints what needs no care: no methods, no nesting, not nil.
+fn print_scalar(out: &mut Vec<u8>, value: &Value) -> bool {
+    match value {
+        Value::Str(_) | Value::Bool(_) | Value::Int(_) | Value::Int64(_) | Value::Float(_) => {
+            printf::print(out, value)
+        }
+        _ => false,
+    }
+}
 
 /// Follows names through maps, the common case; `None` if anything else is on
 /// the way or a name is missing.
 fn through_maps(receiver: &Operand, names: &[EcoString]) -> Option<Operand> {
-    let Value::Map(map) = &receiver.value else {
-        return None;
+    let step = |value: &Value, name: &str| match value {
+        Value::Map(map) if !map.kind().may_have_method(name) => {
+            let value = map.get(name)?;
+            let boxed = map.kind().is_boxed();
+            Some(Operand { value, boxed })
+        }
+        _ => None,
     };
     let (name, rest) = names.split_first()?;
-    let mut value = map.get(name)?;
-    let mut boxed = map.kind().is_boxed();
+    let mut found = step(&receiver.value, name)?;
     for name in rest {
-        let Value::Map(map) = &value else {
-            return None;
-        };
-        let next = map.get(name)?;
-        boxed = map.kind().is_boxed();
-        value = next;
+        found = step(&found.value, name)?;
     }
-    Some(Operand { value, boxed })
+    Some(found)
 }
 
 /// Drops every `<no value>`, as Helm does with the output of a template.

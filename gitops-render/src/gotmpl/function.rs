@@ -18,10 +18,13 @@ use super::value::{Object, Value};
 /// ```
 /// use gitops_render::gotmpl::{Args, Context, Failure, Function, Type, Value};
 ///
-/// fn repeat(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
+/// fn repeat(cx: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
 ///     let count = usize::try_from(args.int(0))
 ///         .map_err(|_| Failure::new("strings: negative Repeat count"))?;
-///     Ok(args.str(1).as_bytes().repeat(count).into())
+///     let text = args.str(1).as_bytes();
+///     // Much from little: ask before it is made.
+///     cx.charge(text.len().saturating_mul(count))?;
+///     Ok(Value::Str(text.repeat(count).into()))
 /// }
 ///
 /// // In Go: func(int, string) string
@@ -38,15 +41,16 @@ pub struct Function {
     pub call: fn(&mut Context<'_>, &mut Args<'_>) -> Result<Value, Failure>,
 }
 
-/// A method of an [`Object`], with its Go signature.
+/// A method with its Go signature: of an [`Object`], or of the named type of a
+/// [`Map`] (see [`Functions::with_values_methods`]).
 #[derive(Debug)]
-pub struct Method {
+pub struct Method<Receiver: ?Sized = dyn Object> {
     /// The name in templates.
     pub name: &'static str,
     /// What it takes, without the receiver, and returns.
     pub signature: Signature,
     /// The code.
-    pub call: fn(&dyn Object, &mut Context<'_>, &mut Args<'_>) -> Result<Value, Failure>,
+    pub call: fn(&Receiver, &mut Context<'_>, &mut Args<'_>) -> Result<Value, Failure>,
 }
 
 /// The parameters and the result of a function.
@@ -99,13 +103,13 @@ impl Function {
     }
 }
 
-impl Method {
+impl<Receiver: ?Sized> Method<Receiver> {
     /// A method with a fixed number of parameters.
     pub const fn new(
         name: &'static str,
         params: &'static [Type],
         returns: Type,
-        call: fn(&dyn Object, &mut Context<'_>, &mut Args<'_>) -> Result<Value, Failure>,
+        call: fn(&Receiver, &mut Context<'_>, &mut Args<'_>) -> Result<Value, Failure>,
     ) -> Self {
         Method {
             name,
@@ -333,7 +337,7 @@ impl<'a> Args<'a> {
     /// An argument that is an object of a concrete type.
     pub fn object<T: Object>(&self, index: usize) -> &T {
         match &self.values[index] {
-            Value::Object(object) => object.downcast_ref().unwrap_or_else(|| undeclared()),
+            Value::Object(object) => object.downcast_ref().unwrap_or_else(undeclared),
             _ => undeclared(),
         }
     }
@@ -421,6 +425,7 @@ impl From<&str> for Failure {
 #[derive(Debug, Default)]
 pub struct Functions {
     by_name: HashMap<&'static str, &'static Function>,
+    values_methods: &'static [Method<Map>],
 }
 
 impl Functions {
@@ -434,7 +439,26 @@ impl Functions {
                 .flatten()
                 .map(|function| (function.name, function))
                 .collect(),
+            values_methods: &[],
         }
+    }
+
+    /// The same functions, and methods of Helm's `Values` type, as in
+    /// `.Values.AsMap`. As everywhere in Go, a method hides the key of its
+    /// name.
+    pub fn with_values_methods(mut self, methods: &'static [Method<Map>]) -> Self {
+        self.values_methods = methods;
+        self
+    }
+
+    /// The method of this name of a map of this type.
+    pub(super) fn values_method(&self, kind: MapKind, name: &str) -> Option<&'static Method<Map>> {
+        if !kind.may_have_method(name) {
+            return None;
+        }
+        self.values_methods
+            .iter()
+            .find(|method| method.name == name)
     }
 
     /// The function of this name.

@@ -5,6 +5,8 @@
 //! an error (nothing). Tokens are produced one at a time because the parser
 //! stops at the first error.
 
+use memchr::memmem::Finder;
+
 use super::printf::decode;
 use super::unicode::{is_printable, is_word};
 
@@ -70,6 +72,7 @@ const SPACE: [u8; 4] = *b" \t\r\n";
 
 pub(super) struct Lexer<'t> {
     input: &'t [u8],
+    delim: Finder<'static>,
     pos: usize,
     start: usize,
     line: usize,
@@ -86,6 +89,7 @@ impl<'t> Lexer<'t> {
     pub(super) fn new(input: &'t [u8], loop_keywords: (bool, bool)) -> Self {
         Lexer {
             input,
+            delim: Finder::new(b"{{"),
             pos: 0,
             start: 0,
             line: 1,
@@ -114,7 +118,7 @@ impl<'t> Lexer<'t> {
     fn text(&mut self) -> Token<'t> {
         loop {
             let rest = &self.input[self.pos..];
-            let Some(delim) = memchr::memmem::find(rest, b"{{") else {
+            let Some(delim) = self.delim.find(rest) else {
                 self.pos = self.input.len();
                 if self.pos > self.start {
                     self.count_lines();
@@ -229,6 +233,7 @@ impl<'t> Lexer<'t> {
                 self.paren_depth -= 1;
                 self.token(TokenKind::RightParen)
             }
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.identifier(),
             _ => {
                 let (c, size) = decode(&self.input[self.pos..]);
                 if is_word(c) {
@@ -326,8 +331,11 @@ impl<'t> Lexer<'t> {
                 self.pos += 1;
                 continue;
             }
+            if byte.is_ascii() {
+                break;
+            }
             let (c, size) = decode(&self.input[self.pos..]);
-            if byte.is_ascii() || !is_word(c) {
+            if !is_word(c) {
                 break;
             }
             self.pos += size;
@@ -424,15 +432,16 @@ impl<'t> Lexer<'t> {
             self.accept_run(decimal);
         }
         self.accept(b"i");
-        let rest = &self.input[self.pos..];
-        if !rest.is_empty() {
-            let (c, size) = decode(rest);
-            if is_word(c) {
-                self.pos += size;
-                return false;
+        let start = self.pos;
+        let line = self.line;
+        match self.next() {
+            Some(c) if is_word(c) => false,
+            _ => {
+                self.pos = start;
+                self.line = line;
+                true
             }
         }
-        true
     }
 
     fn accept(&mut self, set: &[u8]) -> bool {
@@ -451,11 +460,11 @@ impl<'t> Lexer<'t> {
     // ---- the machine ----
 
     fn next(&mut self) -> Option<char> {
-        let rest = &self.input[self.pos..];
-        if rest.is_empty() {
-            return None;
-        }
-        let (c, size) = decode(rest);
+        let byte = *self.input.get(self.pos)?;
+        let (c, size) = match byte.is_ascii() {
+            true => (char::from(byte), 1),
+            false => decode(&self.input[self.pos..]),
+        };
         self.pos += size;
         self.line += usize::from(c == '\n');
         Some(c)

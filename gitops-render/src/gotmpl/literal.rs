@@ -3,6 +3,8 @@
 //! Follows `strconv` of Go 1.26 (`Unquote`, `ParseInt`, `ParseFloat`) and the
 //! rules for untyped constants in `text/template/parse/node.go`.
 
+use std::borrow::Cow;
+
 use super::lex::TokenKind;
 use super::printf::{decode, quote};
 
@@ -70,14 +72,13 @@ impl Number {
 }
 
 fn whole_int(float: f64) -> Option<i64> {
-    // The bounds keep the cast exact: 2^63 itself does not fit.
-    (float.fract() == 0.0 && (-9.223372036854775808e18..9.223372036854775808e18).contains(&float))
-        .then_some(float as i64)
+    // The bounds keep the cast exact: the upper one itself does not fit.
+    let limit = 2f64.powi(63);
+    (float.fract() == 0.0 && (-limit..limit).contains(&float)).then_some(float as i64)
 }
 
 fn whole_uint(float: f64) -> Option<u64> {
-    (float.fract() == 0.0 && (0.0..1.8446744073709551616e19).contains(&float))
-        .then_some(float as u64)
+    (float.fract() == 0.0 && (0.0..2f64.powi(64)).contains(&float)).then_some(float as u64)
 }
 
 fn character(text: &str) -> Result<Number, String> {
@@ -103,8 +104,7 @@ fn complex(text: &str) -> Result<Number, String> {
         })?;
         Some((parse_float(&text[..split])?, parse_float(&text[split..])?))
     });
-    let (real, imaginary) =
-        parts.ok_or_else(|| format!("illegal number syntax: {}", quote(text.as_bytes())))?;
+    let (real, imaginary) = parts.ok_or("syntax error scanning complex number")?;
     Ok(Number::simplified(real, imaginary))
 }
 
@@ -256,17 +256,20 @@ fn underscores_separate(text: &str) -> bool {
 }
 
 /// Go's `strconv.Unquote` of a string or raw string token.
-pub(super) fn unquote(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn unquote(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     let quote = *text.first()?;
     if text.len() < 2 || text.last() != Some(&quote) {
         return None;
     }
     let mut rest = &text[1..text.len() - 1];
     if quote == b'`' {
-        return Some(rest.iter().copied().filter(|byte| *byte != b'\r').collect());
+        return Some(match memchr::memchr(b'\r', rest) {
+            None => Cow::Borrowed(rest),
+            Some(_) => rest.iter().copied().filter(|byte| *byte != b'\r').collect(),
+        });
     }
     if memchr::memchr(b'\\', rest).is_none() && std::str::from_utf8(rest).is_ok() {
-        return Some(rest.to_vec());
+        return Some(Cow::Borrowed(rest));
     }
     let mut out = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
@@ -279,7 +282,7 @@ pub(super) fn unquote(text: &[u8]) -> Option<Vec<u8>> {
         }
         rest = tail;
     }
-    Some(out)
+    Some(Cow::Owned(out))
 }
 
 /// The first character or byte of a literal, whether it is a character, and

@@ -59,6 +59,13 @@ impl MapKind {
         }
     }
 
+    /// Whether the type has methods and one of them could have this name:
+    /// those that templates can call are spelled with a capital.
+    pub(super) fn may_have_method(self, name: &str) -> bool {
+        matches!(self, MapKind::ChartutilValues | MapKind::CommonValues)
+            && name.starts_with(|first: char| first.is_ascii_uppercase())
+    }
+
     /// Whether the elements are of type `interface {}`.
     pub(super) fn is_boxed(self) -> bool {
         !matches!(self, MapKind::Strings)
@@ -149,7 +156,7 @@ impl Map {
     pub fn get(&self, key: &str) -> Option<Value> {
         let cell = self.cell.as_ref()?;
         match &*cell.entries.borrow() {
-            Entries::Core(map) => match map.get(key)? {
+            Entries::Core(map) => match find_core(map, key)? {
                 gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
                 scalar => return Some(Value::from(scalar)),
             },
@@ -159,6 +166,25 @@ impl Map {
         // A container is asked for: from now on it has an identity.
         cell.materialise();
         self.get(key)
+    }
+
+    /// Shows the value of `key` without copying it. Inside, this map can be
+    /// read but not written.
+    pub(super) fn peek<R>(&self, key: &str, show: impl FnOnce(&Value) -> R) -> Option<R> {
+        let cell = self.cell.as_ref()?;
+        match &*cell.entries.borrow() {
+            Entries::Core(map) => match find_core(map, key)? {
+                gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
+                scalar => return Some(show(&Value::from(scalar))),
+            },
+            Entries::Few(entries) => return find(entries, key.as_bytes()).map(show),
+            Entries::Many(entries) => return entries.get(key.as_bytes()).map(show),
+        }
+        cell.materialise();
+        match &*cell.entries.borrow() {
+            Entries::Few(entries) => find(entries, key.as_bytes()).map(show),
+            _ => None,
+        }
     }
 
     /// The value of a key that may not be UTF-8.
@@ -340,16 +366,29 @@ impl Map {
 
 impl Cell {
     fn materialise(&self) {
-        let mut entries = self.entries.borrow_mut();
-        if let Entries::Core(map) = &*entries {
+        // A map that contains itself is read while it is being read, so it is
+        // borrowed for writing only if there is something to write.
+        let few = match &*self.entries.borrow() {
             // Core maps are sorted by the same order.
-            let few = map
+            Entries::Core(map) => map
                 .iter()
                 .map(|(key, value)| (Str::from(key.clone()), Value::from(value)))
-                .collect();
-            *entries = Entries::Few(few);
-        }
+                .collect(),
+            _ => return,
+        };
+        *self.entries.borrow_mut() = Entries::Few(few);
     }
+}
+
+/// As [`find`], in a map that nobody has touched.
+fn find_core<'e>(map: &'e gitops_core::Map, key: &str) -> Option<&'e gitops_core::Value> {
+    if map.len() <= 8 {
+        return map
+            .iter()
+            .find(|(have, _)| have.as_str() == key)
+            .map(|(_, value)| value);
+    }
+    map.get(key)
 }
 
 fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ecow::EcoString;
+use smallvec::SmallVec;
 
 use super::ast::{
     Branch, Call, Callee, Chain, Command, Constant, Declared, Expr, Literal, Mark, Node, Pipe,
@@ -23,6 +24,7 @@ use super::function::Functions;
 use super::lex::{Keyword, Lexer, Token, TokenKind};
 use super::literal::{Number, unquote};
 use super::printf::quote;
+use super::stack::deeper;
 use super::text::Str;
 
 /// How deep parentheses may nest. Go allows 10000.
@@ -85,8 +87,10 @@ struct Tree<'t> {
     peeked: usize,
     variables: Vec<Known>,
     slots: usize,
-    /// Slots declared in parentheses since the statement began.
-    nested: Vec<u32>,
+    declarations: u32,
+    /// Slots declared in parentheses since the statement began, and what each
+    /// name meant before.
+    nested: Vec<(u32, Option<u32>)>,
     /// The line on which the current action started, or 0.
     action_line: usize,
     ranges: usize,
@@ -96,8 +100,10 @@ struct Tree<'t> {
 /// A variable that Go's parser knows of. Its place in the list is its slot.
 struct Known {
     name: EcoString,
-    /// Whether the executor would find it.
-    alive: bool,
+    /// When the executor would have declared it, in the order of the
+    /// declarations; `None` if it would not find it. Where pipelines nest, the
+    /// inner one declares first although it is written last.
+    alive: Option<u32>,
 }
 
 impl Tree<'_> {
@@ -114,9 +120,10 @@ impl Tree<'_> {
             peeked: 0,
             variables: vec![Known {
                 name: "$".into(),
-                alive: true,
+                alive: Some(0),
             }],
             slots: 1,
+            declarations: 0,
             nested: Vec::new(),
             action_line: 0,
             ranges: 0,
@@ -128,8 +135,10 @@ impl Tree<'_> {
     fn slot(&self, name: &str) -> Option<u32> {
         self.variables
             .iter()
-            .rposition(|known| known.alive && known.name == name)
-            .map(|slot| slot as u32)
+            .enumerate()
+            .filter(|(_, known)| known.alive.is_some() && known.name == name)
+            .max_by_key(|(_, known)| known.alive)
+            .map(|(slot, _)| slot as u32)
     }
 }
 
@@ -281,18 +290,13 @@ impl<'t> Parser<'t> {
         }
         self.tree.name = self.template_name(token)?;
         self.expect(TokenKind::RightDelim, context)?;
-        self.body(context)?;
-        self.tree = outer;
-        Ok(())
-    }
-
-    /// A body up to its `end`, added under the name of the tree.
-    fn body(&mut self, context: &str) -> Result<(), Error> {
         let (body, end) = self.item_list()?;
         if matches!(end, Item::Else) {
             return Err(self.error(format!("unexpected {{{{else}}}} in {context}")));
         }
-        self.add(body)
+        self.add(body)?;
+        self.tree = outer;
+        Ok(())
     }
 
     fn add(&mut self, body: Vec<Node>) -> Result<(), Error> {
@@ -411,7 +415,7 @@ impl<'t> Parser<'t> {
         if self.blocks > MAX_BLOCKS {
             return Err(self.error("max block depth exceeded"));
         }
-        let branch = stacker::maybe_grow(RED_ZONE, STACK, || self.branch(context))?;
+        let branch = deeper(|| self.branch(context))?;
         self.blocks -= 1;
         Ok(Box::new(branch))
     }
@@ -426,7 +430,7 @@ impl<'t> Parser<'t> {
         let otherwise = match end {
             Item::Else => {
                 for variable in &mut self.tree.variables[declared..] {
-                    variable.alive = false;
+                    variable.alive = None;
                 }
                 Some(self.otherwise(context)?)
             }
@@ -468,7 +472,13 @@ impl<'t> Parser<'t> {
             return Err(self.error("max block depth exceeded"));
         }
         let outer = std::mem::replace(&mut self.tree, Tree::new(name.clone()));
-        stacker::maybe_grow(RED_ZONE, STACK, || self.body(context))?;
+        let (body, end) = deeper(|| self.item_list())?;
+        if matches!(end, Item::Else) {
+            // Go reports this one from the tree around the block.
+            self.tree = outer;
+            return Err(self.error(format!("unexpected {{{{else}}}} in {context}")));
+        }
+        self.add(body)?;
         self.tree = outer;
         self.blocks -= 1;
         Ok(Node::Template(Box::new(Call {
@@ -511,7 +521,8 @@ impl<'t> Parser<'t> {
             mark: self.mark(token.pos),
             assign: false,
             declared: Vec::new(),
-            commands: Vec::new(),
+            // Most pipelines are one command.
+            commands: Vec::with_capacity(1),
             nested: Vec::new(),
         };
         let first_known = self.declarations(&mut pipe, context)?;
@@ -542,20 +553,20 @@ impl<'t> Parser<'t> {
         }
         // A variable is visible from the end of the pipeline that declares it.
         for (index, declared) in pipe.declared.iter_mut().enumerate() {
+            let before = self.tree.slot(&declared.name);
             if pipe.assign {
-                declared.slot = self.tree.slot(&declared.name);
-            } else {
-                let slot = first_known + index;
-                self.tree.variables[slot].alive = true;
-                declared.slot = Some(slot as u32);
+                declared.slot = before;
+                continue;
+            }
+            let slot = first_known + index;
+            self.tree.declarations += 1;
+            self.tree.variables[slot].alive = Some(self.tree.declarations);
+            declared.slot = Some(slot as u32);
+            if end == TokenKind::RightParen {
+                self.tree.nested.push((slot as u32, before));
             }
         }
-        if end == TokenKind::RightParen {
-            let slots = pipe.declared.iter().filter_map(|declared| declared.slot);
-            if !pipe.assign {
-                self.tree.nested.extend(slots);
-            }
-        } else {
+        if end == TokenKind::RightDelim {
             pipe.nested = std::mem::take(&mut self.tree.nested);
         }
         Ok(pipe)
@@ -605,7 +616,7 @@ impl<'t> Parser<'t> {
         let name = text(token.text);
         self.tree.variables.push(Known {
             name: name.clone(),
-            alive: false,
+            alive: None,
         });
         self.tree.slots = self.tree.slots.max(self.tree.variables.len());
         pipe.declared.push(Declared { name, slot: None });
@@ -657,29 +668,40 @@ impl<'t> Parser<'t> {
 
     /// A term with the fields that follow it.
     fn operand(&mut self) -> Result<Option<Expr>, Error> {
-        let Some(term) = self.term()? else {
-            return Ok(None);
+        // A field as the first term is collected with those that follow it.
+        let first = self.next_non_space();
+        let term = match first.kind {
+            TokenKind::Field => None,
+            _ => {
+                self.backup();
+                let Some(term) = self.term()? else {
+                    return Ok(None);
+                };
+                Some(term)
+            }
         };
-        let first = self.peek();
-        if first.kind != TokenKind::Field {
-            return Ok(Some(term));
+        let next = self.peek();
+        if next.kind != TokenKind::Field {
+            return Ok(Some(term.unwrap_or_else(|| {
+                Expr::Field(self.mark(first.pos), [text(&first.text[1..])].into())
+            })));
         }
-        let mark = self.mark(first.pos);
-        let mut fields = Vec::new();
+        let mark = self.mark(next.pos);
+        let mut fields: SmallVec<[EcoString; 8]> = SmallVec::new();
+        if term.is_none() {
+            fields.push(text(&first.text[1..]));
+        }
         while self.peek().kind == TokenKind::Field {
             let token = self.next();
             fields.push(text(&token.text[1..]));
         }
+        let fields: Box<[EcoString]> = fields.into_iter().collect();
+        let Some(term) = term else {
+            return Ok(Some(Expr::Field(mark, fields)));
+        };
         Ok(Some(match term {
-            Expr::Field(_, names) => {
-                let mut names = names.into_vec();
-                names.append(&mut fields);
-                Expr::Field(mark, names.into())
-            }
             Expr::Variable(_, mut variable) => {
-                let mut names = std::mem::take(&mut variable.fields).into_vec();
-                names.append(&mut fields);
-                variable.fields = names.into();
+                variable.fields = fields;
                 Expr::Variable(mark, variable)
             }
             Expr::Bool(..) | Expr::Text(..) | Expr::Number(..) | Expr::Nil(_) | Expr::Dot(_) => {
@@ -688,13 +710,7 @@ impl<'t> Parser<'t> {
                     quote(term.to_string().as_bytes())
                 )));
             }
-            node => Expr::Chain(
-                mark,
-                Box::new(Chain {
-                    node,
-                    fields: fields.into(),
-                }),
-            ),
+            node => Expr::Chain(mark, Box::new(Chain { node, fields })),
         }))
     }
 
@@ -724,10 +740,6 @@ impl<'t> Parser<'t> {
                     }),
                 )
             }
-            TokenKind::Field => {
-                let names = [text(&token.text[1..])];
-                Expr::Field(self.mark(token.pos), names.into())
-            }
             TokenKind::Bool => Expr::Bool(self.mark(token.pos), token.text == b"true"),
             TokenKind::CharConstant | TokenKind::Complex | TokenKind::Number => {
                 let text = text(token.text);
@@ -739,9 +751,8 @@ impl<'t> Parser<'t> {
                     return Err(self.error("max expression depth exceeded"));
                 }
                 self.tree.parentheses += 1;
-                let pipe = stacker::maybe_grow(RED_ZONE, STACK, || {
-                    self.pipeline("parenthesized pipeline", TokenKind::RightParen)
-                })?;
+                let pipe =
+                    deeper(|| self.pipeline("parenthesized pipeline", TokenKind::RightParen))?;
                 self.tree.parentheses -= 1;
                 Expr::Pipe(Box::new(pipe))
             }
@@ -751,7 +762,7 @@ impl<'t> Parser<'t> {
                     self.mark(token.pos),
                     Box::new(Literal {
                         quoted: text(token.text),
-                        text: Str::from(content),
+                        text: Str::from_bytes(&content),
                     }),
                 )
             }
@@ -779,12 +790,6 @@ impl<'t> Parser<'t> {
         }
     }
 }
-
-/// Below this much stack, in bytes, recursion continues on a new one.
-pub(super) const RED_ZONE: usize = 128 * 1024;
-
-/// The size of a new stack, in bytes.
-pub(super) const STACK: usize = 2 * 1024 * 1024;
 
 fn text(bytes: &[u8]) -> EcoString {
     match std::str::from_utf8(bytes) {

@@ -1,6 +1,6 @@
 //! Go's `fmt` package: how values are printed.
 //!
-//! Follows `fmt` and `strconv` of Go 1.26: [`print`] is `%v`, [`sprintf`] the
+//! Follows `fmt` and `strconv` of Go 1.26: [`print()`] is `%v`, [`sprintf`] the
 //! whole language of verbs and flags, down to the texts for wrong verbs
 //! (`%!d(string=x)`).
 //!
@@ -9,9 +9,10 @@
 //! to an exponent below 1e-4 and from 1e6 on, so `1000000` from a file prints
 //! `1e+06`. JSON and YAML have rules of their own, in their encoders.
 
+use super::stack::deeper;
 use super::text::Str;
 use super::unicode::is_printable;
-use super::value::{Kind, MAX_NESTING, Object, Value};
+use super::value::{Kind, LEVELS_PER_STACK_CHECK, MAX_NESTING, Object, Value};
 
 /// Appends a value as `%v`, which is how an action prints.
 ///
@@ -34,7 +35,7 @@ pub fn print(out: &mut Vec<u8>, value: &Value) -> bool {
     true
 }
 
-/// A value as `%v`. What is nested too deeply is cut off, see [`print`].
+/// A value as `%v`. What is nested too deeply is cut off, see [`print()`].
 pub fn sprint(value: &Value) -> Str {
     match value {
         Value::Str(text) => text.clone(),
@@ -105,11 +106,6 @@ pub fn quote(text: &[u8]) -> String {
     String::from_utf8(out).expect("invalid bytes are escaped")
 }
 
-/// Appends Go's `strconv.Quote`.
-pub(crate) fn push_quote(out: &mut Vec<u8>, text: &[u8]) {
-    push_quoted(out, text, '"', false);
-}
-
 pub(super) fn push_integer(out: &mut Vec<u8>, number: i64) {
     if number < 0 {
         out.push(b'-');
@@ -143,7 +139,13 @@ fn push_float(out: &mut Vec<u8>, number: f64) {
 
 fn push_quoted(out: &mut Vec<u8>, text: &[u8], quote: char, ascii: bool) {
     out.push(quote as u8);
-    for chunk in text.utf8_chunks() {
+    // Most texts that charts quote need no escapes at all.
+    let plain = text
+        .iter()
+        .take_while(|byte| matches!(byte, b' '..=b'~') && **byte != b'\\' && **byte != quote as u8)
+        .count();
+    out.extend_from_slice(&text[..plain]);
+    for chunk in text[plain..].utf8_chunks() {
         for c in chunk.valid().chars() {
             push_escaped(out, c, quote, ascii);
         }
@@ -424,6 +426,15 @@ impl<'o> Printer<'o> {
                 Kind::Map | Kind::Slice | Kind::Ptr => self.pointer(value, 'p'),
                 _ => self.bad_verb(value, verb),
             },
+            // `%w` wraps errors, in `Errorf` only.
+            'w' if !matches!(value, Value::Bytes(_))
+                && matches!(
+                    value.kind(),
+                    Kind::Slice | Kind::Map | Kind::Struct | Kind::Ptr
+                ) =>
+            {
+                self.bad_verb(value, verb);
+            }
             _ => self.value(value, verb, 0),
         }
     }
@@ -433,6 +444,13 @@ impl<'o> Printer<'o> {
             self.cut = true;
             return;
         }
+        match depth % LEVELS_PER_STACK_CHECK {
+            1 => deeper(|| self.value_here(value, verb, depth)),
+            _ => self.value_here(value, verb, depth),
+        }
+    }
+
+    fn value_here(&mut self, value: &Value, verb: char, depth: usize) {
         match value {
             // Inside a list or map an empty interface prints so for any verb.
             Value::Nil if self.flags.sharp_v => self.push(b"interface {}(nil)"),
@@ -507,9 +525,11 @@ impl<'o> Printer<'o> {
         let elements = value.elements().unwrap_or_default();
         let sharp_v = self.flags.sharp_v;
         if sharp_v {
-            // Go names the element type of bytes differently here.
+            // Go names bytes differently where it takes its short way.
             match value {
-                Value::Bytes(_) => self.push(b"[]byte"),
+                Value::Bytes(_) if depth == 0 && matches!(verb, 'v' | 'd') => {
+                    self.push(b"[]byte");
+                }
                 _ => self.push(value.type_name().as_bytes()),
             }
             if value.is_nil() {
@@ -531,11 +551,13 @@ impl<'o> Printer<'o> {
     }
 
     fn object(&mut self, value: &Value, object: &dyn Object, verb: char, depth: usize) {
-        if !self.erroring && !self.flags.sharp_v && matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') {
-            if let Some(text) = object.text() {
-                self.string(value, text.as_bytes(), verb);
-                return;
-            }
+        if !self.erroring
+            && !self.flags.sharp_v
+            && matches!(verb, 'v' | 's' | 'x' | 'X' | 'q')
+            && let Some(text) = object.text()
+        {
+            self.string(value, text.as_bytes(), verb);
+            return;
         }
         match object.kind() {
             Kind::Struct => self.fields(value, object, verb, depth),

@@ -11,6 +11,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use super::function::{Failure, Method};
 use super::list::{List, Slice};
 use super::map::Map;
+use super::stack::deeper;
 use super::text::Str;
 
 /// A value as Go's reflection sees it, with its dynamic type.
@@ -333,10 +334,20 @@ impl Value {
 /// stack.
 pub const MAX_NESTING: usize = 1000;
 
+/// Walking values checks the stack once in so many levels.
+pub(super) const LEVELS_PER_STACK_CHECK: usize = 32;
+
 fn deep_equal(a: &Value, b: &Value, depth: usize) -> bool {
     if depth > MAX_NESTING {
         return false;
     }
+    match depth % LEVELS_PER_STACK_CHECK {
+        1 => deeper(|| deep_equal_here(a, b, depth)),
+        _ => deep_equal_here(a, b, depth),
+    }
+}
+
+fn deep_equal_here(a: &Value, b: &Value, depth: usize) -> bool {
     fn slices<T>(a: (&[T], bool), b: (&[T], bool), mut equal: impl FnMut(&T, &T) -> bool) -> bool {
         a.1 == b.1 && a.0.len() == b.0.len() && a.0.iter().zip(b.0).all(|(a, b)| equal(a, b))
     }
@@ -388,12 +399,19 @@ fn deep_equal(a: &Value, b: &Value, depth: usize) -> bool {
 }
 
 fn to_core(value: &Value, depth: usize) -> Result<gitops_core::Value, Failure> {
-    use gitops_core::Value as Core;
     if depth > MAX_NESTING {
         return Err(Failure::new(format!(
             "json: unsupported value: nested deeper than {MAX_NESTING} levels"
         )));
     }
+    match depth % LEVELS_PER_STACK_CHECK {
+        1 => deeper(|| to_core_here(value, depth)),
+        _ => to_core_here(value, depth),
+    }
+}
+
+fn to_core_here(value: &Value, depth: usize) -> Result<gitops_core::Value, Failure> {
+    use gitops_core::Value as Core;
     Ok(match value {
         Value::Nil => Core::Null,
         Value::Bool(flag) => Core::Bool(*flag),

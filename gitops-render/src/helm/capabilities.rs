@@ -72,7 +72,9 @@ impl KubeVersion {
                 return Err(failed());
             }
             if part.len() > 1 && part.starts_with('0') {
-                return Err(format!("illegal zero-prefixed version component {part:?} in {text:?}"));
+                return Err(format!(
+                    "illegal zero-prefixed version component {part:?} in {text:?}"
+                ));
             }
             let number: u64 = part.parse().map_err(|_| {
                 format!("illegal non-numeric version component {part:?} in {text:?}: strconv.ParseUint: parsing {part:?}: value out of range")

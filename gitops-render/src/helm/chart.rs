@@ -173,9 +173,8 @@ fn unpack(archive: &[u8], limits: &LoadLimits) -> Result<Vec<File>, String> {
         if name.starts_with(separator) || inside.starts_with('/') {
             return Err("chart illegally contains absolute paths".into());
         }
-        let path = TreePath::parse(&inside).map_err(|_| {
-            "chart illegally references parent directory".to_owned()
-        })?;
+        let path = TreePath::parse(&inside)
+            .map_err(|_| "chart illegally references parent directory".to_owned())?;
         if path.is_root() {
             return Err("chart illegally contains content outside the base directory".into());
         }
@@ -220,12 +219,16 @@ fn unpack(archive: &[u8], limits: &LoadLimits) -> Result<Vec<File>, String> {
 /// Sorts the files of a chart into what they are.
 fn assemble(files: Vec<File>, limits: &LoadLimits, depth: usize) -> Result<Chart, String> {
     if depth > limits.depth {
-        return Err(format!("charts lie within each other deeper than {}", limits.depth));
+        return Err(format!(
+            "charts lie within each other deeper than {}",
+            limits.depth
+        ));
     }
     let mut metadata: Option<Metadata> = None;
     for file in files.iter().filter(|file| file.name == "Chart.yaml") {
         let mut read = metadata.take().unwrap_or_default();
-        decode(&mut read, &file.data).map_err(|error| format!("cannot load Chart.yaml: {error}"))?;
+        decode(&mut read, &file.data)
+            .map_err(|error| format!("cannot load Chart.yaml: {error}"))?;
         if read.api_version.is_empty() {
             read.api_version = "v1".into();
         }
@@ -326,7 +329,10 @@ fn assemble(files: Vec<File>, limits: &LoadLimits, depth: usize) -> Result<Chart
             assemble(files.collect(), limits, depth + 1)
         };
         let mut subchart = loaded.map_err(|error| {
-            format!("error unpacking subchart {name} in {}: {error}", chart.name())
+            format!(
+                "error unpacking subchart {name} in {}: {error}",
+                chart.name()
+            )
         })?;
         chart.warnings.append(&mut subchart.warnings);
         chart.subcharts.push(Arc::new(subchart));

@@ -148,7 +148,10 @@ pub(super) fn blocks(error: &gotmpl::Error) -> String {
         }
         match message.find("template: ") {
             Some(at) => {
-                out.push_str(&format!("    {}\n", message[..at].trim_end_matches([':', ' '])));
+                out.push_str(&format!(
+                    "    {}\n",
+                    message[..at].trim_end_matches([':', ' '])
+                ));
                 rest = message[at..].to_owned();
             }
             None => {

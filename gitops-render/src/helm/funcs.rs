@@ -104,16 +104,16 @@ fn required(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> 
 
 /// A document as `sigs.k8s.io/yaml` writes it, without the final newline.
 pub(super) fn to_yaml(value: &Value) -> Result<String, Failure> {
-    let mut text = yaml::to_string(&value.to_core()?).map_err(|e| Failure::new(e.to_string()))?;
-    if text.ends_with('\n') {
-        text.pop();
-    }
-    Ok(text)
+    write_yaml(value, yaml::Style::KUBERNETES)
 }
 
 fn to_yaml_pretty(value: &Value) -> Result<String, Failure> {
-    let mut text =
-        yaml::to_string_pretty(&value.to_core()?).map_err(|e| Failure::new(e.to_string()))?;
+    write_yaml(value, yaml::Style::PRETTY)
+}
+
+fn write_yaml(value: &Value, style: yaml::Style) -> Result<String, Failure> {
+    let mut text = yaml::to_string_with(&value.to_core()?, style)
+        .map_err(|error| Failure::new(error.to_string()))?;
     if text.ends_with('\n') {
         text.pop();
     }
@@ -121,16 +121,19 @@ fn to_yaml_pretty(value: &Value) -> Result<String, Failure> {
 }
 
 fn to_json(value: &Value, escape_html: bool) -> Result<String, Failure> {
-    let value = value.to_core()?;
-    Ok(if escape_html {
-        json::to_string(&value)
-    } else {
-        json::to_string_raw(&value)
-    })
+    write_json(value, escape_html, None)
 }
 
 fn to_pretty_json(value: &Value) -> Result<String, Failure> {
-    Ok(json::to_string_pretty(&value.to_core()?, "  "))
+    write_json(value, true, Some(2))
+}
+
+fn write_json(value: &Value, escape_html: bool, indent: Option<usize>) -> Result<String, Failure> {
+    let style = json::Style {
+        escape_html,
+        indent,
+    };
+    json::to_string_with(&value.to_core()?, style).map_err(|error| Failure::new(error.to_string()))
 }
 
 fn from_yaml(text: &Str) -> Result<Core, String> {

@@ -197,8 +197,7 @@ impl Head {
             }
         };
         for (name, value) in annotations {
-            let text =
-                scalar(value).map_err(|found| field(found, "metadata.annotations"))?;
+            let text = scalar(value).map_err(|found| field(found, "metadata.annotations"))?;
             match name.as_str() {
                 "helm.sh/hook" => self.hook = Some(text.unwrap_or_default()),
                 "helm.sh/hook-weight" => {

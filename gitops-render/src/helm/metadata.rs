@@ -164,7 +164,10 @@ impl Metadata {
             return Err("chart.metadata.name is required".into());
         }
         if self.name == "." || self.name == ".." {
-            return Err(format!("chart.metadata.name {:?} is not allowed", &*self.name));
+            return Err(format!(
+                "chart.metadata.name {:?} is not allowed",
+                &*self.name
+            ));
         }
         if self.name.contains('/') {
             return Err(format!("chart.metadata.name {:?} is invalid", &*self.name));

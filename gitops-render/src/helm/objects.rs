@@ -13,9 +13,7 @@ use super::metadata::{Dependency, Maintainer};
 use super::profile::Profile;
 use super::subcharts::Node;
 use crate::glob::Glob;
-use crate::gotmpl::{
-    Failure, Kind, Map, MapKind, Method, Object, Slice, Str, Type, Value,
-};
+use crate::gotmpl::{Failure, Kind, Map, MapKind, Method, Object, Slice, Str, Type, Value};
 
 /// A Go struct whose fields are known by name.
 struct Record {
@@ -355,17 +353,22 @@ const KUBE_VERSION: &[Method] = &[
     }),
 ];
 
-const VERSION_SET: &[Method] = &[Method::new("Has", &[Type::Str], Type::Bool, |object, _, args| {
-    let versions = object.downcast_ref::<Items>();
-    let wanted = args.str(0);
-    let has = versions.is_some_and(|versions| {
-        versions
-            .items
-            .iter()
-            .any(|version| version.as_bytes() == Some(wanted.as_bytes()))
-    });
-    Ok(Value::Bool(has))
-})];
+const VERSION_SET: &[Method] = &[Method::new(
+    "Has",
+    &[Type::Str],
+    Type::Bool,
+    |object, _, args| {
+        let versions = object.downcast_ref::<Items>();
+        let wanted = args.str(0);
+        let has = versions.is_some_and(|versions| {
+            versions
+                .items
+                .iter()
+                .any(|version| version.as_bytes() == Some(wanted.as_bytes()))
+        });
+        Ok(Value::Bool(has))
+    },
+)];
 
 /// `.Files`: every file of a chart that is nothing else.
 pub(super) struct Files {
@@ -461,9 +464,9 @@ fn files(object: &dyn Object) -> Result<&Files, Failure> {
 const FILES: &[Method] = &[
     Method::new("Get", &[Type::Str], Type::Str, |object, _, args| {
         let data = files(object)?.get(args.str(0));
-        Ok(Value::Str(data.map_or_else(Str::new, |data| {
-            Str::from_bytes(data)
-        })))
+        Ok(Value::Str(
+            data.map_or_else(Str::new, |data| Str::from_bytes(data)),
+        ))
     }),
     Method::new("GetBytes", &[Type::Str], Type::Bytes, |object, _, args| {
         let data = files(object)?.get(args.str(0));

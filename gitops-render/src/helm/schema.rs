@@ -114,9 +114,7 @@ fn describe(kind: &Kind<'_, '_>) -> String {
             url,
             kw_loc1,
             kw_loc2,
-        } => format!(
-            "both {kw_loc1} and {kw_loc2} resolve to {url:?} causing reference cycle"
-        ),
+        } => format!("both {kw_loc1} and {kw_loc2} resolve to {url:?} causing reference cycle"),
         Kind::FalseSchema => "false schema".into(),
         Kind::Type { got, want } => {
             let want: Vec<String> = want.iter().map(|ty| ty.to_string()).collect();

@@ -367,9 +367,7 @@ fn conversion(value: &Value, wanted: &str) -> Stop {
 fn atoi(text: &str) -> Result<i64, String> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!(
-            "strconv.Atoi: parsing {text:?}: invalid syntax"
-        ));
+        return Err(format!("strconv.Atoi: parsing {text:?}: invalid syntax"));
     }
     text.parse()
         .map_err(|_| format!("strconv.Atoi: parsing {text:?}: value out of range"))

@@ -33,8 +33,11 @@ impl Values {
     /// [`ErrorKind::Values`] if the text is no YAML, or no map.
     pub fn file(&mut self, name: &str, text: &[u8]) -> Result<(), Error> {
         let map = chart::values(text).map_err(|problem| {
-            Error::new(ErrorKind::Values, format!("failed to parse {name}: {problem}"))
-                .at_file(name)
+            Error::new(
+                ErrorKind::Values,
+                format!("failed to parse {name}: {problem}"),
+            )
+            .at_file(name)
         })?;
         self.0 = merge_maps(&self.0, &map);
         Ok(())

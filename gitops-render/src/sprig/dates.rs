@@ -17,7 +17,9 @@ const ANY: Type = Type::Any;
 const TIME: Type = Type::Object("time.Time");
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("now", &[], TIME, |context, _| Ok(Value::object(now(context)))),
+    Function::new("now", &[], TIME, |context, _| {
+        Ok(Value::object(now(context)))
+    }),
     Function::new("date", &[S, ANY], S, |context, args| {
         let time = moment(context, args.value(1));
         Ok(format(&args.str(0).to_text(), &time.0).into())
@@ -59,8 +61,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Value::Str(text) => parse_duration(&text.to_text()).unwrap_or(0),
             Value::Object(object) => match object.downcast_ref::<Time>() {
                 Some(then) => {
-                    now(context).0.timestamp().as_nanosecond()
-                        - then.0.timestamp().as_nanosecond()
+                    now(context).0.timestamp().as_nanosecond() - then.0.timestamp().as_nanosecond()
                 }
                 None => 0,
             },
@@ -595,7 +596,9 @@ fn parse(layout: &str, text: &str) -> Result<Time, String> {
                 let long = part == Part::LongMonth;
                 let found = MONTHS.iter().position(|name| {
                     let name = if long { name } else { &name[..3] };
-                    value.get(..name.len()).is_some_and(|v| v.eq_ignore_ascii_case(name))
+                    value
+                        .get(..name.len())
+                        .is_some_and(|v| v.eq_ignore_ascii_case(name))
                 });
                 let found = found.ok_or_else(bad)?;
                 month = found as i8 + 1;
@@ -605,7 +608,9 @@ fn parse(layout: &str, text: &str) -> Result<Time, String> {
                 let long = part == Part::LongWeekday;
                 let found = DAYS.iter().find(|name| {
                     let name = if long { name } else { &name[..3] };
-                    value.get(..name.len()).is_some_and(|v| v.eq_ignore_ascii_case(name))
+                    value
+                        .get(..name.len())
+                        .is_some_and(|v| v.eq_ignore_ascii_case(name))
                 });
                 let found = found.ok_or_else(bad)?;
                 value = &value[if long { found.len() } else { 3 }..];
@@ -698,10 +703,7 @@ fn parse(layout: &str, text: &str) -> Result<Time, String> {
             jiff::tz::Offset::from_seconds(seconds).map_err(|_| range("time zone offset"))?,
         ),
     };
-    civil
-        .to_zoned(zone)
-        .map(Time)
-        .map_err(|_| range("day"))
+    civil.to_zoned(zone).map(Time).map_err(|_| range("day"))
 }
 
 fn fraction(digits: &str) -> i32 {
@@ -778,24 +780,32 @@ const METHODS: &[Method] = &[
             time(object)?.with_time_zone(TimeZone::UTC),
         )))
     }),
-    Method::new("AddDate", &[Type::Int, Type::Int, Type::Int], TIME, |object, _, args| {
-        let span = jiff::Span::new()
-            .try_years(args.int(0))
-            .and_then(|span| span.try_months(args.int(1)))
-            .and_then(|span| span.try_days(args.int(2)));
-        let moved = span.and_then(|span| time(object).map_or_else(
-            |_| Ok(Zoned::default()),
-            |time| time.checked_add(span),
-        ));
-        moved
-            .map(|moved| Value::object(Time(moved)))
-            .map_err(|error| Failure::new(error.to_string()))
-    }),
+    Method::new(
+        "AddDate",
+        &[Type::Int, Type::Int, Type::Int],
+        TIME,
+        |object, _, args| {
+            let span = jiff::Span::new()
+                .try_years(args.int(0))
+                .and_then(|span| span.try_months(args.int(1)))
+                .and_then(|span| span.try_days(args.int(2)));
+            let moved = span.and_then(|span| {
+                time(object).map_or_else(|_| Ok(Zoned::default()), |time| time.checked_add(span))
+            });
+            moved
+                .map(|moved| Value::object(Time(moved)))
+                .map_err(|error| Failure::new(error.to_string()))
+        },
+    ),
     Method::new("IsZero", &[], Type::Bool, |object, _, _| {
         Ok(Value::Bool(*time(object)? == Time::zero().0))
     }),
-    number!("Unix", Type::Int64, Int64, |time| time.timestamp().as_second()),
-    number!("UnixMilli", Type::Int64, Int64, |time| time.timestamp().as_millisecond()),
+    number!("Unix", Type::Int64, Int64, |time| time
+        .timestamp()
+        .as_second()),
+    number!("UnixMilli", Type::Int64, Int64, |time| time
+        .timestamp()
+        .as_millisecond()),
     number!("UnixNano", Type::Int64, Int64, |time| {
         i64::try_from(time.timestamp().as_nanosecond()).unwrap_or(0)
     }),
@@ -804,6 +814,8 @@ const METHODS: &[Method] = &[
     number!("Hour", Type::Int, Int, |time| time.hour().into()),
     number!("Minute", Type::Int, Int, |time| time.minute().into()),
     number!("Second", Type::Int, Int, |time| time.second().into()),
-    number!("Nanosecond", Type::Int, Int, |time| time.subsec_nanosecond().into()),
+    number!("Nanosecond", Type::Int, Int, |time| time
+        .subsec_nanosecond()
+        .into()),
     number!("YearDay", Type::Int, Int, |time| time.day_of_year().into()),
 ];

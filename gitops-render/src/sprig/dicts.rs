@@ -35,7 +35,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(found.into())
     }),
     Function::variadic("keys", &[MAP], Type::Strings, |_, args| {
-        Ok(Value::Strings(maps(args.from(0)).flat_map(Map::keys).collect()))
+        Ok(Value::Strings(
+            maps(args.from(0)).flat_map(Map::keys).collect(),
+        ))
     }),
     Function::new("values", &[MAP], Type::List, |_, args| {
         let entries = args.map(0).entries();

@@ -124,7 +124,9 @@ fn has(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
         return Ok(Value::Bool(false));
     }
     let items = elements(haystack, "find has on")?;
-    Ok(Value::Bool(items.iter().any(|item| item.deep_equal(needle))))
+    Ok(Value::Bool(
+        items.iter().any(|item| item.deep_equal(needle)),
+    ))
 }
 
 fn slice(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
@@ -146,7 +148,9 @@ fn slice(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
     let start = indices.first().map_or(0, to_int);
     let end = indices.get(1).map_or(len, to_int);
     if start < 0 || end < start || end > len {
-        return Err(Failure::new("reflect.Value.Slice: slice index out of bounds"));
+        return Err(Failure::new(
+            "reflect.Value.Slice: slice index out of bounds",
+        ));
     }
     let range = start as usize..end as usize;
     Ok(match list {

@@ -29,7 +29,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let which = usize::from(!args.bool(2));
         Ok(args.take(which))
     }),
-    Function::new("typeOf", &[ANY], S, |_, args| Ok(type_of(args.value(0)).into())),
+    Function::new("typeOf", &[ANY], S, |_, args| {
+        Ok(type_of(args.value(0)).into())
+    }),
     Function::new("typeIs", &[S, ANY], B, |_, args| {
         Ok(Value::Bool(*args.str(0) == *type_of(args.value(1))))
     }),

@@ -237,30 +237,37 @@ fn max(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
 
 /// Unlike Rust's, Go's maximum of anything and NaN is NaN.
 fn go_max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.max(b)
+    }
 }
 
 fn go_min(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+    if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.min(b)
+    }
 }
 
 fn ints(numbers: Vec<i64>) -> Value {
     Value::Ints(numbers.into())
 }
 
-fn steps(
-    context: &mut Context<'_>,
-    start: i64,
-    stop: i64,
-    step: i64,
-) -> Result<Vec<i64>, Failure> {
+fn steps(context: &mut Context<'_>, start: i64, stop: i64, step: i64) -> Result<Vec<i64>, Failure> {
     let forward = stop >= start;
     if (forward && step <= 0) || (!forward && step >= 0) {
         return Ok(Vec::new());
     }
     let distance = start.abs_diff(stop);
     let count = distance.div_ceil(step.unsigned_abs());
-    context.charge(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(8))?;
+    context.charge(
+        usize::try_from(count)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(8),
+    )?;
     let mut numbers = Vec::with_capacity(count as usize);
     let mut next = start;
     for _ in 0..count {

@@ -9,8 +9,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("osBase", &[S], S, base),
     Function::new("dir", &[S], S, dir),
     Function::new("osDir", &[S], S, dir),
-    Function::new("clean", &[S], S, |_, args| Ok(clean(&args.str(0).to_text()).into())),
-    Function::new("osClean", &[S], S, |_, args| Ok(clean(&args.str(0).to_text()).into())),
+    Function::new("clean", &[S], S, |_, args| {
+        Ok(clean(&args.str(0).to_text()).into())
+    }),
+    Function::new("osClean", &[S], S, |_, args| {
+        Ok(clean(&args.str(0).to_text()).into())
+    }),
     Function::new("ext", &[S], S, ext),
     Function::new("osExt", &[S], S, ext),
     Function::new("isAbs", &[S], Type::Bool, is_abs),
@@ -90,7 +94,11 @@ fn url_parse(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure>
             crate::gotmpl::printf::quote(text.as_bytes())
         ))
     })?;
-    let hostname = match url.host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+    let hostname = match url
+        .host
+        .strip_prefix('[')
+        .and_then(|host| host.split_once(']'))
+    {
         Some((inner, _)) => inner.to_owned(),
         None => url
             .host
@@ -125,7 +133,10 @@ impl Url {
         let scheme_end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
         match scheme_end {
             Some(0) if rest.starts_with(':') => return Err("missing protocol scheme".into()),
-            Some(end) if rest[end..].starts_with(':') && rest.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            Some(end)
+                if rest[end..].starts_with(':')
+                    && rest.starts_with(|c: char| c.is_ascii_alphabetic()) =>
+            {
                 url.scheme = rest[..end].to_ascii_lowercase();
                 rest = &rest[end + 1..];
             }
@@ -164,11 +175,21 @@ impl Url {
                 None => host.find(':').map_or("", |colon| &host[colon..]),
             };
             let digits = port.strip_prefix(':').unwrap_or(port);
-            if !digits.bytes().all(|byte| byte.is_ascii_digit()) || (port != "" && !port.starts_with(':')) {
+            if !digits.bytes().all(|byte| byte.is_ascii_digit())
+                || (port != "" && !port.starts_with(':'))
+            {
                 return Err(format!("invalid port {port:?} after host"));
             }
-            if let Some(bad) = host.chars().find(|c| matches!(c, ' ' | '<' | '>' | '"' | '\\' | '^' | '`' | '{' | '|' | '}')) {
-                return Err(format!("invalid character {:?} in host name", bad.to_string()));
+            if let Some(bad) = host.chars().find(|c| {
+                matches!(
+                    c,
+                    ' ' | '<' | '>' | '"' | '\\' | '^' | '`' | '{' | '|' | '}'
+                )
+            }) {
+                return Err(format!(
+                    "invalid character {:?} in host name",
+                    bad.to_string()
+                ));
             }
             url.host = unescape(host, |_| true)?;
         }
@@ -203,7 +224,9 @@ fn unescape(text: &str, accept: impl Fn(u8) -> bool) -> Result<String, String> {
             at += 1;
             continue;
         }
-        let digits = bytes.get(at + 1..at + 3).and_then(|d| std::str::from_utf8(d).ok());
+        let digits = bytes
+            .get(at + 1..at + 3)
+            .and_then(|d| std::str::from_utf8(d).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if accept(byte) => out.push(byte),
             _ => {
@@ -276,7 +299,12 @@ fn url_join(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> 
         if !path.is_empty() && !path.starts_with('/') && !host.is_empty() {
             out.push('/');
         }
-        if out.is_empty() && path.split('/').next().is_some_and(|first| first.contains(':')) {
+        if out.is_empty()
+            && path
+                .split('/')
+                .next()
+                .is_some_and(|first| first.contains(':'))
+        {
             out.push_str("./");
         }
         out.push_str(&path);

@@ -50,7 +50,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         let hex = super::encoding::hex(&bytes);
-        let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+        let parts = [
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..],
+        ];
         Ok(parts.join("-").into())
     }),
 ];
@@ -63,7 +69,9 @@ fn letters(
     // Sprig throws the error for a negative count away.
     let count = usize::try_from(args.int(0)).unwrap_or(0);
     context.charge(count)?;
-    let alphabet: Vec<u8> = (0..128u8).filter(|byte| accept(char::from(*byte))).collect();
+    let alphabet: Vec<u8> = (0..128u8)
+        .filter(|byte| accept(char::from(*byte)))
+        .collect();
     let text: Vec<u8> = (0..count)
         .map(|_| alphabet[below(context, alphabet.len() as u64) as usize])
         .collect();

@@ -38,7 +38,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(replace(&*must(args.str(0))?, args.str(1), args.str(2)))
     }),
     Function::new("regexReplaceAllLiteral", &[S, S, S], S, |_, args| {
-        Ok(literally(&*compiled(args.str(0))?, args.str(1), args.str(2)))
+        Ok(literally(
+            &*compiled(args.str(0))?,
+            args.str(1),
+            args.str(2),
+        ))
     }),
     Function::new("mustRegexReplaceAllLiteral", &[S, S, S], S, |_, args| {
         Ok(literally(&*must(args.str(0))?, args.str(1), args.str(2)))

@@ -36,7 +36,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }))
     }),
     Function::new("trim", &[S], S, |_, args| {
-        Ok(map_text(args.str(0), |text| text.trim_matches(is_space).into()))
+        Ok(map_text(args.str(0), |text| {
+            text.trim_matches(is_space).into()
+        }))
     }),
     Function::new("upper", &[S], S, |_, args| {
         Ok(map_text(args.str(0), |text| {
@@ -134,7 +136,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(map_text(args.str(0), pascal))
     }),
     Function::new("wrap", &[I, S], S, |_, args| {
-        Ok(bytes(&wrap(args.str(1).as_bytes(), args.int(0), b"\n", false)))
+        Ok(bytes(&wrap(
+            args.str(1).as_bytes(),
+            args.int(0),
+            b"\n",
+            false,
+        )))
     }),
     Function::new("wrapWith", &[I, S, S], S, |_, args| {
         let separator = match args.str(1).as_bytes() {
@@ -262,7 +269,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         // Out of range, Go's parser returns the nearest number beside the
         // error that sprig throws away.
-        let nearest = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+        let nearest = if text.starts_with('-') {
+            i64::MIN
+        } else {
+            i64::MAX
+        };
         Ok(Value::Int(match text.parse() {
             Ok(number) if plain => number,
             Err(_) if plain => nearest,
@@ -394,7 +405,10 @@ fn indent(
     context.charge(size)?;
     out.reserve(size);
     let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', text).map(|at| at + 1).chain([text.len()]) {
+    for end in memchr::memchr_iter(b'\n', text)
+        .map(|at| at + 1)
+        .chain([text.len()])
+    {
         out.resize(out.len() + spaces, b' ');
         out.extend_from_slice(&text[start..end]);
         start = end;
@@ -546,7 +560,10 @@ fn letter(c: char) -> Letter {
 fn separated(text: &str, connector: char) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len() + text.len() / 4);
-    let mut words = Words { chars: &chars, at: 0 };
+    let mut words = Words {
+        chars: &chars,
+        at: 0,
+    };
     // Connectors at the start stay as they are in number.
     let leading = chars
         .iter()
@@ -564,7 +581,11 @@ fn separated(text: &str, connector: char) -> String {
                 out.push(connector);
             }
         } else {
-            if !first && before != Letter::Connector && kind != Letter::Punct && before != Letter::Punct {
+            if !first
+                && before != Letter::Connector
+                && kind != Letter::Punct
+                && before != Letter::Punct
+            {
                 out.push(connector);
             }
             out.extend(word.iter().copied().map(lower));
@@ -596,7 +617,10 @@ impl<'a> Words<'a> {
                 start + run(start, &|kind| kind == first)
             }
             Letter::Number | Letter::Other => {
-                start + run(start, &|kind| matches!(kind, Letter::Number | Letter::Other))
+                start
+                    + run(start, &|kind| {
+                        matches!(kind, Letter::Number | Letter::Other)
+                    })
             }
             Letter::Upper => {
                 let uppers = run(start, &|kind| kind == Letter::Upper);
@@ -624,7 +648,10 @@ impl<'a> Words<'a> {
 fn pascal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let chars: Vec<char> = text.chars().collect();
-    let leading = chars.iter().take_while(|c| matches!(c, '-' | '_' | ' ')).count();
+    let leading = chars
+        .iter()
+        .take_while(|c| matches!(c, '-' | '_' | ' '))
+        .count();
     out.extend(&chars[..leading]);
     let mut capital = true;
     let mut previous_upper = false;
@@ -638,7 +665,11 @@ fn pascal(text: &str) -> String {
             previous_upper = true;
         } else if c.is_uppercase() {
             let next_lower = chars.get(index + 1).is_some_and(|next| next.is_lowercase());
-            out.push(if previous_upper && !next_lower { lower(c) } else { c });
+            out.push(if previous_upper && !next_lower {
+                lower(c)
+            } else {
+                c
+            });
             previous_upper = true;
         } else {
             out.push(c);
@@ -654,4 +685,3 @@ fn pascal(text: &str) -> String {
     out.extend(&chars[chars.len() - trailing..]);
     out
 }
-

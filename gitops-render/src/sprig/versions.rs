@@ -70,10 +70,15 @@ fn version(object: &dyn Object) -> Result<&Version, Failure> {
 
 macro_rules! compare {
     ($name:literal, $method:ident) => {
-        Method::new($name, &[Type::Object(VERSION)], Type::Bool, |object, _, args| {
-            let other = &args.object::<SemVer>(0).0;
-            Ok(Value::Bool(version(object)?.cmp(other).$method()))
-        })
+        Method::new(
+            $name,
+            &[Type::Object(VERSION)],
+            Type::Bool,
+            |object, _, args| {
+                let other = &args.object::<SemVer>(0).0;
+                Ok(Value::Bool(version(object)?.cmp(other).$method()))
+            },
+        )
     };
 }
 
@@ -99,10 +104,15 @@ const METHODS: &[Method] = &[
     Method::new("String", &[], S, |object, _, _| {
         Ok(version(object)?.to_string().into())
     }),
-    Method::new("Compare", &[Type::Object(VERSION)], Type::Int, |object, _, args| {
-        let other = &args.object::<SemVer>(0).0;
-        Ok(Value::Int(version(object)?.cmp(other) as i64))
-    }),
+    Method::new(
+        "Compare",
+        &[Type::Object(VERSION)],
+        Type::Int,
+        |object, _, args| {
+            let other = &args.object::<SemVer>(0).0;
+            Ok(Value::Int(version(object)?.cmp(other) as i64))
+        },
+    ),
     compare!("LessThan", is_lt),
     compare!("LessThanEqual", is_le),
     compare!("GreaterThan", is_gt),

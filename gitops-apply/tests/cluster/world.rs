@@ -1,0 +1,175 @@
+//! Clusters to test on, and objects to test with.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gitops_apply::cluster::kube::KubeOptions;
+use gitops_apply::report::Event;
+use gitops_apply::{
+    Cluster, KubeCluster, LiveOptions, LiveState, Plan, PlanOptions, Scan, SyncOptions, SyncReport,
+    plan, sync,
+};
+use gitops_core::{Gvk, Manifest, ObjectKey, Origin, manifest};
+
+/// A cluster and a place in it.
+pub struct World<C> {
+    pub cluster: C,
+    /// The test's own namespace; it exists.
+    pub namespace: String,
+}
+
+/// A real server, with a new namespace.
+pub async fn real(test: &str) -> Option<World<KubeCluster>> {
+    let path = std::env::var_os("GITOPS_TEST_KUBECONFIG")?;
+    let cluster = KubeCluster::from_kubeconfig(path, "", KubeOptions::default())
+        .await
+        .expect("the kubeconfig is good");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("after 1970").as_millis() % 100_000_000;
+    let short: String = test
+        .split('_')
+        .filter_map(|word| word.chars().next())
+        .collect();
+    let world = World {
+        cluster,
+        namespace: format!("t-{short}-{now}"),
+    };
+    world.prepare().await;
+    Some(world)
+}
+
+impl<C: Cluster> World<C> {
+    async fn prepare(&self) {
+        let namespace = yaml(&format!(
+            r#"{{"apiVersion": "v1", "kind": "Namespace", "metadata": {{"name": {:?}}}}}"#,
+            self.namespace
+        ));
+        let write = gitops_apply::cluster::Write::by("test");
+        self.cluster
+            .apply(&namespace, &write)
+            .await
+            .expect("a namespace");
+    }
+
+    pub fn plan_options(&self) -> PlanOptions {
+        let mut options = PlanOptions::new(format!("app-{}", self.namespace), &*self.namespace);
+        options.prune = true;
+        options.now = 1_700_000_000;
+        options.revision = "0123456789abcdef".into();
+        options
+    }
+
+    pub async fn live(&self, desired: &[Manifest]) -> LiveState {
+        let mut options = LiveOptions::new(format!("app-{}", self.namespace), &*self.namespace);
+        options.namespaces = vec![self.namespace.as_str().into()];
+        options.scan = Scan::Kinds(
+            [
+                ("v1", "ConfigMap"),
+                ("apps/v1", "Deployment"),
+                ("batch/v1", "Job"),
+            ]
+            .map(|(version, kind)| Gvk::parse(version, kind))
+            .to_vec(),
+        );
+        LiveState::read(&self.cluster, desired, &options)
+            .await
+            .expect("the live state")
+    }
+
+    pub async fn plan(&self, desired: &[Manifest]) -> Plan {
+        plan(desired, &self.live(desired).await, &self.plan_options())
+    }
+
+    /// Plans and syncs; gives the report and what was observed, one line for
+    /// each event.
+    pub async fn sync(&self, desired: &[Manifest]) -> (SyncReport, Vec<String>) {
+        self.sync_with(desired, &self.plan_options(), &SyncOptions::default())
+            .await
+    }
+
+    pub async fn sync_with(
+        &self,
+        desired: &[Manifest],
+        plan_options: &PlanOptions,
+        options: &SyncOptions,
+    ) -> (SyncReport, Vec<String>) {
+        let plan = plan(desired, &self.live(desired).await, plan_options);
+        let mut log = Vec::new();
+        let report = sync(&plan, &self.cluster, options, |event| {
+            log.extend(line(event))
+        })
+        .await;
+        (report, log)
+    }
+
+    pub async fn get(&self, version: &str, kind: &str, name: &str) -> Option<Manifest> {
+        let key = self.key(version, kind, name);
+        let version = version.rsplit('/').next().unwrap_or_default();
+        self.cluster.get(&key, version).await.expect("an answer")
+    }
+
+    pub fn key(&self, version: &str, kind: &str, name: &str) -> ObjectKey {
+        ObjectKey {
+            group: Gvk::parse(version, kind).group,
+            kind: kind.into(),
+            namespace: self.namespace.as_str().into(),
+            name: name.into(),
+        }
+    }
+
+    /// An object in the test's namespace.
+    pub fn object(&self, json: &str) -> Manifest {
+        let mut object = yaml(json);
+        object.set_namespace(&self.namespace);
+        object
+    }
+
+    pub fn config_map(&self, name: &str, annotations: &str, value: &str) -> Manifest {
+        self.object(&format!(
+            r#"{{"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {{"name": {name:?}, "annotations": {{{annotations}}}}},
+                "data": {{"value": {value:?}}}}}"#
+        ))
+    }
+
+    /// A Deployment; `selector` is empty, or ends in a comma.
+    pub fn deployment(&self, name: &str, annotations: &str, selector: &str) -> Manifest {
+        let comma = if annotations.is_empty() { "" } else { "," };
+        self.object(&format!(
+            r#"{{"apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {{"name": {name:?}, "annotations": {{"for": "test"{comma}{annotations}}}}},
+                "spec": {{"replicas": 2, "progressDeadlineSeconds": 1,
+                    "selector": {{"matchLabels": {{"app": {name:?}}}}},
+                    "template": {{"metadata": {{"labels": {{"app": {name:?}}}}},
+                        "spec": {{{selector} "containers": [
+                            {{"name": "main", "image": "registry.example/main:1"}}]}}}}}}}}"#
+        ))
+    }
+
+    pub fn job(&self, name: &str, annotations: &str, spec: &str) -> Manifest {
+        self.object(&format!(
+            r#"{{"apiVersion": "batch/v1", "kind": "Job",
+                "metadata": {{"name": {name:?}, "annotations": {{{annotations}}}}},
+                "spec": {{{spec} "backoffLimit": 0, "template": {{"spec": {{"restartPolicy": "Never",
+                    "containers": [{{"name": "main", "image": "registry.example/job:1"}}]}}}}}}}}"#
+        ))
+    }
+}
+
+/// One line of what an event says.
+pub fn line(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Wave { phase, wave, tasks } => format!("{phase} {wave}: {tasks} tasks"),
+        Event::Object { result } => format!(
+            "{} {} {} ({})",
+            result.key.kind, result.key.name, result.status, result.hook_phase
+        ),
+        Event::Finished { phase, message } => format!("{phase}: {message}"),
+        _ => return None,
+    })
+}
+
+/// An object written as JSON.
+pub fn yaml(json: &str) -> Manifest {
+    let mut objects = manifest::parse(json.as_bytes(), &Origin::default()).expect("JSON");
+    objects.remove(0)
+}
