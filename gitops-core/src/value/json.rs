@@ -488,14 +488,14 @@ pub(crate) fn columns(text: &str) -> usize {
 
 /// How output looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Style<'a> {
+pub struct Style {
     /// Whether `<`, `>` and `&` are escaped.
     pub escape_html: bool,
-    /// What each level is indented by; `None` for one line.
-    pub indent: Option<&'a str>,
+    /// The number of spaces for each level; `None` for one line.
+    pub indent: Option<usize>,
 }
 
-impl Default for Style<'_> {
+impl Default for Style {
     /// Go's `json.Marshal`: one line, with what HTML would take for its own
     /// escaped.
     fn default() -> Self {
@@ -534,8 +534,8 @@ pub fn to_string_raw(value: &Value) -> String {
     write(value, style).0
 }
 
-/// [`to_string`] over many lines, each level indented by `indent`.
-pub fn to_string_pretty(value: &Value, indent: &str) -> String {
+/// [`to_string`] over many lines, each level indented by `indent` spaces.
+pub fn to_string_pretty(value: &Value, indent: usize) -> String {
     let style = Style {
         escape_html: true,
         indent: Some(indent),
@@ -548,12 +548,12 @@ pub fn to_string_pretty(value: &Value, indent: &str) -> String {
 /// # Errors
 ///
 /// [`WriteError`] for infinities and NaN.
-pub fn to_string_with(value: &Value, style: Style<'_>) -> Result<String, WriteError> {
+pub fn to_string_with(value: &Value, style: Style) -> Result<String, WriteError> {
     let (text, result) = write(value, style);
     result.map(|()| text)
 }
 
-fn write(value: &Value, style: Style<'_>) -> (String, Result<(), WriteError>) {
+fn write(value: &Value, style: Style) -> (String, Result<(), WriteError>) {
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out, style);
     value.write_to(&mut writer);
@@ -568,7 +568,7 @@ fn write(value: &Value, style: Style<'_>) -> (String, Result<(), WriteError>) {
 /// use gitops_core::json::{Style, Writer};
 /// use gitops_core::value::Sink;
 /// let mut out = Vec::new();
-/// let mut writer = Writer::new(&mut out, Style { escape_html: true, indent: Some("  ") });
+/// let mut writer = Writer::new(&mut out, Style { escape_html: true, indent: Some(2) });
 /// writer.begin_map();
 /// writer.key("a");
 /// writer.string("<b>");
@@ -580,7 +580,7 @@ fn write(value: &Value, style: Style<'_>) -> (String, Result<(), WriteError>) {
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
-    style: Style<'a>,
+    style: Style,
     depth: usize,
     /// Whether the innermost collection has no item yet.
     empty: bool,
@@ -590,7 +590,7 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer that appends to `out`.
-    pub fn new(out: &'a mut Vec<u8>, style: Style<'a>) -> Self {
+    pub fn new(out: &'a mut Vec<u8>, style: Style) -> Self {
         Writer {
             out,
             style,
@@ -625,9 +625,8 @@ impl<'a> Writer<'a> {
     fn new_line(&mut self) {
         if let Some(indent) = self.style.indent {
             self.out.push(b'\n');
-            for _ in 0..self.depth {
-                self.out.extend_from_slice(indent.as_bytes());
-            }
+            self.out
+                .extend(std::iter::repeat_n(b' ', indent * self.depth));
         }
     }
 

@@ -27,7 +27,7 @@ fn reads_and_writes_as_the_original() {
         let written = written.map_err(|error| error.to_string());
         assert_eq!(written, expected, "{}", case.r#in);
         if let (Ok(value), Some(pretty)) = (value, case.pretty) {
-            assert_eq!(json::to_string_pretty(&value, "  "), pretty);
+            assert_eq!(json::to_string_pretty(&value, 2), pretty);
         }
     }
 }
