@@ -5,6 +5,10 @@
 //! namespace of its own there. `GITOPS_TEST_RESTART` may name a command that
 //! kills and restarts the server.
 
+#[path = "cluster/health.rs"]
+mod health;
+#[path = "cluster/plans.rs"]
+mod plans;
 #[path = "cluster/suite.rs"]
 mod suite;
 #[path = "cluster/world.rs"]
