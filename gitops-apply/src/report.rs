@@ -291,3 +291,27 @@ pub enum Event {
         message: String,
     },
 }
+
+impl fmt::Display for Event {
+    /// A line for people: `wave 2 of Sync: 3 tasks`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Started {
+                revision, tasks, ..
+            } => write!(f, "{tasks} tasks at {revision}"),
+            Event::Checking { objects } => write!(f, "checking {objects} objects"),
+            Event::Wave { phase, wave, tasks } => {
+                write!(f, "wave {wave} of {phase}: {tasks} tasks")
+            }
+            Event::Object { result } => write!(f, "{}: {}", result.key, result.message),
+            Event::Waiting { message, .. } => f.write_str(message),
+            Event::HealthChanged { key, health } => write!(f, "{key}: {}", health.status),
+            Event::Retrying {
+                key,
+                error,
+                after_ms,
+            } => write!(f, "{key}: {error}; again in {after_ms} ms"),
+            Event::Finished { phase, message } => write!(f, "{phase}: {message}"),
+        }
+    }
+}

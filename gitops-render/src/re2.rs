@@ -185,7 +185,8 @@ fn translate(pattern: &str) -> Result<String, PatternError> {
 }
 
 fn push_literal(out: &mut String, c: char) {
-    if c.is_ascii_punctuation() {
+    // Escaped angles are edges of words in Rust.
+    if c.is_ascii_punctuation() && !matches!(c, '<' | '>') {
         out.push('\\');
     }
     out.push(c);
@@ -415,11 +416,6 @@ fn class<'p>(out: &mut String, here: &'p str) -> Result<&'p str, PatternError> {
         if c == ']' && !first {
             out.push(']');
             return Ok(&rest[1..]);
-        }
-        // Go wants a dash between two things to be escaped.
-        if c == '-' && !first && !rest[1..].starts_with(']') {
-            let bad = rest[1..].chars().next().map_or(0, char::len_utf8);
-            return fail("invalid character class range", &rest[..1 + bad]);
         }
         first = false;
         if rest.starts_with("[:") {

@@ -345,7 +345,7 @@ async fn diff(target: &OnCluster) -> Result<ExitCode, Failure> {
         if target.repo.output == Output::Text {
             print!("{}", screen.status(&status));
             for task in status.plan.iter().flat_map(|plan| &plan.tasks) {
-                let Some(difference) = task.difference() else {
+                let Some(difference) = &task.difference else {
                     continue;
                 };
                 if difference.outcome != Outcome::Same {

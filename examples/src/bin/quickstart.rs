@@ -7,7 +7,9 @@
 #![expect(clippy::print_stdout, reason = "a demonstration prints")]
 
 use std::path::Path;
+use std::time::Duration;
 
+use gitops_apply::cluster::memory::MemoryOptions;
 use gitops_apply::reconcile::{AppStatus, ReconcileOptions};
 use gitops_apply::{Cluster, MemoryCluster, Reconciler};
 use gitops_core::app::App;
@@ -50,7 +52,11 @@ async fn main() -> Result<(), Failure> {
         );
     }
 
-    let cluster = MemoryCluster::new().with_controllers();
+    let cluster = MemoryCluster::new(MemoryOptions {
+        simulate: Some(Duration::from_millis(20)),
+        now: Timestamp::now(),
+        ..MemoryOptions::default()
+    });
     let mut platform = Platform {
         reconciler: Reconciler::new(
             &cluster,

@@ -4,7 +4,7 @@
 //! bodies and errors are ours: objects go from bytes to [`Value`] in one step,
 //! and headers such as `Retry-After` are not lost.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,24 +91,28 @@ impl std::fmt::Debug for KubeCluster {
 }
 
 impl KubeCluster {
-    /// The cluster that a kubeconfig file names; in its current context if
-    /// `context` is empty.
+    /// The cluster that a kubeconfig file names. Without `file` that is what
+    /// `kubectl` would read: the files of `KUBECONFIG`, or the one in the home
+    /// directory; without `context` it is the current one.
     ///
     /// # Errors
     ///
     /// [`ClusterError::Config`] if the file cannot be read or is incomplete.
     /// The server is not asked yet.
     pub async fn from_kubeconfig(
-        path: impl Into<PathBuf>,
-        context: &str,
+        file: Option<&Path>,
+        context: Option<&str>,
         options: KubeOptions,
     ) -> Result<Self, ClusterError> {
-        let file = Kubeconfig::read_from(path.into()).map_err(config_error)?;
+        let file = match file {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
         let choice = KubeConfigOptions {
-            context: (!context.is_empty()).then(|| context.to_owned()),
+            context: context.map(str::to_owned),
             ..KubeConfigOptions::default()
         };
-        let config = Config::from_custom_kubeconfig(file, &choice)
+        let config = Config::from_custom_kubeconfig(file.map_err(config_error)?, &choice)
             .await
             .map_err(config_error)?;
         Self::from_config(config, options)

@@ -54,7 +54,7 @@ pub(crate) async fn memory() -> World<MemoryCluster> {
 /// A real server, with a new namespace.
 pub(crate) async fn real(test: &str) -> Option<World<KubeCluster>> {
     let path = std::env::var_os("GITOPS_TEST_KUBECONFIG")?;
-    let cluster = KubeCluster::from_kubeconfig(path, "", KubeOptions::default())
+    let cluster = KubeCluster::from_kubeconfig(Some(path.as_ref()), None, KubeOptions::default())
         .await
         .expect("the kubeconfig is good");
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
