@@ -717,7 +717,7 @@ fn is_cluster_scoped(group: &str, kind: &str) -> bool {
 }
 
 fn write(
-    desired: Manifest,
+    mut desired: Manifest,
     live: &LiveState,
     comparing: &Comparing<'_>,
     options: &PlanOptions,
@@ -756,6 +756,10 @@ fn write(
                     true
                 }
             };
+            if options.app.respect_ignored {
+                let (rules, schemas) = (&comparing.rules, comparing.schemas);
+                desired = rules.leave_ignored(&desired, current, schemas);
+            }
             let fixed = immutable::changed(&desired, current, difference.as_ref());
             match fixed {
                 Some(field) if own.force => Action::Recreate { field },

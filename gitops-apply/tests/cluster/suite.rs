@@ -981,3 +981,41 @@ pub(crate) async fn patience_ends<C: Cluster>(world: &World<C>) {
         .filter(|result| result.status == ResultCode::Synced);
     assert!(done.count() >= 5, "what was done is in the report");
 }
+
+pub(crate) async fn ignored_fields_are_left_to_others<C: Cluster>(world: &World<C>) {
+    let ignore = gitops_core::app::IgnoreDifference {
+        group: "apps".into(),
+        kind: "Deployment".into(),
+        json_pointers: vec!["/spec/replicas".into()],
+        ..Default::default()
+    };
+    let mut options = world.plan_options();
+    options.ignore = vec![ignore];
+    options.app.respect_ignored = true;
+    let wanted = |value: &str| {
+        let annotation = format!(r#""value": {value:?}"#);
+        [world.deployment("d", &annotation, "")]
+    };
+    let quick = SyncOptions::default();
+    let (report, _) = world.sync_with(&wanted("1"), &options, &quick).await;
+    assert!(report.succeeded(), "{report}");
+    let scaled = world.object(
+        r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 5}}"#,
+    );
+    let force = Write {
+        force: true,
+        ..Write::by("scaler")
+    };
+    // Not whole, and so only good for what is there already.
+    world.cluster.apply(&scaled, &force).await.expect("scaled");
+    let live = world.live(&wanted("1")).await;
+    assert!(gitops_apply::plan(&wanted("1"), &live, &options).is_synced());
+    let (report, _) = world.sync_with(&wanted("2"), &options, &quick).await;
+    assert!(report.succeeded(), "{report}");
+    let live = world
+        .get("apps/v1", "Deployment", "d")
+        .await
+        .expect("there");
+    assert_eq!(live.annotation("value"), Some("2"));
+    assert_eq!(live.at(&["spec", "replicas"]), Some(&Value::Int(5)));
+}

@@ -72,7 +72,8 @@ pub(crate) async fn real(test: &str) -> Option<World<KubeCluster>> {
                 .arg("-c")
                 .arg(command)
                 .spawn();
-            started.expect("the command to restart the server");
+            let mut started = started.expect("the command to restart the server");
+            std::thread::spawn(move || started.wait());
         }),
     };
     world.prepare().await;
