@@ -732,7 +732,7 @@ fn is_cluster_scoped(group: &str, kind: &str) -> bool {
 }
 
 fn write(
-    desired: Manifest,
+    mut desired: Manifest,
     live: &LiveState,
     comparing: &Comparing<'_>,
     options: &PlanOptions,
@@ -771,6 +771,10 @@ fn write(
                     true
                 }
             };
+            if options.app.respect_ignored {
+                let (rules, schemas) = (&comparing.rules, comparing.schemas);
+                desired = rules.leave_ignored(&desired, current, schemas);
+            }
             let fixed = immutable::changed(&desired, current, difference.as_ref());
             match fixed {
                 Some(field) if own.force => Action::Recreate { field },
