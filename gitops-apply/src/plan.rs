@@ -195,9 +195,10 @@ impl Task {
 
     /// What the cluster and the declaration say of the object: the
     /// [comparison](Task::difference), or all of an object that is created or
-    /// pruned. `None` for hooks. Values of Secrets are masked.
+    /// pruned. `None` for hooks and what is skipped. Values of Secrets are
+    /// masked.
     pub fn preview(&self) -> Option<Difference> {
-        if self.difference.is_some() || self.is_hook() {
+        if self.difference.is_some() || matches!(self.action, Action::Hook | Action::Skip { .. }) {
             return self.difference.clone();
         }
         let sides = Sides {

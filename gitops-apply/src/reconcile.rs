@@ -461,7 +461,10 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         };
         let mut rendered = match rendered {
             Ok(Ok(rendered)) => rendered,
-            Ok(Err(error)) => return failed(status, explain(&error)),
+            Ok(Err(error)) => {
+                let message = format!("{} (declared in {})", explain(&error), app.origin);
+                return failed(status, message);
+            }
             Err(error) => return failed(status, format!("rendering stopped: {error}")),
         };
         status.revisions = std::mem::take(&mut rendered.revisions);
