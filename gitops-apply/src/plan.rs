@@ -193,6 +193,22 @@ impl Task {
         }
     }
 
+    /// What the cluster and the declaration say of the object: the
+    /// [comparison](Task::difference), or all of an object that is created or
+    /// pruned. `None` for hooks and what is skipped. Values of Secrets are
+    /// masked.
+    pub fn preview(&self) -> Option<Difference> {
+        if self.difference.is_some() || matches!(self.action, Action::Hook | Action::Skip { .. }) {
+            return self.difference.clone();
+        }
+        let sides = Sides {
+            desired: self.desired(),
+            live: self.live(),
+            last_applied: None,
+        };
+        gitops_diff::diff(&sides, &Schemas::new(), &Rules::default()).ok()
+    }
+
     /// Whether the object is a hook of this sync.
     pub fn is_hook(&self) -> bool {
         self.action == Action::Hook

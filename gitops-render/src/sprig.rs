@@ -7,6 +7,7 @@
 
 use crate::gotmpl::{Failure, Function, Kind, Str, Value, printf};
 
+mod crypto;
 mod dates;
 mod dicts;
 mod encoding;
@@ -21,6 +22,7 @@ mod versions;
 
 /// The tables of all functions.
 pub(crate) const TABLES: &[&[Function]] = &[
+    crypto::FUNCTIONS,
     dates::FUNCTIONS,
     dicts::FUNCTIONS,
     encoding::FUNCTIONS,
