@@ -20,6 +20,8 @@ mod regex;
 mod strings;
 mod versions;
 
+pub(crate) use dates::parse_time;
+
 /// The tables of all functions.
 pub(crate) const TABLES: &[&[Function]] = &[
     crypto::FUNCTIONS,

@@ -3,6 +3,7 @@
 
 use gitops_core::{Value as Core, json, yaml};
 
+use super::toml;
 use crate::gotmpl::{Args, Context, Failure, Function, List, Map, Str, Type, Value};
 
 const S: Type = Type::Str;
@@ -31,6 +32,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Core::List(list)) => list.into(),
             Ok(other) => error_list(mismatch(&other, "[]interface {}")),
             Err(error) => error_list(error),
+        }))
+    }),
+    Function::new("toToml", &[ANY], S, |_, args| {
+        match toml::to_toml(args.value(0)) {
+            Ok(text) => Ok(Value::Str(Str::from_bytes(&text))),
+            Err(toml::Problem::Error(text)) => Ok(text.into()),
+            Err(problem) => Err(problem.into()),
+        }
+    }),
+    Function::new("fromToml", &[S], Type::Map, |_, args| {
+        Ok(Value::Map(match toml::parse(args.str(0).as_bytes()) {
+            Ok(map) => map,
+            Err(error) => error_map(error),
         }))
     }),
     Function::new("toJson", &[ANY], S, |_, args| {
@@ -86,9 +100,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// What only Helm 4 has.
-pub(super) const HELM4: &[Function] = &[Function::new("mustToYaml", &[ANY], S, |_, args| {
-    to_yaml(args.value(0)).map(Value::from)
-})];
+pub(super) const HELM4: &[Function] = &[
+    Function::new("mustToYaml", &[ANY], S, |_, args| {
+        to_yaml(args.value(0)).map(Value::from)
+    }),
+    Function::new("mustToToml", &[ANY], S, |_, args| {
+        let text = toml::to_toml(args.value(0))?;
+        Ok(Value::Str(Str::from_bytes(&text)))
+    }),
+];
 
 fn required(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
     let missing = match args.value(1) {

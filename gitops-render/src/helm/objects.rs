@@ -170,6 +170,11 @@ fn pointers(type_name: &'static str, items: Vec<Value>, nil: bool) -> Value {
     })
 }
 
+/// A slice that is not nil.
+pub(super) fn slice(type_name: &'static str, items: Vec<Value>) -> Value {
+    pointers(type_name, items, false)
+}
+
 /// `.Chart`: in Helm 3 a struct, in Helm 4 a map of the same names.
 pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
     let metadata = &node.chart.metadata;
