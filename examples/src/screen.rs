@@ -4,7 +4,8 @@
 use std::io::IsTerminal as _;
 
 use gitops_apply::health::HealthStatus;
-use gitops_apply::reconcile::{AppStatus, SyncStatus};
+use gitops_apply::reconcile::{AppStatus, ConditionKind, SyncStatus};
+use gitops_apply::report::ResultCode;
 
 /// Whether standard output is a terminal that wants colours.
 pub fn wants_color() -> bool {
@@ -126,15 +127,18 @@ impl Screen {
         if let Some(report) = &status.operation {
             out.push_str(&format!("  {report}\n"));
             for result in &report.results {
-                if result.status == gitops_apply::report::ResultCode::SyncFailed {
+                if result.status == ResultCode::SyncFailed {
                     let text = format!("{}: {}", result.key, result.message);
                     out.push_str(&format!("  {}\n", self.paint(&text, Color::Red)));
                 }
             }
         }
-        for condition in &status.conditions {
+        // What failed in an operation stands above.
+        let above =
+            |kind: ConditionKind| kind == ConditionKind::SyncError && status.operation.is_some();
+        for condition in status.conditions.iter().filter(|it| !above(it.kind)) {
             let color = match condition.kind {
-                gitops_apply::reconcile::ConditionKind::Warning => Color::Yellow,
+                ConditionKind::Warning => Color::Yellow,
                 _ => Color::Red,
             };
             let text = format!("{:?}: {}", condition.kind, condition.message);

@@ -193,6 +193,22 @@ impl Task {
         }
     }
 
+    /// What the cluster and the declaration say of the object: the
+    /// [comparison](Task::difference), or all of an object that is created or
+    /// pruned. `None` for hooks and what is skipped. Values of Secrets are
+    /// masked.
+    pub fn preview(&self) -> Option<Difference> {
+        if self.difference.is_some() || matches!(self.action, Action::Hook | Action::Skip { .. }) {
+            return self.difference.clone();
+        }
+        let sides = Sides {
+            desired: self.desired(),
+            live: self.live(),
+            last_applied: None,
+        };
+        gitops_diff::diff(&sides, &Schemas::new(), &Rules::default()).ok()
+    }
+
     /// Whether the object is a hook of this sync.
     pub fn is_hook(&self) -> bool {
         self.action == Action::Hook
@@ -717,7 +733,7 @@ fn is_cluster_scoped(group: &str, kind: &str) -> bool {
 }
 
 fn write(
-    desired: Manifest,
+    mut desired: Manifest,
     live: &LiveState,
     comparing: &Comparing<'_>,
     options: &PlanOptions,
@@ -756,6 +772,10 @@ fn write(
                     true
                 }
             };
+            if options.app.respect_ignored {
+                let (rules, schemas) = (&comparing.rules, comparing.schemas);
+                desired = rules.leave_ignored(&desired, current, schemas);
+            }
             let fixed = immutable::changed(&desired, current, difference.as_ref());
             match fixed {
                 Some(field) if own.force => Action::Recreate { field },

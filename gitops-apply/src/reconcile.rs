@@ -305,12 +305,6 @@ pub struct Reconciler<'c, C> {
     memory: BTreeMap<Str, Memory>,
 }
 
-/// An application compared with its cluster.
-struct Comparison {
-    status: AppStatus,
-    plan: Option<Plan>,
-}
-
 impl<'c, C: Cluster> Reconciler<'c, C> {
     /// Reconciles with `cluster` what `repositories` declare.
     pub fn new(cluster: &'c C, repositories: Arc<Repositories>, options: ReconcileOptions) -> Self {
@@ -333,7 +327,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
     /// Compares an application with the cluster and changes nothing.
     pub async fn refresh(&mut self, app: &App, now: Timestamp) -> AppStatus {
         let prune = app.sync.automated.is_some_and(|automated| automated.prune);
-        self.compare(app, prune, None, now).await.status
+        self.compare(app, prune, None, now).await
     }
 
     /// Takes one look at an application, and syncs it if its policy says so.
@@ -346,32 +340,27 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         let Some(policy) = app.sync.automated else {
             return self.refresh(app, now).await;
         };
-        let mut found = self.compare(app, policy.prune, None, now).await;
-        let Some(plan) = found.plan.take() else {
-            return found.status;
+        let mut status = self.compare(app, policy.prune, None, now).await;
+        let Some(plan) = status.plan.take() else {
+            return status;
         };
-        match self.decide(app, &policy, &plan, &found.status, now) {
-            Decision::Nothing => {
-                found.status.plan = Some(plan);
-                found.status
-            }
-            Decision::Refuse(message) => {
-                found.status.conditions.push(Condition {
-                    kind: ConditionKind::SyncError,
-                    message,
-                });
-                found.status.plan = Some(plan);
-                found.status
-            }
-            Decision::Everything => self.carry_out(app, plan, found.status, now, observe).await,
+        match self.decide(app, &policy, &plan, &status, now) {
+            Decision::Nothing => {}
+            Decision::Refuse(message) => status.conditions.push(Condition {
+                kind: ConditionKind::SyncError,
+                message,
+            }),
+            Decision::Everything => return self.carry_out(app, plan, status, now, observe).await,
             Decision::Heal(select) => {
-                let healed = self.compare(app, policy.prune, Some(select), now).await;
-                match healed.plan {
-                    Some(plan) => self.carry_out(app, plan, healed.status, now, observe).await,
-                    None => healed.status,
-                }
+                let mut healed = self.compare(app, policy.prune, Some(select), now).await;
+                return match healed.plan.take() {
+                    Some(plan) => self.carry_out(app, plan, healed, now, observe).await,
+                    None => healed,
+                };
             }
         }
+        status.plan = Some(plan);
+        status
     }
 
     /// Syncs an application, whatever its policy says.
@@ -384,22 +373,21 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
     ) -> AppStatus {
         let policy = app.sync.automated.unwrap_or_default();
         let prune = request.prune.unwrap_or(policy.prune);
-        let mut found = self.compare(app, prune, None, now).await;
-        match found.plan.take() {
-            None => found.status,
-            Some(plan) if request.dry_run => {
-                let options = SyncOptions {
-                    dry_run: true,
-                    now,
-                    ..self.options.sync.clone()
-                };
-                let report = sync(&plan, self.cluster, &options, observe).await;
-                found.status.operation = Some(report);
-                found.status.plan = Some(plan);
-                found.status
-            }
-            Some(plan) => self.carry_out(app, plan, found.status, now, observe).await,
+        let mut status = self.compare(app, prune, None, now).await;
+        let Some(plan) = status.plan.take() else {
+            return status;
+        };
+        if !request.dry_run {
+            return self.carry_out(app, plan, status, now, observe).await;
         }
+        let options = SyncOptions {
+            dry_run: true,
+            now,
+            ..self.options.sync.clone()
+        };
+        status.operation = Some(sync(&plan, self.cluster, &options, observe).await);
+        status.plan = Some(plan);
+        status
     }
 
     /// Syncs an application to what it was: the revisions and the declaration
@@ -440,7 +428,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         prune: bool,
         select: Option<BTreeSet<ObjectKey>>,
         now: Timestamp,
-    ) -> Comparison {
+    ) -> AppStatus {
         let mut status = AppStatus {
             app: app.name.clone(),
             sync: SyncStatus::Unknown,
@@ -458,7 +446,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
                 kind: ConditionKind::ComparisonError,
                 message,
             });
-            Comparison { status, plan: None }
+            status
         };
         let kinds = match self.cluster.kinds().await {
             Ok(kinds) => kinds,
@@ -473,7 +461,10 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         };
         let mut rendered = match rendered {
             Ok(Ok(rendered)) => rendered,
-            Ok(Err(error)) => return failed(status, explain(&error)),
+            Ok(Err(error)) => {
+                let message = format!("{} (declared in {})", explain(&error), app.origin);
+                return failed(status, message);
+            }
             Err(error) => return failed(status, format!("rendering stopped: {error}")),
         };
         status.revisions = std::mem::take(&mut rendered.revisions);
@@ -523,10 +514,8 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
                 message: warning.to_string(),
             }));
         self.judge(&plan, &mut status);
-        Comparison {
-            status,
-            plan: Some(plan),
-        }
+        status.plan = Some(plan);
+        status
     }
 
     /// Says of each object, and of all together, how it fares.
@@ -688,7 +677,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         let prune = plan.tasks.iter().any(|task| task.action == Action::Prune)
             || app.sync.automated.is_some_and(|policy| policy.prune);
         let after = self.compare(app, prune, None, now).await;
-        let mut status = after.status;
+        let mut status = after;
         if !succeeded {
             status.conditions.push(Condition {
                 kind: ConditionKind::SyncError,

@@ -108,6 +108,7 @@ pub async fn sync<C: Cluster>(
         options,
         observe: Mutex::new(&mut observe),
         results: Mutex::new(vec![None; plan.tasks.len()]),
+        written: Mutex::default(),
         costs: Mutex::default(),
         defined: Mutex::default(),
         deadline: options.timeout.map(|timeout| begun + timeout),
@@ -187,6 +188,9 @@ struct Run<'a, C> {
     observe: Mutex<&'a mut (dyn FnMut(&Event) + Send)>,
     /// One place for each task; empty until its turn has come.
     results: Mutex<Vec<Option<ObjectResult>>>,
+    /// What the server answered to writes, so that what needs no waiting is
+    /// not looked at again.
+    written: Mutex<BTreeMap<usize, Manifest>>,
     costs: Mutex<Counted>,
     /// The group kinds whose definitions this sync has applied.
     defined: Mutex<BTreeSet<Str>>,
@@ -528,7 +532,7 @@ impl<C: Cluster> Run<'_, C> {
                 break;
             }
             let mut answers = stream::iter(group)
-                .map(|&index| async move { (index, self.apply_one(&tasks[index]).await) })
+                .map(|&index| async move { (index, self.apply_one(index).await) })
                 .buffer_unordered(self.options.concurrency.max(1));
             while let Some((index, answer)) = answers.next().await {
                 match answer {
@@ -553,7 +557,8 @@ impl<C: Cluster> Run<'_, C> {
     }
 
     /// Applies one object, and does what its kind needs beside it.
-    async fn apply_one(&self, task: &Task) -> Result<String, ClusterError> {
+    async fn apply_one(&self, index: usize) -> Result<String, ClusterError> {
+        let task = &self.plan.tasks[index];
         let name = {
             let kind = task.key.kind.to_lowercase();
             let dot = if task.key.group.is_empty() { "" } else { "." };
@@ -586,10 +591,12 @@ impl<C: Cluster> Run<'_, C> {
             self.wait_for_definition(&object).await?;
         }
         let before = task.live.as_ref().map(resource_version);
+        let after = resource_version(&object).to_owned();
+        locked(&self.written).insert(index, object);
         Ok(match before {
             _ if recreate => format!("{name} recreated"),
             None => format!("{name} created"),
-            Some(before) if before == resource_version(&object) => format!("{name} unchanged"),
+            Some(before) if before == after => format!("{name} unchanged"),
             Some(_) => format!("{name} configured"),
         })
     }
@@ -884,6 +891,24 @@ impl<C: Cluster> Run<'_, C> {
         let mut pause = Duration::from_millis(25);
         let mut said = String::new();
         let mut seen: BTreeMap<usize, Health> = BTreeMap::new();
+        // Most objects have no health, or are healthy as they were written.
+        running.retain(|&index| {
+            let task = &tasks[index];
+            let written = locked(&self.written).get(&index).cloned();
+            let known = match task.action {
+                Action::Unchanged => task.live.clone(),
+                _ => written,
+            };
+            let Some(known) = known else { return true };
+            let health = (self.options.health)(&known);
+            match self.standing(task, Some(&known), health.as_ref()) {
+                Standing::Done(message) => {
+                    self.amend(index, OperationPhase::Succeeded, &message);
+                    false
+                }
+                _ => true,
+            }
+        });
         loop {
             if !failed.is_empty() {
                 running.retain(|&index| tasks[index].is_hook());

@@ -5,6 +5,10 @@
 //! namespace of its own there. `GITOPS_TEST_RESTART` may name a command that
 //! kills and restarts the server.
 
+#[path = "cluster/health.rs"]
+mod health;
+#[path = "cluster/plans.rs"]
+mod plans;
 #[path = "cluster/suite.rs"]
 mod suite;
 #[path = "cluster/world.rs"]
@@ -59,6 +63,7 @@ on_every_cluster! {
     the_destination_is_created_first
     defaults_are_those_of_a_server
     fields_of_a_client_are_taken_over
+    ignored_fields_are_left_to_others
 }
 
 /// Restarting a server disturbs the other tests on it, so this one runs there

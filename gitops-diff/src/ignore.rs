@@ -1,10 +1,11 @@
 //! Fields in which a difference does not count.
 
 use gitops_core::app::IgnoreDifference;
+use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Str, Value};
 
 use crate::managed_fields;
-use crate::smd::{PathElement, Set};
+use crate::smd::{PathElement, Set, Typed};
 
 /// How objects are compared.
 #[derive(Clone, Debug)]
@@ -44,6 +45,37 @@ impl Rules {
             }
         }
         ignored
+    }
+
+    /// The declaration with the fields to overlook as the cluster has them:
+    /// applying it leaves them alone. What the cluster does not have is left
+    /// out.
+    ///
+    /// Leaving them out altogether would not do: who has applied a field and
+    /// applies it no more removes it.
+    pub fn leave_ignored(
+        &self,
+        desired: &Manifest,
+        live: &Manifest,
+        schemas: &Schemas,
+    ) -> Manifest {
+        let ignored = self.ignored(desired, live);
+        if ignored.is_empty() {
+            return desired.clone();
+        }
+        let schema = schemas.of(desired.gvk());
+        let declared = Typed::trusted(desired.to_value(), schema);
+        let fields = declared.to_set();
+        let fields = fields.difference(&fields.recursive_difference(&ignored));
+        let rest = declared.remove(&fields, false);
+        let kept = Typed::trusted(live.to_value(), schema).extract(&fields, true);
+        let merged = match kept.value() {
+            Value::Null => rest,
+            _ => rest.merge(&kept).unwrap_or(rest),
+        };
+        // Whoever overlooks the names of objects has them all the same.
+        Manifest::new(merged.into_value(), desired.origin.clone())
+            .unwrap_or_else(|_| desired.clone())
     }
 }
 

@@ -184,7 +184,13 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
     let schema = schemas.of(&gvk);
     let builtin = std::ptr::eq(schema.schema, gitops_core::schema::Schema::builtin());
     let predicted = predict(desired, live, sides.last_applied, schemas, rules, builtin)?;
-    let before = Typed::trusted(Value::Map(shown(live.object())), schema);
+    let mut current = live.object().clone();
+    if builtin {
+        // A server of another version may not have these defaults; they are
+        // no difference.
+        defaults::fill(&gvk, &mut current);
+    }
+    let before = Typed::trusted(Value::Map(shown(&current)), schema);
     let after = Typed::trusted(Value::Map(shown(&predicted)), schema);
     let compared = before.compare(&after);
     let mut changed = compared.removed.union(&compared.modified);

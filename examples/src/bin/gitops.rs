@@ -16,7 +16,6 @@ use gitops_apply::report::Event;
 use gitops_apply::{Cluster, KubeCluster, Reconciler, SyncRequest};
 use gitops_core::app::App;
 use gitops_core::{Value, yaml};
-use gitops_diff::Outcome;
 use gitops_examples::helm::Template;
 use gitops_examples::repo::{Found, Workspace};
 use gitops_examples::screen::{Color, Screen};
@@ -345,10 +344,7 @@ async fn diff(target: &OnCluster) -> Result<ExitCode, Failure> {
         if target.repo.output == Output::Text {
             print!("{}", screen.status(&status));
             for task in status.plan.iter().flat_map(|plan| &plan.tasks) {
-                let Some(difference) = &task.difference else {
-                    continue;
-                };
-                if difference.outcome != Outcome::Same {
+                if let Some(difference) = task.preview() {
                     print!("{}", difference.unified(screen.color));
                 }
             }

@@ -333,7 +333,16 @@ impl Cluster for KubeCluster {
             query.add("limit", &self.0.options.page.to_string());
             query.add("labelSelector", &selection.labels);
             query.add("continue", &from);
-            let answer = self.ask(&query.on(&base), JSON).await?;
+            let answer = match self.ask(&query.on(&base), JSON).await {
+                // The page was so long in coming that the server has forgotten
+                // what the first ones were made from.
+                Err(ClusterError::Gone) if !from.is_empty() => {
+                    from.clear();
+                    listing.items.clear();
+                    continue;
+                }
+                answer => answer?,
+            };
             let metadata = answer.get("metadata").unwrap_or(&Value::Null);
             let text = |name: &str| {
                 let text = metadata.get(name).and_then(Value::as_str);

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use futures_util::stream;
 use gitops_core::schema::Schemas;
+use gitops_core::selector::Selector;
 use gitops_core::{Gvk, List, Manifest, Map, ObjectKey, Origin, Str, Value, defaults, inventory};
 use gitops_diff::managed_fields::{self, Writer};
 use gitops_diff::smd::ApplyError;
@@ -40,11 +41,8 @@ use super::{
 };
 use crate::plan::immutable;
 use crate::secrets::{self, Mask};
-use selector::Selector;
-
 mod definitions;
 mod kinds;
-mod selector;
 mod simulate;
 mod validate;
 
@@ -1194,7 +1192,8 @@ fn is_same(object: &Manifest, live: &Manifest) -> bool {
 }
 
 fn is_selected(object: &Manifest, namespace: &str, selector: &Selector) -> bool {
-    (namespace.is_empty() || object.namespace() == namespace) && selector.matches(object)
+    (namespace.is_empty() || object.namespace() == namespace)
+        && selector.matches_with(|name| object.label(name))
 }
 
 /// The object as it reads in another version of its kind.
@@ -1276,9 +1275,10 @@ fn merge(target: &mut Value, patch: &Value) {
 }
 
 fn parse_selector(labels: &str) -> Result<Selector, ClusterError> {
-    labels.parse().map_err(|problem| ClusterError::Refused {
+    let parsed = labels.parse::<Selector>();
+    parsed.map_err(|error| ClusterError::Refused {
         status: 400,
-        message: format!("unable to parse requirement: {problem}"),
+        message: error.to_string(),
     })
 }
 

@@ -37,27 +37,32 @@ fn waiting() -> Health {
 }
 
 fn judge(conditions: &[Value]) -> Health {
-    for condition in conditions {
-        let (kind, reason) = (condition.text(&["type"]), condition.text(&["reason"]));
-        let message = condition.text(&["message"]);
-        match (kind, reason) {
+    let is_bad = |condition: &&Value| {
+        matches!(
+            (condition.text(&["type"]), condition.text(&["reason"])),
             ("AbleToScale", "FailedGetScale" | "FailedUpdateScale")
-            | (
-                "ScalingActive",
-                "FailedGetResourceMetric"
-                | "FailedGetObjectMetric"
-                | "FailedGetPodsMetric"
-                | "FailedGetExternalMetric"
-                | "FailedComputeMetricsReplicas"
-                | "InvalidSelector",
-            ) => return degraded(message),
-            ("AbleToScale" | "ScalingLimited", _) if condition.text(&["status"]) == "True" => {
-                return healthy(message);
-            }
-            _ => {}
-        }
+                | (
+                    "ScalingActive",
+                    "FailedGetResourceMetric"
+                        | "FailedGetObjectMetric"
+                        | "FailedGetPodsMetric"
+                        | "FailedGetExternalMetric"
+                        | "FailedComputeMetricsReplicas"
+                        | "InvalidSelector",
+                )
+        )
+    };
+    let is_good = |condition: &&Value| {
+        let kind = condition.text(&["type"]);
+        matches!(kind, "AbleToScale" | "ScalingLimited") && condition.text(&["status"]) == "True"
+    };
+    if let Some(bad) = conditions.iter().find(is_bad) {
+        return degraded(bad.text(&["message"]));
     }
-    waiting()
+    match conditions.iter().find(is_good) {
+        Some(good) => healthy(good.text(&["message"])),
+        None => waiting(),
+    }
 }
 
 pub(super) fn disruption_budget(object: &Manifest) -> Health {

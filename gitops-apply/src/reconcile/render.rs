@@ -41,7 +41,7 @@ pub enum DesiredError {
     #[error(transparent)]
     Path(#[from] LeavesTree),
     /// The tool failed.
-    #[error("{path}: {source}")]
+    #[error("{}", placed(path, source))]
     Render {
         /// The source's path.
         path: Str,
@@ -73,6 +73,16 @@ pub enum DesiredError {
     /// An application among the manifests is malformed.
     #[error(transparent)]
     Child(#[from] AppError),
+}
+
+/// The error of a tool, with the path unless it begins with that itself.
+fn placed(path: &str, error: &RenderError) -> String {
+    let error = error.to_string();
+    if error.starts_with(path) {
+        error
+    } else {
+        format!("{path}: {error}")
+    }
 }
 
 /// Renders the sources of an application, in order.

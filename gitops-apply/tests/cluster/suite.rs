@@ -17,7 +17,7 @@ fn version(object: &Manifest) -> &str {
     text(object, &["metadata", "resourceVersion"])
 }
 
-pub async fn apply_creates_and_then_changes_nothing<C: Cluster>(world: &World<C>) {
+pub(crate) async fn apply_creates_and_then_changes_nothing<C: Cluster>(world: &World<C>) {
     let map = world.config_map("m", "", "1");
     let write = Write::by("one");
     let first = world.cluster.apply(&map, &write).await.expect("created");
@@ -32,7 +32,7 @@ pub async fn apply_creates_and_then_changes_nothing<C: Cluster>(world: &World<C>
     assert_eq!(world.get("v1", "ConfigMap", "m").await, Some(changed));
 }
 
-pub async fn fields_have_owners<C: Cluster>(world: &World<C>) {
+pub(crate) async fn fields_have_owners<C: Cluster>(world: &World<C>) {
     let one = world.deployment("d", "", "");
     world
         .cluster
@@ -84,7 +84,7 @@ pub async fn fields_have_owners<C: Cluster>(world: &World<C>) {
     assert_eq!(after.at(&["spec", "replicas"]), Some(&Value::Int(3)));
 }
 
-pub async fn a_uid_protects_from_deleting_another_object<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_uid_protects_from_deleting_another_object<C: Cluster>(world: &World<C>) {
     let map = world.config_map("m", "", "1");
     let live = world
         .cluster
@@ -118,7 +118,7 @@ pub async fn a_uid_protects_from_deleting_another_object<C: Cluster>(world: &Wor
     );
 }
 
-pub async fn lists_select_by_label_and_namespace<C: Cluster>(world: &World<C>) {
+pub(crate) async fn lists_select_by_label_and_namespace<C: Cluster>(world: &World<C>) {
     for (name, color) in [("c", "red"), ("a", "red"), ("b", "blue")] {
         let mut map = world.config_map(name, "", "1");
         map.set_label("color", color);
@@ -146,7 +146,7 @@ pub async fn lists_select_by_label_and_namespace<C: Cluster>(world: &World<C>) {
     assert!(names(&everywhere.items).contains(&"b".to_owned()));
 }
 
-pub async fn watches_show_what_happened_since<C: Cluster>(world: &World<C>) {
+pub(crate) async fn watches_show_what_happened_since<C: Cluster>(world: &World<C>) {
     let selection = Selection::within(Gvk::parse("v1", "ConfigMap"), &*world.namespace);
     let before = world.cluster.list(&selection).await.expect("a listing");
     let write = Write::by("one");
@@ -203,7 +203,7 @@ fn event_name(event: &WatchEvent) -> (&'static str, &str) {
     }
 }
 
-pub async fn refusals_say_what_is_wrong<C: Cluster>(world: &World<C>) {
+pub(crate) async fn refusals_say_what_is_wrong<C: Cluster>(world: &World<C>) {
     let write = Write::by("one");
     let mut lost = world.config_map("m", "", "1");
     lost.set_namespace("no-such-namespace");
@@ -251,7 +251,7 @@ pub async fn refusals_say_what_is_wrong<C: Cluster>(world: &World<C>) {
     assert!(created.name().starts_with("g-") && created.name().len() > 2);
 }
 
-pub async fn secrets_stay_out_of_errors<C: Cluster>(world: &World<C>) {
+pub(crate) async fn secrets_stay_out_of_errors<C: Cluster>(world: &World<C>) {
     for body in [
         r#""data": {"password": "hunter2-not-base64!"}"#,
         r#""stringData": {"password": {"hunter2": true}}"#,
@@ -272,7 +272,7 @@ pub async fn secrets_stay_out_of_errors<C: Cluster>(world: &World<C>) {
     }
 }
 
-pub async fn waves_wait_for_health<C: Cluster>(world: &World<C>) {
+pub(crate) async fn waves_wait_for_health<C: Cluster>(world: &World<C>) {
     let wanted = [
         world.config_map("after", r#""argocd.argoproj.io/sync-wave": "1""#, "1"),
         world.deployment("web", "", ""),
@@ -300,7 +300,7 @@ pub async fn waves_wait_for_health<C: Cluster>(world: &World<C>) {
     );
 }
 
-pub async fn a_degraded_object_stops_later_waves<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_degraded_object_stops_later_waves<C: Cluster>(world: &World<C>) {
     let wanted = [
         world.deployment("web", "", r#""nodeSelector": {"no": "such-node"},"#),
         world.config_map("after", r#""argocd.argoproj.io/sync-wave": "1""#, "1"),
@@ -315,7 +315,7 @@ pub async fn a_degraded_object_stops_later_waves<C: Cluster>(world: &World<C>) {
     assert_eq!(world.get("v1", "ConfigMap", "after").await, None);
 }
 
-pub async fn hooks_run_to_their_end<C: Cluster>(world: &World<C>) {
+pub(crate) async fn hooks_run_to_their_end<C: Cluster>(world: &World<C>) {
     let hook = |phase: &str| format!(r#""argocd.argoproj.io/hook": {phase:?}"#);
     let helm = r#""helm.sh/hook": "post-install,post-upgrade", "helm.sh/hook-delete-policy": "hook-succeeded""#;
     let wanted = [
@@ -365,7 +365,7 @@ async fn has_gone<C: Cluster>(world: &World<C>, version: &str, kind: &str, name:
     false
 }
 
-pub async fn a_failing_hook_runs_the_hooks_for_failures<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_failing_hook_runs_the_hooks_for_failures<C: Cluster>(world: &World<C>) {
     let failing = r#""activeDeadlineSeconds": 1, "parallelism": 0, "completions": 1,"#;
     let wanted = [
         world.config_map("m", "", "1"),
@@ -387,7 +387,7 @@ pub async fn a_failing_hook_runs_the_hooks_for_failures<C: Cluster>(world: &Worl
     );
 }
 
-pub async fn what_is_declared_no_more_is_pruned_in_reverse<C: Cluster>(world: &World<C>) {
+pub(crate) async fn what_is_declared_no_more_is_pruned_in_reverse<C: Cluster>(world: &World<C>) {
     let wave = |wave: i32| format!(r#""argocd.argoproj.io/sync-wave": "{wave}""#);
     let keep = r#""argocd.argoproj.io/sync-options": "Prune=false""#;
     let wanted = [
@@ -446,7 +446,7 @@ pub async fn what_is_declared_no_more_is_pruned_in_reverse<C: Cluster>(world: &W
     assert!(has_gone(world, "v1", "ConfigMap", "stays").await);
 }
 
-pub async fn definitions_come_before_their_objects<C: Cluster>(world: &World<C>) {
+pub(crate) async fn definitions_come_before_their_objects<C: Cluster>(world: &World<C>) {
     let group = format!("{}.example.com", world.namespace);
     let definition = yaml(&format!(
         r#"{{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -471,7 +471,7 @@ pub async fn definitions_come_before_their_objects<C: Cluster>(world: &World<C>)
     );
 }
 
-pub async fn a_dry_run_changes_nothing<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_dry_run_changes_nothing<C: Cluster>(world: &World<C>) {
     let wanted = [world.config_map("m", "", "1")];
     let options = SyncOptions {
         dry_run: true,
@@ -485,7 +485,7 @@ pub async fn a_dry_run_changes_nothing<C: Cluster>(world: &World<C>) {
     assert_eq!(world.get("v1", "ConfigMap", "m").await, None);
 }
 
-pub async fn a_bad_object_in_the_last_wave_stops_the_first<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_bad_object_in_the_last_wave_stops_the_first<C: Cluster>(world: &World<C>) {
     let wanted = [
         world.config_map("good", "", "1"),
         world.object(
@@ -510,7 +510,7 @@ pub async fn a_bad_object_in_the_last_wave_stops_the_first<C: Cluster>(world: &W
     assert_eq!(world.get("v1", "ConfigMap", "good").await, None);
 }
 
-pub async fn what_cannot_be_changed_is_recreated_on_demand<C: Cluster>(world: &World<C>) {
+pub(crate) async fn what_cannot_be_changed_is_recreated_on_demand<C: Cluster>(world: &World<C>) {
     let frozen = |value: &str, annotations: &str| {
         let mut map = world.config_map("m", annotations, value);
         map.edit(|object| {
@@ -536,7 +536,7 @@ pub async fn what_cannot_be_changed_is_recreated_on_demand<C: Cluster>(world: &W
     assert_eq!(text(&live, &["data", "value"]), "2");
 }
 
-pub async fn replaced_objects_lose_what_others_added<C: Cluster>(world: &World<C>) {
+pub(crate) async fn replaced_objects_lose_what_others_added<C: Cluster>(world: &World<C>) {
     let replace = r#""argocd.argoproj.io/sync-options": "Replace=true""#;
     let (report, _) = world.sync(&[world.config_map("m", replace, "1")]).await;
     assert!(report.succeeded(), "{report}");
@@ -562,7 +562,7 @@ pub async fn replaced_objects_lose_what_others_added<C: Cluster>(world: &World<C
     assert_eq!(live.at(&["data", "more"]), None);
 }
 
-pub async fn a_timeout_ends_running_hooks<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_timeout_ends_running_hooks<C: Cluster>(world: &World<C>) {
     let endless = r#""parallelism": 0, "completions": 1,"#;
     let wanted = [world.job(
         "endless",
@@ -639,7 +639,7 @@ fn everything<C: Cluster>(world: &World<C>) -> Vec<Manifest> {
     .collect()
 }
 
-pub async fn a_second_plan_finds_nothing_to_do<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_second_plan_finds_nothing_to_do<C: Cluster>(world: &World<C>) {
     let wanted = everything(world);
     let (report, _) = world.sync(&wanted).await;
     assert!(report.succeeded(), "{report}");
@@ -672,7 +672,7 @@ pub async fn a_second_plan_finds_nothing_to_do<C: Cluster>(world: &World<C>) {
     );
 }
 
-pub async fn what_others_changed_is_changed_back<C: Cluster>(world: &World<C>) {
+pub(crate) async fn what_others_changed_is_changed_back<C: Cluster>(world: &World<C>) {
     let wanted = [
         world.config_map("m", "", "1"),
         world.deployment("d", "", ""),
@@ -694,7 +694,7 @@ pub async fn what_others_changed_is_changed_back<C: Cluster>(world: &World<C>) {
     assert!(world.plan(&wanted).await.is_synced());
 }
 
-pub async fn a_field_that_is_declared_no_more_goes<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_field_that_is_declared_no_more_goes<C: Cluster>(world: &World<C>) {
     let mut two = world.config_map("m", "", "1");
     two.edit(|object| {
         let data = object.as_map_mut().and_then(|map| map.get_mut("data"));
@@ -711,7 +711,7 @@ pub async fn a_field_that_is_declared_no_more_goes<C: Cluster>(world: &World<C>)
     assert_eq!(live.at(&["data", "more"]), None);
 }
 
-pub async fn the_destination_is_created_first<C: Cluster>(world: &World<C>) {
+pub(crate) async fn the_destination_is_created_first<C: Cluster>(world: &World<C>) {
     let namespace = format!("{}-new", world.namespace);
     let mut wanted = world.config_map("m", "", "1");
     wanted.set_namespace("");
@@ -779,7 +779,7 @@ fn one_sided(path: &str, a: &Value, b: &Value, into: &mut Vec<String>) {
     }
 }
 
-pub async fn defaults_are_those_of_a_server<C: Cluster>(world: &World<C>) {
+pub(crate) async fn defaults_are_those_of_a_server<C: Cluster>(world: &World<C>) {
     let name = &world.namespace;
     let mut objects = everything(world);
     for json in [
@@ -888,7 +888,7 @@ pub async fn defaults_are_those_of_a_server<C: Cluster>(world: &World<C>) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-pub async fn fields_of_a_client_are_taken_over<C: Cluster>(world: &World<C>) {
+pub(crate) async fn fields_of_a_client_are_taken_over<C: Cluster>(world: &World<C>) {
     let wanted = |more: &str| {
         world.object(&format!(
             r#"{{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {{"name": "m"}},
@@ -929,7 +929,7 @@ fn three_waves<C: Cluster>(world: &World<C>) -> Vec<Manifest> {
     wanted
 }
 
-pub async fn a_sync_outlives_an_outage<C: Cluster>(world: &World<C>) {
+pub(crate) async fn a_sync_outlives_an_outage<C: Cluster>(world: &World<C>) {
     let wanted = three_waves(world);
     let plan = world.plan(&wanted).await;
     let options = SyncOptions {
@@ -954,7 +954,7 @@ pub async fn a_sync_outlives_an_outage<C: Cluster>(world: &World<C>) {
     assert!(world.plan(&wanted).await.is_synced());
 }
 
-pub async fn patience_ends<C: Cluster>(world: &World<C>) {
+pub(crate) async fn patience_ends<C: Cluster>(world: &World<C>) {
     let wanted = three_waves(world);
     let plan = world.plan(&wanted).await;
     let options = SyncOptions {
@@ -980,4 +980,42 @@ pub async fn patience_ends<C: Cluster>(world: &World<C>) {
         .iter()
         .filter(|result| result.status == ResultCode::Synced);
     assert!(done.count() >= 5, "what was done is in the report");
+}
+
+pub(crate) async fn ignored_fields_are_left_to_others<C: Cluster>(world: &World<C>) {
+    let ignore = gitops_core::app::IgnoreDifference {
+        group: "apps".into(),
+        kind: "Deployment".into(),
+        json_pointers: vec!["/spec/replicas".into()],
+        ..Default::default()
+    };
+    let mut options = world.plan_options();
+    options.ignore = vec![ignore];
+    options.app.respect_ignored = true;
+    let wanted = |value: &str| {
+        let annotation = format!(r#""value": {value:?}"#);
+        [world.deployment("d", &annotation, "")]
+    };
+    let quick = SyncOptions::default();
+    let (report, _) = world.sync_with(&wanted("1"), &options, &quick).await;
+    assert!(report.succeeded(), "{report}");
+    let scaled = world.object(
+        r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 5}}"#,
+    );
+    let force = Write {
+        force: true,
+        ..Write::by("scaler")
+    };
+    // Not whole, and so only good for what is there already.
+    world.cluster.apply(&scaled, &force).await.expect("scaled");
+    let live = world.live(&wanted("1")).await;
+    assert!(gitops_apply::plan(&wanted("1"), &live, &options).is_synced());
+    let (report, _) = world.sync_with(&wanted("2"), &options, &quick).await;
+    assert!(report.succeeded(), "{report}");
+    let live = world
+        .get("apps/v1", "Deployment", "d")
+        .await
+        .expect("there");
+    assert_eq!(live.annotation("value"), Some("2"));
+    assert_eq!(live.at(&["spec", "replicas"]), Some(&Value::Int(5)));
 }

@@ -13,16 +13,16 @@ use gitops_core::{Gvk, Manifest, ObjectKey, Origin, manifest};
 use jiff::Timestamp;
 
 /// A cluster and a place in it.
-pub struct World<C> {
-    pub cluster: C,
+pub(crate) struct World<C> {
+    pub(crate) cluster: C,
     /// The test's own namespace; it exists.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Makes the server go away for some seconds, right now.
-    pub outage: Box<dyn Fn() + Send + Sync>,
+    pub(crate) outage: Box<dyn Fn() + Send + Sync>,
 }
 
 /// A server in memory, with controllers that take a tenth of a second.
-pub async fn memory() -> World<MemoryCluster> {
+pub(crate) async fn memory() -> World<MemoryCluster> {
     let options = MemoryOptions {
         simulate: Some(Duration::from_millis(100)),
         now: Timestamp::from_second(1_700_000_000).expect("a time"),
@@ -52,7 +52,7 @@ pub async fn memory() -> World<MemoryCluster> {
 }
 
 /// A real server, with a new namespace.
-pub async fn real(test: &str) -> Option<World<KubeCluster>> {
+pub(crate) async fn real(test: &str) -> Option<World<KubeCluster>> {
     let path = std::env::var_os("GITOPS_TEST_KUBECONFIG")?;
     let cluster = KubeCluster::from_kubeconfig(Some(path.as_ref()), None, KubeOptions::default())
         .await
@@ -72,7 +72,8 @@ pub async fn real(test: &str) -> Option<World<KubeCluster>> {
                 .arg("-c")
                 .arg(command)
                 .spawn();
-            started.expect("the command to restart the server");
+            let mut started = started.expect("the command to restart the server");
+            std::thread::spawn(move || started.wait());
         }),
     };
     world.prepare().await;
@@ -92,7 +93,7 @@ impl<C: Cluster> World<C> {
             .expect("a namespace");
     }
 
-    pub fn plan_options(&self) -> PlanOptions {
+    pub(crate) fn plan_options(&self) -> PlanOptions {
         let mut options = PlanOptions::new(format!("app-{}", self.namespace), &*self.namespace);
         options.prune = true;
         options.now = 1_700_000_000;
@@ -100,7 +101,7 @@ impl<C: Cluster> World<C> {
         options
     }
 
-    pub async fn live(&self, desired: &[Manifest]) -> LiveState {
+    pub(crate) async fn live(&self, desired: &[Manifest]) -> LiveState {
         let mut options = LiveOptions::new(format!("app-{}", self.namespace), &*self.namespace);
         options.namespaces = vec![self.namespace.as_str().into()];
         options.scan = Scan::Kinds(
@@ -117,18 +118,18 @@ impl<C: Cluster> World<C> {
             .expect("the live state")
     }
 
-    pub async fn plan(&self, desired: &[Manifest]) -> Plan {
+    pub(crate) async fn plan(&self, desired: &[Manifest]) -> Plan {
         plan(desired, &self.live(desired).await, &self.plan_options())
     }
 
     /// Plans and syncs; gives the report and what was observed, one line for
     /// each event.
-    pub async fn sync(&self, desired: &[Manifest]) -> (SyncReport, Vec<String>) {
+    pub(crate) async fn sync(&self, desired: &[Manifest]) -> (SyncReport, Vec<String>) {
         self.sync_with(desired, &self.plan_options(), &SyncOptions::default())
             .await
     }
 
-    pub async fn sync_with(
+    pub(crate) async fn sync_with(
         &self,
         desired: &[Manifest],
         plan_options: &PlanOptions,
@@ -143,13 +144,13 @@ impl<C: Cluster> World<C> {
         (report, log)
     }
 
-    pub async fn get(&self, version: &str, kind: &str, name: &str) -> Option<Manifest> {
+    pub(crate) async fn get(&self, version: &str, kind: &str, name: &str) -> Option<Manifest> {
         let key = self.key(version, kind, name);
         let version = version.rsplit('/').next().unwrap_or_default();
         self.cluster.get(&key, version).await.expect("an answer")
     }
 
-    pub fn key(&self, version: &str, kind: &str, name: &str) -> ObjectKey {
+    pub(crate) fn key(&self, version: &str, kind: &str, name: &str) -> ObjectKey {
         ObjectKey {
             group: Gvk::parse(version, kind).group,
             kind: kind.into(),
@@ -159,13 +160,13 @@ impl<C: Cluster> World<C> {
     }
 
     /// An object in the test's namespace.
-    pub fn object(&self, json: &str) -> Manifest {
+    pub(crate) fn object(&self, json: &str) -> Manifest {
         let mut object = yaml(json);
         object.set_namespace(&self.namespace);
         object
     }
 
-    pub fn config_map(&self, name: &str, annotations: &str, value: &str) -> Manifest {
+    pub(crate) fn config_map(&self, name: &str, annotations: &str, value: &str) -> Manifest {
         self.object(&format!(
             r#"{{"apiVersion": "v1", "kind": "ConfigMap",
                 "metadata": {{"name": {name:?}, "annotations": {{{annotations}}}}},
@@ -174,7 +175,7 @@ impl<C: Cluster> World<C> {
     }
 
     /// A Deployment; `selector` is empty, or ends in a comma.
-    pub fn deployment(&self, name: &str, annotations: &str, selector: &str) -> Manifest {
+    pub(crate) fn deployment(&self, name: &str, annotations: &str, selector: &str) -> Manifest {
         let comma = if annotations.is_empty() { "" } else { "," };
         self.object(&format!(
             r#"{{"apiVersion": "apps/v1", "kind": "Deployment",
@@ -187,7 +188,7 @@ impl<C: Cluster> World<C> {
         ))
     }
 
-    pub fn job(&self, name: &str, annotations: &str, spec: &str) -> Manifest {
+    pub(crate) fn job(&self, name: &str, annotations: &str, spec: &str) -> Manifest {
         self.object(&format!(
             r#"{{"apiVersion": "batch/v1", "kind": "Job",
                 "metadata": {{"name": {name:?}, "annotations": {{{annotations}}}}},
@@ -198,7 +199,7 @@ impl<C: Cluster> World<C> {
 }
 
 /// One line of what an event says.
-pub fn line(event: &Event) -> Option<String> {
+pub(crate) fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::Wave { phase, wave, tasks } => format!("{phase} {wave}: {tasks} tasks"),
         Event::Object { result } => format!(
@@ -211,7 +212,7 @@ pub fn line(event: &Event) -> Option<String> {
 }
 
 /// An object written as JSON.
-pub fn yaml(json: &str) -> Manifest {
+pub(crate) fn yaml(json: &str) -> Manifest {
     let mut objects = manifest::parse(json.as_bytes(), &Origin::default()).expect("JSON");
     objects.remove(0)
 }

@@ -24,7 +24,7 @@ pub const SYNC_WAVE: &str = "argocd.argoproj.io/sync-wave";
 
 /// Why an application cannot be taken as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: Application {name:?}: {problem}")]
+#[error("{place}: {}{problem}", named(name))]
 pub struct AppError {
     /// The application's name; empty if it has none.
     pub name: Str,
@@ -32,6 +32,13 @@ pub struct AppError {
     pub place: String,
     /// The field's path and what is wrong with it.
     pub problem: String,
+}
+
+fn named(name: &str) -> String {
+    if name.is_empty() {
+        return String::new();
+    }
+    format!("Application {name:?}: ")
 }
 
 /// Whether `manifest` is an Argo CD Application.
@@ -133,8 +140,14 @@ pub fn discover(tree: &(impl FileTree + ?Sized)) -> Result<Vec<Result<App, AppEr
             })),
             Err(error) => found.push(Err(AppError {
                 name: Str::new(),
-                place: path.to_string(),
-                problem: error.to_string(),
+                place: match error.column() {
+                    0 => error.origin().to_string(),
+                    column => format!("{}:{column}", error.origin()),
+                },
+                problem: match error.hint() {
+                    Some(hint) => format!("{}; {hint}", error.problem()),
+                    None => error.problem().to_owned(),
+                },
             })),
         }
     }

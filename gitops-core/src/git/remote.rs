@@ -161,8 +161,22 @@ impl Remote {
 }
 
 /// An error of gix, whose causes are part of its text.
-fn text(error: impl std::fmt::Display + std::fmt::Debug) -> Failure {
-    format!("{error:#}").into()
+/// What happened and what it came from; the layers of the transport between
+/// them tell a reader nothing.
+fn text(error: impl Into<Failure>) -> Failure {
+    let error = error.into();
+    let what = error.to_string();
+    let mut cause = error.source();
+    let mut root = String::new();
+    while let Some(error) = cause {
+        root = error.to_string();
+        cause = error.source();
+    }
+    if root.is_empty() || what.contains(&root) {
+        what.into()
+    } else {
+        format!("{what}: {root}").into()
+    }
 }
 
 fn agent() -> (&'static str, Option<String>) {

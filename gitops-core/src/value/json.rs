@@ -480,23 +480,30 @@ pub fn lossy(bytes: &[u8]) -> String {
 
 /// How many characters `text` takes as a JSON string, quotes included.
 pub(crate) fn columns(text: &str) -> usize {
-    let style = Style {
-        escape_html: true,
-        indent: None,
-    };
     let mut out = Vec::with_capacity(text.len() + 2);
-    Writer::new(&mut out, style).string(text);
+    Writer::new(&mut out, Style::default()).string(text);
     // Continuation bytes take no column.
     out.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// How output looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// Whether `<`, `>` and `&` are escaped, as Go's `json.Marshal` does.
+    /// Whether `<`, `>` and `&` are escaped.
     pub escape_html: bool,
     /// The number of spaces for each level; `None` for one line.
     pub indent: Option<usize>,
+}
+
+impl Default for Style {
+    /// Go's `json.Marshal`: one line, with what HTML would take for its own
+    /// escaped.
+    fn default() -> Self {
+        Style {
+            escape_html: true,
+            indent: None,
+        }
+    }
 }
 
 /// Why a value cannot be written as JSON: it has an infinity or NaN.
@@ -512,13 +519,28 @@ impl fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
-/// `value` on one line, nothing escaped that need not be. Infinities and NaN,
+/// `value` as Go's `json.Marshal` writes it, except that infinities and NaN,
 /// which no reader here returns, become `null`.
 pub fn to_string(value: &Value) -> String {
-    let mut out = Vec::new();
-    let mut writer = Writer::new(&mut out, Style::default());
-    value.write_to(&mut writer);
-    text(out)
+    write(value, Style::default()).0
+}
+
+/// [`to_string`] with `<`, `>` and `&` left as they are.
+pub fn to_string_raw(value: &Value) -> String {
+    let style = Style {
+        escape_html: false,
+        indent: None,
+    };
+    write(value, style).0
+}
+
+/// [`to_string`] over many lines, each level indented by `indent` spaces.
+pub fn to_string_pretty(value: &Value, indent: usize) -> String {
+    let style = Style {
+        escape_html: true,
+        indent: Some(indent),
+    };
+    write(value, style).0
 }
 
 /// `value` in the given style.
@@ -527,15 +549,17 @@ pub fn to_string(value: &Value) -> String {
 ///
 /// [`WriteError`] for infinities and NaN.
 pub fn to_string_with(value: &Value, style: Style) -> Result<String, WriteError> {
+    let (text, result) = write(value, style);
+    result.map(|()| text)
+}
+
+fn write(value: &Value, style: Style) -> (String, Result<(), WriteError>) {
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out, style);
     value.write_to(&mut writer);
-    writer.finish()?;
-    Ok(text(out))
-}
-
-fn text(out: Vec<u8>) -> String {
-    String::from_utf8(out).expect("the writer is fed text and writes text")
+    let result = writer.finish();
+    let text = String::from_utf8(out).expect("the writer is fed text and writes text");
+    (text, result)
 }
 
 /// Writes JSON piece by piece; see [`Sink`].

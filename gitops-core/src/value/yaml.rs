@@ -46,7 +46,7 @@ use super::number::{self, JsonNumber};
 use super::{Value, path};
 use input::Input;
 use scan::Mark;
-pub use write::{Dialect, Style, WriteError, Writer, to_string, to_string_with};
+pub use write::{Dialect, Style, WriteError, Writer, to_string, to_string_pretty, to_string_with};
 
 /// How a document is read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -123,9 +123,9 @@ impl Head {
                  into Go {into} of type {ty}"
             )
         };
-        let field = |found: &Value, name: &str| {
-            decoding(found, &format!("struct field SimpleHead.{name}"), "string")
-        };
+        // Go names the innermost struct, and that of the metadata has no name.
+        let field =
+            |found: &Value, name: &str| decoding(found, &format!("struct field {name}"), "string");
         let document =
             yaml::parse(text.as_bytes()).map_err(|error| super::chart::parse_error(&error))?;
         let mut head = Head {
@@ -143,11 +143,11 @@ impl Head {
         for (name, value) in fields {
             match name.to_ascii_lowercase().as_str() {
                 "apiversion" => {
-                    scalar(value).map_err(|found| field(found, "apiVersion"))?;
+                    scalar(value).map_err(|found| field(found, "SimpleHead.apiVersion"))?;
                 }
                 "kind" => {
                     head.kind = scalar(value)
-                        .map_err(|found| field(found, "kind"))?
+                        .map_err(|found| field(found, "SimpleHead.kind"))?
                         .unwrap_or(head.kind);
                 }
                 "metadata" => {
@@ -166,7 +166,7 @@ impl Head {
                     for (name, value) in metadata {
                         match name.to_ascii_lowercase().as_str() {
                             "name" => {
-                                scalar(value).map_err(|found| field(found, "metadata.name"))?;
+                                scalar(value).map_err(|found| field(found, ".metadata.name"))?;
                             }
                             "annotations" => head.annotations(value, &field, &decoding)?,
                             _ => {}
@@ -191,13 +191,13 @@ impl Head {
             other => {
                 return Err(decoding(
                     other,
-                    "struct field SimpleHead.metadata.annotations",
+                    "struct field .metadata.annotations",
                     "map[string]string",
                 ));
             }
         };
         for (name, value) in annotations {
-            let text = scalar(value).map_err(|found| field(found, "metadata.annotations"))?;
+            let text = scalar(value).map_err(|found| field(found, ".metadata.annotations"))?;
             match name.as_str() {
                 "helm.sh/hook" => self.hook = Some(text.unwrap_or_default()),
                 "helm.sh/hook-weight" => {

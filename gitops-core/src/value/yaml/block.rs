@@ -1,9 +1,10 @@
 //! The usual block style, read line by line without tokens.
 //!
-//! Nearly every manifest consists of keys, plain or quoted scalars that end
-//! with their line, literals, and small flow collections. Their structure is
-//! in the indentation, so a line's value needs one search for its end and one
-//! for the few characters that would make it something else.
+//! Nearly every manifest consists of keys, scalars and small flow collections.
+//! Its structure is in the indentation, so a line's value needs one search for
+//! its end and one for the few characters that would make it something else.
+//! Anchors, aliases, tags, complex keys, directives and flow collections over
+//! several lines are left to the parser.
 //!
 //! Whatever is not plainly in this subset ends the attempt (`None`), be it
 //! valid or not, and the document is read again from its start by the parser.
@@ -58,7 +59,7 @@ pub(super) fn document(input: &Input<'_>, start: &Boundary, options: &Options) -
             end: lines.pos,
         });
     }
-    let value = lines.node()?;
+    let value = lines.node(END)?;
     (lines.indent == END).then_some(Found {
         value,
         start,
@@ -120,13 +121,16 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// A collection that begins where the line does.
-    fn node(&mut self) -> Option<Value> {
+    /// What begins where the line does, inside a collection at `column`.
+    fn node(&mut self, column: isize) -> Option<Value> {
         if self.is_dash(self.pos) {
             self.sequence(self.indent, false)
-        } else {
-            let (key, after) = self.key(self.pos)??;
+        } else if let Some((key, after)) = self.key(self.pos)? {
             self.mapping(self.indent, key, after)
+        } else if column == END {
+            None
+        } else {
+            self.inline(self.pos, column)
         }
     }
 
@@ -196,37 +200,43 @@ impl<'a> Lines<'a> {
         while self.byte(at) == b' ' {
             at += 1;
         }
-        let (value, end) = match self.byte(at) {
+        match self.byte(at) {
             0 | b'\n' | b'#' => {
                 let next = self.rest_of_line(after)?;
                 self.advance(next)?;
-                return if self.indent > column {
-                    self.node()
+                if self.indent > column {
+                    self.node(column)
                 } else if in_mapping && self.indent == column && self.is_dash(self.pos) {
                     self.sequence(column, true)
                 } else {
                     Some(Value::Null)
-                };
+                }
             }
-            b'|' => {
-                let (text, next) = self.literal(at, column)?;
+            b'|' | b'>' => {
+                let (text, next) = self.block_scalar(at, column)?;
                 self.advance(next)?;
-                return (self.indent <= column).then_some(Value::String(text));
+                (self.indent <= column).then_some(Value::String(text))
             }
+            _ => self.inline(at, column),
+        }
+    }
+
+    /// A scalar or flow collection at `at`, inside a collection at `column`.
+    fn inline(&mut self, at: usize, column: isize) -> Option<Value> {
+        let (value, next) = match self.byte(at) {
             b'"' | b'\'' => {
                 let (text, end) = self.quoted(at)?;
-                (Value::String(text.into()), end)
+                (Value::String(text.into()), self.rest_of_line(end)?)
             }
-            b'[' | b'{' => self.flow(at)?,
-            byte if starts_plain(byte, self.byte(at + 1)) => {
-                let end = self.plain_end(at)?;
-                (self.scalar(&self.text[at..end])?, end)
+            b'[' | b'{' => {
+                let (value, end) = self.flow(at)?;
+                (value, self.rest_of_line(end)?)
             }
+            byte if starts_plain(byte, self.byte(at + 1)) => self.plain(at, column)?,
             _ => return None,
         };
-        let next = self.rest_of_line(end)?;
         self.advance(next)?;
-        // A deeper line would continue the scalar.
+        // Nothing belongs to a scalar that ended.
         (self.indent <= column).then_some(value)
     }
 
@@ -243,7 +253,10 @@ impl<'a> Lines<'a> {
             if self.byte(colon) != b':' {
                 return Some(None);
             }
-            let good = colon == end && self.blankz(end + 1) && end - at < MAX_KEY;
+            let good = colon == end
+                && self.blankz(end + 1)
+                && end - at < MAX_KEY
+                && end <= self.line_end(at);
             return good.then(|| Some((text.into(), end + 1)));
         }
         if !starts_plain(first, self.byte(at + 1)) {
@@ -288,9 +301,53 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// Where the plain scalar at `at` ends, if it does on this line.
-    fn plain_end(&self, at: usize) -> Option<usize> {
-        let mut end = self.line_end(at);
+    /// The plain scalar at `at`, in a collection at `column`, and the line
+    /// after it.
+    fn plain(&self, at: usize, column: isize) -> Option<(Value, usize)> {
+        let (end, mut next, comment) = self.plain_line(at)?;
+        let first = &self.text[at..end];
+        let mut joined = String::new();
+        let mut ended = comment;
+        while !ended {
+            // Deeper lines go on with the scalar, whatever they look like.
+            let mut line = next;
+            let mut start;
+            let mut breaks = 0;
+            loop {
+                start = self.after_spaces(line);
+                if self.byte(start) != b'\n' {
+                    break;
+                }
+                breaks += 1;
+                line = start + 1;
+            }
+            match self.byte(start) {
+                b'\t' => return None,
+                0 | b'#' => break,
+                _ if (start - line) as isize <= column => break,
+                _ => {}
+            }
+            let (end, after, comment) = self.plain_line(start)?;
+            if joined.is_empty() {
+                joined.push_str(first);
+            }
+            if breaks == 0 {
+                joined.push(' ');
+            }
+            joined.extend(std::iter::repeat_n('\n', breaks));
+            joined.push_str(&self.text[start..end]);
+            next = after;
+            ended = comment;
+        }
+        let text = if joined.is_empty() { first } else { &joined };
+        Some((self.scalar(text)?, next))
+    }
+
+    /// Where the plain text at `at` ends on its line, the line after it, and
+    /// whether a comment ended it.
+    fn plain_line(&self, at: usize) -> Option<(usize, usize, bool)> {
+        let line_end = self.line_end(at);
+        let mut end = line_end;
         for found in memchr::memchr3_iter(b':', b'#', b'\t', &self.bytes[at..end]) {
             let found = at + found;
             match self.bytes[found] {
@@ -303,10 +360,11 @@ impl<'a> Lines<'a> {
                 _ => {}
             }
         }
+        let comment = end < line_end;
         while self.bytes[end - 1] == b' ' {
             end -= 1;
         }
-        Some(end)
+        Some((end, (line_end + 1).min(self.bytes.len()), comment))
     }
 
     fn scalar(&self, text: &str) -> Option<Value> {
@@ -340,7 +398,15 @@ impl<'a> Lines<'a> {
                 };
             let piece = &self.text[from..found];
             match self.bytes[found] {
-                b'\n' => return None,
+                b'\n' => {
+                    joined.push_str(piece.trim_end_matches([' ', '\t']));
+                    let (breaks, next) = self.fold(found + 1)?;
+                    if breaks == 0 {
+                        joined.push(' ');
+                    }
+                    joined.extend(std::iter::repeat_n('\n', breaks));
+                    from = next;
+                }
                 b'\'' if self.byte(found + 1) == b'\'' => {
                     joined.push_str(piece);
                     joined.push('\'');
@@ -348,15 +414,22 @@ impl<'a> Lines<'a> {
                 }
                 b'\\' => {
                     joined.push_str(piece);
+                    from = found + 2;
                     joined.push(match self.byte(found + 1) {
                         b'n' => '\n',
                         b't' => '\t',
                         b'r' => '\r',
                         b'"' => '"',
                         b'\\' => '\\',
+                        b' ' => ' ',
+                        b'\n' => {
+                            let (breaks, next) = self.fold(found + 2)?;
+                            joined.extend(std::iter::repeat_n('\n', breaks));
+                            from = next;
+                            continue;
+                        }
                         _ => return None,
                     });
-                    from = found + 2;
                 }
                 _ if from == at + 1 => return Some((Cow::Borrowed(piece), found + 1)),
                 _ => {
@@ -364,6 +437,25 @@ impl<'a> Lines<'a> {
                     return Some((Cow::Owned(joined), found + 1));
                 }
             }
+        }
+    }
+
+    /// From the start of a line inside quotes: how many more line breaks
+    /// follow, and where the text goes on.
+    fn fold(&self, mut line: usize) -> Option<(usize, usize)> {
+        let mut breaks = 0;
+        loop {
+            let mut at = line;
+            while matches!(self.byte(at), b' ' | b'\t') {
+                at += 1;
+            }
+            if self.byte(at) != b'\n' {
+                let indicator =
+                    self.bytes[at..].starts_with(b"---") || self.bytes[at..].starts_with(b"...");
+                return (at != line || !indicator).then_some((breaks, at));
+            }
+            breaks += 1;
+            line = at + 1;
         }
     }
 
@@ -387,6 +479,9 @@ impl<'a> Lines<'a> {
                 let (key, end) = match self.byte(at) {
                     b'"' | b'\'' => {
                         let (text, end) = self.quoted(at)?;
+                        if end > self.line_end(at) {
+                            return None;
+                        }
                         (text.into(), end)
                     }
                     _ => {
@@ -451,8 +546,9 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The text of the literal whose `|` is at `at`, and the line after it.
-    fn literal(&self, at: usize, column: isize) -> Option<(Str, usize)> {
+    /// The text of the literal or folded scalar whose `|` or `>` is at `at`,
+    /// and the line after it.
+    fn block_scalar(&self, at: usize, column: isize) -> Option<(Str, usize)> {
         let (keep, strip, header) = match self.byte(at + 1) {
             b'-' => (false, true, at + 2),
             b'+' => (true, false, at + 2),
@@ -481,8 +577,10 @@ impl<'a> Lines<'a> {
         for _ in 0..leading {
             text.push('\n');
         }
+        let literal = self.bytes[at] == b'|';
         // Line breaks that are part of the text only if more text follows.
         let mut breaks = 0;
+        let mut after_blank = true;
         loop {
             let mut start = line;
             while start - line < indent && self.byte(start) == b' ' {
@@ -503,6 +601,14 @@ impl<'a> Lines<'a> {
                 }
                 _ => {}
             }
+            let blank = matches!(self.byte(start), b' ' | b'\t');
+            if !literal && breaks > 0 && !after_blank && !blank {
+                breaks -= 1;
+                if breaks == 0 {
+                    text.push(' ');
+                }
+            }
+            after_blank = blank;
             for _ in 0..breaks {
                 text.push('\n');
             }

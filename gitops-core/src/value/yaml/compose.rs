@@ -84,13 +84,20 @@ enum Collection {
 /// What the next node of a mapping is.
 enum Slot {
     Key,
-    Value(Str),
+    Value(Key),
     /// The value of a key that is an error already.
     Ignored,
     /// The value of a key that JSON cannot have, which the error shows.
     NotJson(String),
     /// The value of `<<`.
     Merge,
+}
+
+struct Key {
+    text: Str,
+    /// Whether it is text in YAML too; messages show other keys without
+    /// quotes.
+    quoted: bool,
 }
 
 #[derive(Clone)]
@@ -165,11 +172,16 @@ impl<'a, 'o> Composer<'a, 'o> {
             }
             self.apply(event, &mut state)?;
         }
+        let value = state.root.unwrap_or_default();
+        if state.late.not_json.is_some() && all_finite(&value) {
+            // A later duplicate took its place.
+            state.late.not_json = None;
+        }
         if let Some(error) = state.late.into_error() {
             return Err(error);
         }
         Ok(Some(Document {
-            value: state.root.unwrap_or_default(),
+            value,
             line: start.unwrap_or_default().line + 1,
             empty: !written,
         }))
@@ -369,7 +381,7 @@ impl<'a, 'o> Composer<'a, 'o> {
             Slot::Value(key) => {
                 let value = self.value(node.value, mark, &mut state.late);
                 if is_new(known, &key, mark, &mut state.late) {
-                    entries.push((key, value));
+                    entries.push((key.text, value));
                 }
             }
             Slot::Merge => {
@@ -394,8 +406,12 @@ impl<'a, 'o> Composer<'a, 'o> {
                 }
                 // Earlier maps of a list win, and what is written last does.
                 for (key, value) in maps.into_iter().rev().flat_map(Map::iter) {
-                    if is_new(known, key, mark, &mut state.late) {
-                        entries.push((key.clone(), value.clone()));
+                    let key = Key {
+                        text: key.clone(),
+                        quoted: true,
+                    };
+                    if is_new(known, &key, mark, &mut state.late) {
+                        entries.push((key.text, value.clone()));
                     }
                 }
             }
@@ -454,7 +470,7 @@ impl<'a, 'o> Composer<'a, 'o> {
             Some(Collection::List(list)) => path::push_index(&mut state.path, list.len()),
             Some(Collection::Map { slot, .. }) => match slot {
                 Slot::Value(key) => {
-                    path::push_key(&mut state.path, key);
+                    path::push_key(&mut state.path, &key.text);
                     // The key's own place was noted under `next_key`.
                     if let Some(place) = spans.next_key.take() {
                         spans.places.insert(state.path.clone(), place);
@@ -527,46 +543,69 @@ impl Late {
     }
 }
 
+fn all_finite(value: &Value) -> bool {
+    match value {
+        Value::Float(number) => number.is_finite(),
+        Value::List(list) => list.iter().all(all_finite),
+        Value::Map(map) => map.values().all(all_finite),
+        _ => true,
+    }
+}
+
 const NOT_JSON: &str = "unsupported map key of type:";
 
 /// What a key of a mapping leaves to be done.
 fn key(value: Value, mark: Mark, late: &mut Late) -> Slot {
-    match value {
-        Value::String(text) => Slot::Value(text),
-        Value::Bool(flag) => Slot::Value(if flag { "true" } else { "false" }.into()),
-        Value::Int(number) => Slot::Value(itoa::Buffer::new().format(number).into()),
+    let text = match value {
+        Value::String(text) => {
+            return Slot::Value(Key { text, quoted: true });
+        }
+        Value::Bool(flag) => if flag { "true" } else { "false" }.into(),
+        Value::Int(number) => itoa::Buffer::new().format(number).into(),
         Value::Float(number) => {
             let mut text = Vec::new();
             number::push_go_32(&mut text, number);
-            Slot::Value(match text.as_slice() {
+            match text.as_slice() {
                 b"+Inf" => ".inf".into(),
                 b"-Inf" => "-.inf".into(),
                 b"NaN" => ".nan".into(),
                 text => String::from_utf8_lossy(text).as_ref().into(),
-            })
+            }
         }
-        Value::Null => Slot::NotJson(format!("{NOT_JSON} %!s(<nil>), key: <nil>")),
-        Value::UInt(number) => Slot::NotJson(format!("{NOT_JSON} uint64, key: {number:#x}")),
+        Value::Null => {
+            return Slot::NotJson(format!("{NOT_JSON} %!s(<nil>), key: <nil>"));
+        }
+        Value::UInt(number) => {
+            return Slot::NotJson(format!("{NOT_JSON} uint64, key: {number:#x}"));
+        }
         Value::List(_) | Value::Map(_) => {
             let mut text = String::from("invalid map key: ");
             super::go_syntax::push(&mut text, &value);
             late.decode(text, mark);
-            Slot::Ignored
+            return Slot::Ignored;
         }
-    }
+    };
+    Slot::Value(Key {
+        text,
+        quoted: false,
+    })
 }
 
 /// Whether `key` may be set: always, unless duplicates are errors.
-fn is_new(known: &mut Option<HashSet<Str>>, key: &Str, mark: Mark, late: &mut Late) -> bool {
+fn is_new(known: &mut Option<HashSet<Str>>, key: &Key, mark: Mark, late: &mut Late) -> bool {
     let Some(known) = known else { return true };
-    if known.insert(key.clone()) {
+    if known.insert(key.text.clone()) {
         return true;
     }
     if late.duplicates.is_empty() {
         late.first_duplicate = mark;
     }
     let mut text = format!("line {}: key ", mark.line + 1);
-    super::go_syntax::push_quoted(&mut text, key);
+    if key.quoted {
+        super::go_syntax::push_quoted(&mut text, &key.text);
+    } else {
+        text.push_str(&key.text);
+    }
     text.push_str(" already set in map");
     late.duplicates.push(text);
     false

@@ -88,6 +88,15 @@ pub fn to_string(value: &Value) -> Result<String, WriteError> {
     to_string_with(value, Style::KUBERNETES)
 }
 
+/// `value` as [`Style::PRETTY`], with a line feed at its end.
+///
+/// # Errors
+///
+/// None in this style; see [`to_string`].
+pub fn to_string_pretty(value: &Value) -> Result<String, WriteError> {
+    to_string_with(value, Style::PRETTY)
+}
+
 /// `value` in the given style, with a line feed at its end.
 ///
 /// # Errors
@@ -822,7 +831,10 @@ fn fold_next_lines(text: &str) -> Result<String, &'static str> {
 /// A key as go-yaml reads it back from JSON, where it has to be a simple one.
 fn key_through_json(key: &str) -> Result<Cow<'_, str>, &'static str> {
     const LIMIT: usize = 1024;
-    if key.contains('\u{85}') || (key.len() > LIMIT / 6 && json::columns(key) > LIMIT) {
+    if key.contains('\u{85}') {
+        return Err("yaml: line 1: did not find expected ',' or '}'");
+    }
+    if key.len() > LIMIT / 6 && json::columns(key) > LIMIT {
         return Err("yaml: did not find expected ',' or '}'");
     }
     through_json(key)

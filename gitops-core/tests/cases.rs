@@ -1,0 +1,17 @@
+//! What the originals answered, and laws that hold for all input.
+//!
+//! The tables below `cases/` were written by the original programs
+//! (`sigs.k8s.io/yaml` 1.6, go-yaml 2.4.4 and 3.0.4, `encoding/json` of Go
+//! 1.26, apimachinery 0.36) for inputs chosen here: one case a line.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cases {
+    mod json;
+    mod kubernetes;
+    mod laws;
+    mod manifest;
+    mod table;
+    mod values;
+    mod yaml;
+}
