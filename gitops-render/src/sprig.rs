@@ -19,6 +19,7 @@ mod random;
 mod regex;
 mod strings;
 mod versions;
+mod words;
 
 pub(crate) use dates::parse_time;
 

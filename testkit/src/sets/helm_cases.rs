@@ -69,7 +69,7 @@ fn add(set: &mut Set, file: &str, index: usize, case: Value, table: &Arc<Table>)
         "sprig" => templates::sprig(set, &name, case),
         "xstrings" => templates::xstrings(set, &name, case),
         "toml" => templates::toml(set, &name, &case),
-        "text_template_exec" => templates::text_template(set, &name, case),
+        "text_template_exec" => templates::text_template(set, &case),
         "text_template_parse" => libraries::parse(set, &name, case),
         "semver" => libraries::semver(set, &name, case),
         "strvals" => libraries::strvals(set, &name, case),
