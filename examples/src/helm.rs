@@ -138,7 +138,7 @@ impl Template {
                 chart.display().to_string()
             )));
         }
-        let values = self.values(dir)?;
+        let values = self.values(dir, profile)?;
         let chart = Arc::new(load(&chart)?);
         let release = helm::template(
             &chart,
@@ -167,7 +167,7 @@ impl Template {
         }
     }
 
-    fn values(&self, dir: &Path) -> Result<Values, helm::Error> {
+    fn values(&self, dir: &Path, profile: Profile) -> Result<Values, helm::Error> {
         let read = |path: &str| {
             std::fs::read(dir.join(path)).map_err(|error| {
                 let reason = match error.kind() {
@@ -178,7 +178,7 @@ impl Template {
                 format!("open {path}: {reason}")
             })
         };
-        let mut values = Values::default();
+        let mut values = Values::new(profile);
         for path in &self.values {
             let text =
                 read(path).map_err(|problem| helm::Error::from_text(ErrorKind::Values, problem))?;

@@ -98,5 +98,6 @@ pub use function::{Args, Failure, Function, Functions, Method, Signature, Type};
 pub use list::{List, Slice};
 pub use map::{Map, MapKind};
 pub use set::{File, Set};
+pub(crate) use stack::deeper;
 pub use text::Str;
 pub use value::{Kind, MAX_NESTING, Object, Value};

@@ -32,6 +32,7 @@ mod release;
 mod schema;
 pub mod strvals;
 mod subcharts;
+mod toml;
 mod values;
 
 pub use capabilities::{Capabilities, KubeVersion};

@@ -19,6 +19,9 @@ mod random;
 mod regex;
 mod strings;
 mod versions;
+mod words;
+
+pub(crate) use dates::parse_time;
 
 /// The tables of all functions.
 pub(crate) const TABLES: &[&[Function]] = &[

@@ -10,22 +10,50 @@
 use std::collections::BTreeSet;
 
 use super::error::{Error, ErrorKind};
+use super::profile::Profile;
 use super::subcharts::Node;
-use crate::gotmpl::{Map, Str, Value, printf};
+use crate::gotmpl::{Map, Str, Value, deeper, printf};
+
+/// What becomes of nulls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Nulls {
+    /// `MergeValues`: they stay.
+    Stay,
+    /// `CoalesceValues` of Helm 3: one in the values deletes the default. A
+    /// default that is null stays.
+    Delete,
+    /// `CoalesceValues` of Helm 4: so do they here, and a default that is null
+    /// is none.
+    DeleteAndClean,
+}
+
+impl Nulls {
+    /// How a Helm coalesces.
+    pub(super) fn of(profile: Profile) -> Nulls {
+        match profile {
+            Profile::Helm3 => Nulls::Delete,
+            Profile::Helm4 => Nulls::DeleteAndClean,
+        }
+    }
+
+    fn stay(self) -> bool {
+        self == Nulls::Stay
+    }
+}
 
 /// What Helm writes to its log on the way.
 pub(super) type Warnings = Vec<String>;
 
-/// `CoalesceValues` and, with `merge`, `MergeValues`: the chart's defaults
-/// under `values`, down through its subcharts. Merging keeps nulls.
+/// `CoalesceValues` or `MergeValues`: the chart's defaults under `values`, down
+/// through its subcharts.
 pub(super) fn values(
     node: &Node,
     values: gitops_core::Map,
-    merge: bool,
+    nulls: Nulls,
     warnings: &mut Warnings,
 ) -> Result<Map, Error> {
     let values = Map::from(values);
-    chart(node, &values, "", merge, warnings)?;
+    chart(node, &values, "", nulls, warnings)?;
     Ok(values)
 }
 
@@ -33,10 +61,10 @@ fn chart(
     node: &Node,
     into: &Map,
     prefix: &str,
-    merge: bool,
+    nulls: Nulls,
     warnings: &mut Warnings,
 ) -> Result<(), Error> {
-    defaults(node, into, prefix, merge, warnings);
+    defaults(node, into, prefix, nulls, warnings);
     for child in &node.children {
         let name = Str::from(child.name.clone());
         let below = match into.get_key(&name) {
@@ -59,25 +87,35 @@ fn chart(
         };
         let prefix = concat(prefix, &node.name);
         globals(&below, into, &prefix, warnings);
-        chart(child, &below, &prefix, merge, warnings)?;
+        chart(child, &below, &prefix, nulls, warnings)?;
     }
     Ok(())
 }
 
 /// The chart's own defaults under `into`.
-fn defaults(node: &Node, into: &Map, prefix: &str, merge: bool, warnings: &mut Warnings) {
+fn defaults(node: &Node, into: &Map, prefix: &str, nulls: Nulls, warnings: &mut Warnings) {
     let prefix = concat(prefix, &node.name);
     for (key, default) in Map::from(node.values.clone()).entries() {
         match into.get_key(&key) {
+            None if nulls == Nulls::DeleteAndClean => match default {
+                Value::Nil => {}
+                default => {
+                    clean(&default);
+                    put(into, key, default);
+                }
+            },
             None => put(into, key, default),
-            Some(Value::Nil) if !merge => {
+            Some(Value::Nil) if !nulls.stay() => {
                 into.remove(&key);
             }
             Some(Value::Map(have)) => match default {
                 Value::Map(default) => {
                     let child = node.children.iter().any(|child| key == *child.name);
                     let prefix = concat(&prefix, &key.to_text());
-                    tables(&have, &default, &prefix, merge || child, warnings);
+                    if nulls == Nulls::DeleteAndClean {
+                        clean(&Value::Map(default.clone()));
+                    }
+                    tables(&have, &default, &prefix, nulls.stay() || child, warnings);
                 }
                 Value::Nil => {}
                 _ => warnings.push(format!(
@@ -85,6 +123,21 @@ fn defaults(node: &Node, into: &Map, prefix: &str, merge: bool, warnings: &mut W
                 )),
             },
             Some(_) => {}
+        }
+    }
+}
+
+/// Removes the nulls of a table and of the tables in it.
+fn clean(value: &Value) {
+    let Value::Map(map) = value else {
+        return;
+    };
+    for (key, value) in map.entries() {
+        match value {
+            Value::Nil => {
+                map.remove(&key);
+            }
+            value => deeper(|| clean(&value)),
         }
     }
 }

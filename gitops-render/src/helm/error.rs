@@ -122,42 +122,56 @@ impl From<TreeError> for Error {
     }
 }
 
-/// Helm 4's form of a template error: one block for each frame.
-pub(super) fn blocks(error: &gotmpl::Error) -> String {
-    let mut out = String::new();
-    let mut rest = error.to_string();
-    loop {
-        let Some(frame) = rest.strip_prefix("template: ") else {
-            out.push_str(&rest);
-            return out;
-        };
-        let Some((place, tail)) = frame.split_once(": ") else {
-            out.push_str(&rest);
-            return out;
-        };
-        out.push_str(place);
-        out.push('\n');
-        let (executing, message) = match tail.split_once(">: ") {
-            Some((executing, message)) if executing.starts_with("executing ") => {
-                (Some(executing), message)
-            }
-            _ => (None, tail),
-        };
-        if let Some(executing) = executing {
-            out.push_str(&format!("  {executing}>:\n"));
-        }
-        match message.find("template: ") {
-            Some(at) => {
-                out.push_str(&format!(
-                    "    {}\n",
-                    message[..at].trim_end_matches([':', ' '])
-                ));
-                rest = message[at..].to_owned();
-            }
-            None => {
-                out.push_str(&format!("    {message}"));
-                return out;
-            }
-        }
+/// Helm 4's form of a template error: one block for each frame, read out of
+/// Go's text as `reformatExecErrorMsg` does it. `None` if one of the errors in
+/// the chain is no template's but a function's: then Helm shows Go's text.
+pub(super) fn blocks(error: &gotmpl::Error) -> Option<String> {
+    let innermost = error.chain().last()?;
+    if matches!(
+        innermost.kind(),
+        gotmpl::ErrorKind::Function | gotmpl::ErrorKind::Limit
+    ) {
+        return None;
     }
+    let mut out = String::new();
+    let mut before = String::new();
+    for frame in error.chain() {
+        // What `tpl` puts before a failure is an error of its own.
+        let wraps = frame.cause().is_some();
+        if wraps && frame.detail().matches(": ").count() != 1 {
+            return None;
+        }
+        let block = block(&frame.to_string())?;
+        if block != before {
+            out.push_str(&block);
+        }
+        before = block;
+    }
+    Some(out.trim().to_owned())
+}
+
+fn block(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("template: ")?;
+    if rest.starts_with("no template ") {
+        return Some(format!("{text}\n"));
+    }
+    // The text of the next frame follows after a blank.
+    let alone = |message: &str| match message.find(" template:") {
+        Some(at) => message[..at].to_owned(),
+        None => message.to_owned(),
+    };
+    let message = |message: String| match message.as_str() {
+        "" => String::new(),
+        message => format!("{message}\n"),
+    };
+    if let Some((place, executing)) = rest.split_once(": executing ") {
+        let (name, node) = executing.strip_prefix('"')?.split_once('"')?;
+        let (node, problem) = node.strip_prefix(" at <")?.split_once(">: ")?;
+        let problem = message(alone(problem));
+        return Some(format!(
+            "{place}\n  executing \"{name}\" at <{node}>:\n    {problem}"
+        ));
+    }
+    let (place, problem) = rest.rsplit_once(": ")?;
+    Some(format!("{place}\n  {}", message(alone(problem))))
 }

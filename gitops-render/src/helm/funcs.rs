@@ -3,10 +3,16 @@
 
 use gitops_core::{Value as Core, json, yaml};
 
-use crate::gotmpl::{Args, Context, Failure, Function, List, Map, Str, Type, Value};
+use super::toml;
+use crate::gotmpl::{
+    Args, Context, Failure, Function, List, Map, MapKind, Method, Str, Type, Value, printf,
+};
 
 const S: Type = Type::Str;
 const ANY: Type = Type::Any;
+
+/// What precedes the name of a type that no encoder knows.
+const UNSUPPORTED: &str = "json: unsupported type: ";
 
 /// What both Helms have.
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -14,7 +20,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(to_yaml(args.value(0)).unwrap_or_default().into())
     }),
     Function::new("toYamlPretty", &[ANY], S, |_, args| {
-        Ok(to_yaml_pretty(args.value(0)).unwrap_or_default().into())
+        match to_yaml_pretty(args.value(0)) {
+            Ok(text) => Ok(text.into()),
+            Err(failure) => match failure.to_string().strip_prefix(UNSUPPORTED) {
+                // This encoder panics where the other one returns an error.
+                Some(name) => Err(Failure::new(format!("cannot marshal type: {name}"))),
+                None => Ok("".into()),
+            },
+        }
     }),
     Function::new("fromYaml", &[S], Type::Map, |_, args| {
         let text = args.str(0);
@@ -31,6 +44,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Core::List(list)) => list.into(),
             Ok(other) => error_list(mismatch(&other, "[]interface {}")),
             Err(error) => error_list(error),
+        }))
+    }),
+    Function::new("toToml", &[ANY], S, |_, args| {
+        match toml::to_toml(args.value(0)) {
+            Ok(text) => Ok(Value::Str(Str::from_bytes(&text))),
+            Err(toml::Problem::Error(text)) => Ok(text.into()),
+            Err(problem) => Err(problem.into()),
+        }
+    }),
+    Function::new("fromToml", &[S], Type::Map, |_, args| {
+        Ok(Value::Map(match toml::parse(args.str(0).as_bytes()) {
+            Ok(map) => map,
+            Err(error) => error_map(error),
         }))
     }),
     Function::new("toJson", &[ANY], S, |_, args| {
@@ -86,9 +112,71 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// What only Helm 4 has.
-pub(super) const HELM4: &[Function] = &[Function::new("mustToYaml", &[ANY], S, |_, args| {
-    to_yaml(args.value(0)).map(Value::from)
-})];
+pub(super) const HELM4: &[Function] = &[
+    Function::new("mustToYaml", &[ANY], S, |_, args| {
+        to_yaml(args.value(0)).map(Value::from)
+    }),
+    Function::new("mustToToml", &[ANY], S, |_, args| {
+        let text = toml::to_toml(args.value(0))?;
+        Ok(Value::Str(Str::from_bytes(&text)))
+    }),
+];
+
+/// The methods of `chartutil.Values` and `common.Values`.
+pub(super) const VALUES_METHODS: &[Method<Map>] = &[
+    Method::new("AsMap", &[], Type::Map, |values, _, _| {
+        Ok(Value::Map(match values.is_empty() {
+            true => Map::new(),
+            false => values.clone().with_kind(MapKind::Plain),
+        }))
+    }),
+    Method::new("Table", &[S], Type::Map, |values, _, args| {
+        table(values, &args.str(0).to_text()).map(Value::Map)
+    }),
+    Method::new("PathValue", &[S], ANY, |values, _, args| {
+        let path = args.str(0).to_text();
+        if path.is_empty() {
+            return Err(Failure::new("YAML path cannot be empty"));
+        }
+        let (above, key) = match path.rsplit_once('.') {
+            Some((above, key)) => (table(values, above).ok(), key),
+            None => (Some(values.clone()), &*path),
+        };
+        match above.and_then(|above| above.get(key)) {
+            Some(value) if !matches!(value, Value::Map(_)) => Ok(value),
+            _ => Err(Failure::new(format!(
+                "{} is not a value",
+                printf::quote(key.as_bytes())
+            ))),
+        }
+    }),
+    Method::new("YAML", &[], S, |values, _, _| {
+        let mut text = to_yaml(&Value::Map(values.clone()))?;
+        text.push('\n');
+        Ok(text.into())
+    }),
+    // No template has a writer, so a call fails at its argument.
+    Method::new("Encode", &[Type::Object("io.Writer")], ANY, |_, _, _| {
+        Ok(Value::Nil)
+    }),
+];
+
+/// A table below others, by the names on the way to it.
+fn table(values: &Map, path: &str) -> Result<Map, Failure> {
+    let mut table = values.clone();
+    for name in path.split('.') {
+        match table.get(name) {
+            Some(Value::Map(below)) => table = below.with_kind(values.kind()),
+            _ => {
+                return Err(Failure::new(format!(
+                    "{} is not a table",
+                    printf::quote(name.as_bytes())
+                )));
+            }
+        }
+    }
+    Ok(table)
+}
 
 fn required(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
     let missing = match args.value(1) {

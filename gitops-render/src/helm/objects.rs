@@ -170,6 +170,11 @@ fn pointers(type_name: &'static str, items: Vec<Value>, nil: bool) -> Value {
     })
 }
 
+/// A slice that is not nil.
+pub(super) fn slice(type_name: &'static str, items: Vec<Value>) -> Value {
+    pointers(type_name, items, false)
+}
+
 /// `.Chart`: in Helm 3 a struct, in Helm 4 a map of the same names.
 pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
     let metadata = &node.chart.metadata;
@@ -373,11 +378,13 @@ const VERSION_SET: &[Method] = &[Method::new(
 /// `.Files`: every file of a chart that is nothing else.
 pub(super) struct Files {
     files: Rc<BTreeMap<gitops_core::Str, Bytes>>,
+    profile: Profile,
 }
 
 impl Files {
-    pub(super) fn new(files: &[File]) -> Files {
+    pub(super) fn new(files: &[File], profile: Profile) -> Files {
         Files {
+            profile,
             files: Rc::new(
                 files
                     .iter()
@@ -481,6 +488,7 @@ const FILES: &[Method] = &[
             let glob = Glob::new(&pattern, Some('/')).ok();
             let files = files(object)?;
             Ok(Value::object(Files {
+                profile: files.profile,
                 files: Rc::new(
                     files
                         .files
@@ -497,7 +505,13 @@ const FILES: &[Method] = &[
         let data = files(object)?.get(args.str(0));
         let data = match data {
             None => return Ok(Value::Strings(Vec::new().into())),
-            Some(data) if data.is_empty() => return Ok(Value::Strings(Vec::new().into())),
+            Some(data) if data.is_empty() => {
+                return match files(object)?.profile {
+                    Profile::Helm3 => Ok(Value::Strings(Vec::new().into())),
+                    // It looks at the last byte first.
+                    Profile::Helm4 => Err(Failure::new("runtime error: index out of range [-1]")),
+                };
+            }
             Some(data) => data.strip_suffix(b"\n").unwrap_or(data),
         };
         let lines = data.split(|byte| *byte == b'\n').map(Str::from_bytes);

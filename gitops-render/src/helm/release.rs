@@ -11,7 +11,7 @@ use gitops_core::{Manifest, Map as CoreMap, Origin, Str as CoreStr, TreePath, Va
 
 use super::capabilities::Capabilities;
 use super::chart::{Chart, LoadLimits};
-use super::coalesce;
+use super::coalesce::{self, Nulls};
 use super::error::{Error, ErrorKind};
 use super::manifests::{self, Document};
 use super::objects::{self, Files};
@@ -303,8 +303,9 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
             ),
         ));
     }
-    root.process(&options.values, &mut warnings)?;
-    let values = coalesce::values(&root, options.values.clone(), false, &mut warnings)?;
+    root.process(&options.values, options.profile, &mut warnings)?;
+    let nulls = Nulls::of(options.profile);
+    let values = coalesce::values(&root, options.values.clone(), nulls, &mut warnings)?;
     if !options.skip_schema_validation {
         schema::validate(&root, &values)?;
     }
@@ -491,7 +492,10 @@ impl Shared {
         let seen = values.clone().with_kind(self.profile.values());
         let context: Map = [
             ("Chart", objects::chart(node, root, self.profile)),
-            ("Files", Value::object(Files::new(&node.chart.files))),
+            (
+                "Files",
+                Value::object(Files::new(&node.chart.files, self.profile)),
+            ),
             ("Release", self.release.clone()),
             ("Capabilities", self.capabilities.clone()),
             ("Values", Value::Map(seen)),
@@ -542,7 +546,7 @@ fn functions(profile: Profile) -> Arc<Functions> {
         .get_or_init(|| {
             let mut tables = sprig::TABLES.to_vec();
             tables.extend([funcs::FUNCTIONS, &TEMPLATE_FUNCTIONS, own]);
-            Arc::new(Functions::new(&tables))
+            Arc::new(Functions::new(&tables).with_values_methods(funcs::VALUES_METHODS))
         })
         .clone()
 }
@@ -604,7 +608,7 @@ fn execution_error(path: &str, error: gotmpl::Error, profile: Profile) -> Error 
     }
     let text = match profile {
         Profile::Helm3 => text,
-        Profile::Helm4 => super::error::blocks(&error),
+        Profile::Helm4 => super::error::blocks(&error).unwrap_or(text),
     };
     Error::new(ErrorKind::Execute, text)
         .at_file(path)

@@ -233,6 +233,7 @@ fn grouped(number: usize) -> String {
 fn shown(value: &Json) -> String {
     match value {
         Json::String(text) => quote(text),
+        Json::Null => "<nil>".into(),
         Json::Array(_) | Json::Object(_) => "value".into(),
         other => other.to_string(),
     }

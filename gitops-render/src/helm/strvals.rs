@@ -6,6 +6,8 @@
 
 use gitops_core::{List, Map, Str, Value, json};
 
+use crate::gotmpl::{Value as TemplateValue, printf};
+
 /// What a flag makes of the text after `=`.
 pub enum Flavour<'a> {
     /// `--set`: lists in braces; `true`, `false`, `null` and integers are
@@ -49,6 +51,10 @@ pub fn parse_into(text: &str, flavour: &Flavour<'_>, into: &mut Map) -> Result<(
         }
     }
 }
+
+/// The text of [`parse_into`]'s error for an index without a bracket at its
+/// end.
+pub(super) const UNENDED_INDEX: &str = "error parsing index: EOF";
 
 const MAX_INDEX: i64 = 65536;
 const MAX_NESTING: usize = 30;
@@ -171,7 +177,10 @@ impl Reader<'_> {
         }
         let (text, stop) = self.until(&['[', '.', '=']);
         if !text.is_empty() {
-            return Err(format!("unexpected data at end of array index: {text:?}").into());
+            // Go prints the letters one by one.
+            let letters: Vec<String> = text.chars().map(quoted_letter).collect();
+            let letters = letters.join(" ");
+            return Err(format!("unexpected data at end of array index: [{letters}]").into());
         }
         let existing = usize::try_from(index)
             .ok()
@@ -343,7 +352,7 @@ fn set_index(list: &mut List, index: i64, value: Value) -> Result<(), Stop> {
 
 fn index_error(stop: Stop) -> Stop {
     Stop::Error(match stop {
-        Stop::End => "error parsing index: EOF".into(),
+        Stop::End => UNENDED_INDEX.into(),
         Stop::Error(error) => format!("error parsing index: {error}"),
     })
 }
@@ -371,4 +380,13 @@ fn atoi(text: &str) -> Result<i64, String> {
     }
     text.parse()
         .map_err(|_| format!("strconv.Atoi: parsing {text:?}: value out of range"))
+}
+
+/// Go's `%q` of a letter.
+fn quoted_letter(letter: char) -> String {
+    let mut out = Vec::new();
+    let rune = TemplateValue::Int32(u32::from(letter) as i32);
+    // One letter is never too long.
+    let _complete = printf::sprintf(&mut out, b"%q", &[rune], usize::MAX);
+    String::from_utf8_lossy(&out).into_owned()
 }

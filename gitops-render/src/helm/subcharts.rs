@@ -7,9 +7,10 @@ use gitops_core::semver::{Constraint, Version};
 use gitops_core::{Str, Value as Core};
 
 use super::chart::Chart;
-use super::coalesce::{self, Warnings, text as shown};
+use super::coalesce::{self, Nulls, Warnings, text as shown};
 use super::error::{Error, ErrorKind};
 use super::metadata::Dependency;
+use super::profile::Profile;
 use crate::gotmpl::{Map, Value};
 
 /// A chart as it takes part in one render: possibly under an alias, with
@@ -42,9 +43,10 @@ impl Node {
     pub(super) fn process(
         &mut self,
         values: &gitops_core::Map,
+        profile: Profile,
         warnings: &mut Warnings,
     ) -> Result<(), Error> {
-        self.enable(values, "", warnings)?;
+        self.enable(values, "", Nulls::of(profile), warnings)?;
         self.import(warnings)
     }
 
@@ -68,6 +70,7 @@ impl Node {
         &mut self,
         values: &gitops_core::Map,
         path: &str,
+        nulls: Nulls,
         warnings: &mut Warnings,
     ) -> Result<(), Error> {
         let Some(mut declared) = self.dependencies.take() else {
@@ -98,7 +101,7 @@ impl Node {
             dependency.enabled = true;
         }
         self.children = children;
-        let coalesced = coalesce::values(self, values.clone(), false, warnings)?;
+        let coalesced = coalesce::values(self, values.clone(), nulls, warnings)?;
         by_tags(&mut declared, &coalesced, warnings);
         by_conditions(&mut declared, &coalesced, path, warnings);
         let off = |name: &Str| {
@@ -110,7 +113,7 @@ impl Node {
         let coalesced = plain(&coalesced)?;
         for child in &mut self.children {
             let path = format!("{path}{}.", child.name);
-            child.enable(&coalesced, &path, warnings)?;
+            child.enable(&coalesced, &path, nulls, warnings)?;
         }
         declared.retain(|dependency| dependency.enabled);
         // Helm leaves no list where nothing is left in it.
@@ -127,7 +130,7 @@ impl Node {
         let Some(dependencies) = &self.dependencies else {
             return Ok(());
         };
-        let values = coalesce::values(self, gitops_core::Map::new(), true, warnings)?;
+        let values = coalesce::values(self, gitops_core::Map::new(), Nulls::Stay, warnings)?;
         let imported = Map::new();
         for dependency in dependencies {
             for import in &dependency.import_values {

@@ -1,9 +1,10 @@
 //! The values that somebody passes to a chart, in Helm's order of precedence.
 
-use gitops_core::{List, Map, Str, Value};
+use gitops_core::{List, Map, Str, Value, json};
 
 use super::chart;
 use super::error::{Error, ErrorKind};
+use super::profile::Profile;
 use super::strvals::{self, Flavour};
 
 /// User values, built up from the weakest source to the strongest.
@@ -23,23 +24,40 @@ use super::strvals::{self, Flavour};
 /// # Ok::<(), gitops_render::helm::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Values(Map);
+pub struct Values {
+    map: Map,
+    profile: Profile,
+}
 
 impl Values {
-    /// Lays a YAML document over the values; `name` is for errors.
+    /// No values yet; files and flags are read as this Helm does. The default
+    /// is Helm 3.
+    pub fn new(profile: Profile) -> Self {
+        Values {
+            map: Map::new(),
+            profile,
+        }
+    }
+
+    /// Lays a YAML document over the values; `name` is for errors. Helm 4 reads
+    /// all documents of a file, Helm 3 the first.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Values`] if the text is no YAML, or no map.
     pub fn file(&mut self, name: &str, text: &[u8]) -> Result<(), Error> {
-        let map = chart::values(text).map_err(|problem| {
+        let read = match self.profile {
+            Profile::Helm3 => chart::values(text),
+            Profile::Helm4 => all_documents(text),
+        };
+        let map = read.map_err(|problem| {
             Error::new(
                 ErrorKind::Values,
                 format!("failed to parse {name}: {problem}"),
             )
             .at_file(name)
         })?;
-        self.0 = merge_maps(&self.0, &map);
+        self.map = merge_maps(&self.map, &map);
         Ok(())
     }
 
@@ -47,22 +65,37 @@ impl Values {
     /// numbers become floats.
     pub fn object(&mut self, map: &Map) {
         if let Value::Map(map) = as_from_file(&Value::Map(map.clone())) {
-            self.0 = merge_maps(&self.0, &map);
+            self.map = merge_maps(&self.map, &map);
         }
     }
 
-    /// `--set-json`: `path=JSON`.
+    /// `--set-json`: `path=JSON`; in Helm 4 also a whole JSON object.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Values`] with Helm's text.
     pub fn set_json(&mut self, text: &str) -> Result<(), Error> {
-        strvals::parse_into(text, &Flavour::Json, &mut self.0).map_err(|_| {
+        let failed = |what: &str| {
             Error::new(
                 ErrorKind::Values,
-                format!("failed parsing --set-json data {text}"),
+                format!("failed parsing --set-json data {what}{text}"),
             )
-        })
+        };
+        let trimmed = text.trim();
+        if self.profile == Profile::Helm4 && trimmed.starts_with('{') {
+            let options = json::Options {
+                numbers: json::Numbers::Float64,
+                ..json::Options::default()
+            };
+            return match json::parse_with(trimmed.as_bytes(), &options) {
+                Ok(Value::Map(map)) => {
+                    self.map = merge_maps(&self.map, &map);
+                    Ok(())
+                }
+                _ => Err(failed("JSON: ")),
+            };
+        }
+        strvals::parse_into(text, &Flavour::Json, &mut self.map).map_err(|_| failed(""))
     }
 
     /// `--set`: `path=value,path=value`.
@@ -107,17 +140,51 @@ impl Values {
 
     /// The values.
     pub fn into_map(self) -> Map {
-        self.0
+        self.map
     }
 
     fn flag(&mut self, name: &str, text: &str, flavour: &Flavour<'_>) -> Result<(), Error> {
-        strvals::parse_into(text, flavour, &mut self.0).map_err(|problem| {
-            Error::new(
+        match strvals::parse_into(text, flavour, &mut self.map) {
+            Ok(()) => Ok(()),
+            // Helm 4 takes an index that the text ends in for the end of the
+            // text.
+            Err(problem) if self.profile == Profile::Helm4 && problem == strvals::UNENDED_INDEX => {
+                Ok(())
+            }
+            Err(problem) => Err(Error::new(
                 ErrorKind::Values,
                 format!("failed parsing {name} data: {problem}"),
-            )
-        })
+            )),
+        }
     }
+}
+
+/// The documents of a file, each over those before it; a line of dashes, which
+/// may bear a comment, separates them.
+fn all_documents(text: &[u8]) -> Result<Map, String> {
+    let separates = |line: &[u8]| {
+        line.strip_prefix(b"---")
+            .is_some_and(|rest| matches!(rest.trim_ascii().first(), None | Some(b'#')))
+    };
+    let mut merged = Map::new();
+    let mut start = 0;
+    let mut at = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if separates(line) {
+            lay_document(&mut merged, &text[start..at])?;
+            start = at + line.len();
+        }
+        at += line.len();
+    }
+    lay_document(&mut merged, &text[start..])?;
+    Ok(merged)
+}
+
+fn lay_document(under: &mut Map, text: &[u8]) -> Result<(), String> {
+    let over = chart::values(text)
+        .map_err(|problem| format!("cannot unmarshal yaml document: {problem}"))?;
+    *under = merge_maps(under, &over);
+    Ok(())
 }
 
 /// `over` laid over `under`: maps merge, everything else (null too) replaces.

@@ -495,6 +495,11 @@ fn zone_name(time: &Zoned) -> String {
     info.abbreviation().to_owned()
 }
 
+/// A time in one of Go's layouts, as a template's value.
+pub(crate) fn parse_time(layout: &str, text: &str) -> Option<Value> {
+    parse(layout, text).ok().map(Value::object)
+}
+
 /// Go's `time.Parse`, in UTC where the text names no zone.
 fn parse(layout: &str, text: &str) -> Result<Time, String> {
     let quote = |text: &str| crate::gotmpl::printf::quote(text.as_bytes());

@@ -70,12 +70,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::variadic("mustMergeOverwrite", &[MAP, MAP], ANY, |_, args| {
         merged(args, true)
     }),
-    Function::new("deepCopy", &[ANY], ANY, |context, args| {
-        deep_copy(context, args.value(0), 0)
-    }),
-    Function::new("mustDeepCopy", &[ANY], ANY, |context, args| {
-        deep_copy(context, args.value(0), 0)
-    }),
+    Function::new("deepCopy", &[ANY], ANY, deep_copy_of),
+    Function::new("mustDeepCopy", &[ANY], ANY, deep_copy_of),
     Function::variadic("dig", &[ANY], ANY, dig),
 ];
 
@@ -83,6 +79,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// it passes through a parameter of that type.
 fn plain(map: &Map) -> Map {
     map.clone().with_kind(MapKind::Plain)
+}
+
+fn deep_copy_of(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
+    match args.value(0) {
+        // The copy begins by asking for the type.
+        Value::Nil => Err(Failure::new(
+            "reflect: call of reflect.Value.Type on zero Value",
+        )),
+        value => deep_copy(context, value, 0),
+    }
 }
 
 fn maps(values: &[Value]) -> impl Iterator<Item = &Map> {

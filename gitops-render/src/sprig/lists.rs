@@ -1,6 +1,6 @@
 //! Lists. Every function takes any slice and returns a new `[]interface {}`.
 
-use super::{elements, empty, nil_dereference, out_of_range};
+use super::{elements, empty, nil_dereference};
 use crate::gotmpl::{Args, Context, Failure, Function, List, Slice, Type, Value};
 use crate::sprig::math::to_int;
 
@@ -185,11 +185,14 @@ fn chunk(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
     let size = args.int(0);
     let items = elements(args.value(1), "chunk")?;
     let Some(size) = usize::try_from(size).ok().filter(|size| *size > 0) else {
-        // Go divides by the size as a float; what comes of it cannot be made.
-        return Err(match size {
-            0 => Failure::new("runtime error: makeslice: len out of range"),
-            _ => out_of_range(format!("[:{size}]")),
-        });
+        // Go computes how many chunks there are before it looks at the size.
+        let last = items.len() as f64 - 1.0;
+        let count = (last / size as f64).floor() + 1.0;
+        return match (count, items.len()) {
+            (0.0, _) => Ok(Value::Lists(Vec::new().into())),
+            (1.0, 1) if size < -1 => Ok(Value::Lists(vec![List::from(items)].into())),
+            _ => Err(Failure::new("runtime error: makeslice: len out of range")),
+        };
     };
     let chunks: Vec<List> = items.chunks(size).map(|c| List::from(c.to_vec())).collect();
     Ok(Value::Lists(chunks.into()))

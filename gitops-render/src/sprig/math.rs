@@ -189,7 +189,7 @@ fn to_float(value: &Value) -> f64 {
 /// Go's `strconv.ParseFloat`, zero for what it refuses.
 fn parse_float(text: &str) -> f64 {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if unsigned.len() > 2 && unsigned[..2].eq_ignore_ascii_case("0x") {
+    if unsigned.starts_with("0x") || unsigned.starts_with("0X") {
         return hex_float(text).unwrap_or(0.0);
     }
     let lower = unsigned.to_ascii_lowercase();

@@ -1,5 +1,6 @@
 //! Texts. Lengths and positions are in bytes, as in Go.
 
+use super::words;
 use super::{out_of_range, strval};
 use crate::gotmpl::{Failure, Function, Map, MapKind, Str, Type, Value, printf};
 
@@ -127,13 +128,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }))
     }),
     Function::new("snakecase", &[S], S, |_, args| {
-        Ok(map_text(args.str(0), |text| separated(text, '_')))
+        Ok(map_text(args.str(0), |text| words::separated(text, '_')))
     }),
     Function::new("kebabcase", &[S], S, |_, args| {
-        Ok(map_text(args.str(0), |text| separated(text, '-')))
+        Ok(map_text(args.str(0), |text| words::separated(text, '-')))
     }),
     Function::new("camelcase", &[S], S, |_, args| {
-        Ok(map_text(args.str(0), pascal))
+        Ok(map_text(args.str(0), words::pascal))
     }),
     Function::new("wrap", &[I, S], S, |_, args| {
         Ok(bytes(&wrap(
@@ -304,7 +305,7 @@ pub(super) fn is_space(c: char) -> bool {
 }
 
 /// The simple mapping: characters whose capital is several stay as they are.
-fn upper(c: char) -> char {
+pub(super) fn upper(c: char) -> char {
     let mut mapped = c.to_uppercase();
     match (mapped.next(), mapped.next()) {
         (Some(upper), None) => upper,
@@ -312,7 +313,7 @@ fn upper(c: char) -> char {
     }
 }
 
-fn lower(c: char) -> char {
+pub(super) fn lower(c: char) -> char {
     if c == '\u{130}' {
         return 'i';
     }
@@ -554,134 +555,4 @@ fn letter(c: char) -> Letter {
         c if c.is_ascii_punctuation() => Letter::Symbol,
         _ => Letter::Other,
     }
-}
-
-/// `xstrings`' words joined by `connector`, in lower case.
-fn separated(text: &str, connector: char) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let mut out = String::with_capacity(text.len() + text.len() / 4);
-    let mut words = Words {
-        chars: &chars,
-        at: 0,
-    };
-    // Connectors at the start stay as they are in number.
-    let leading = chars
-        .iter()
-        .take_while(|c| letter(**c) == Letter::Connector)
-        .count();
-    for _ in 0..leading {
-        out.push(connector);
-    }
-    words.at = leading;
-    let mut first = true;
-    let mut before = Letter::Connector;
-    while let Some((word, kind)) = words.next() {
-        if kind == Letter::Connector {
-            for _ in word {
-                out.push(connector);
-            }
-        } else {
-            if !first
-                && before != Letter::Connector
-                && kind != Letter::Punct
-                && before != Letter::Punct
-            {
-                out.push(connector);
-            }
-            out.extend(word.iter().copied().map(lower));
-        }
-        before = kind;
-        first = false;
-    }
-    out
-}
-
-/// Words as `xstrings.ToSnakeCase` cuts them.
-struct Words<'a> {
-    chars: &'a [char],
-    at: usize,
-}
-
-impl<'a> Words<'a> {
-    fn next(&mut self) -> Option<(&'a [char], Letter)> {
-        let start = self.at;
-        let first = letter(*self.chars.get(start)?);
-        let run = |from: usize, accept: &dyn Fn(Letter) -> bool| {
-            self.chars[from..]
-                .iter()
-                .take_while(|c| accept(letter(**c)))
-                .count()
-        };
-        let end = match first {
-            Letter::Connector | Letter::Punct | Letter::Symbol => {
-                start + run(start, &|kind| kind == first)
-            }
-            Letter::Number | Letter::Other => {
-                start
-                    + run(start, &|kind| {
-                        matches!(kind, Letter::Number | Letter::Other)
-                    })
-            }
-            Letter::Upper => {
-                let uppers = run(start, &|kind| kind == Letter::Upper);
-                let after = self.chars.get(start + uppers).map(|c| letter(*c));
-                match after {
-                    // `HTTPServer`: the last capital begins the next word.
-                    Some(Letter::Other) if uppers > 1 => start + uppers - 1,
-                    Some(Letter::Other | Letter::Number) => {
-                        start
-                            + uppers
-                            + run(start + uppers, &|kind| {
-                                matches!(kind, Letter::Number | Letter::Other)
-                            })
-                    }
-                    _ => start + uppers,
-                }
-            }
-        };
-        self.at = end;
-        Some((&self.chars[start..end], first))
-    }
-}
-
-/// `xstrings.ToPascalCase`: connectors go, the letter after one is a capital.
-fn pascal(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let chars: Vec<char> = text.chars().collect();
-    let leading = chars
-        .iter()
-        .take_while(|c| matches!(c, '-' | '_' | ' '))
-        .count();
-    out.extend(&chars[..leading]);
-    let mut capital = true;
-    let mut previous_upper = false;
-    for (index, c) in chars.iter().copied().enumerate().skip(leading) {
-        if letter(c) == Letter::Connector {
-            capital = true;
-            continue;
-        }
-        if std::mem::take(&mut capital) {
-            out.push(upper(c));
-            previous_upper = true;
-        } else if c.is_uppercase() {
-            let next_lower = chars.get(index + 1).is_some_and(|next| next.is_lowercase());
-            out.push(if previous_upper && !next_lower {
-                lower(c)
-            } else {
-                c
-            });
-            previous_upper = true;
-        } else {
-            out.push(c);
-            previous_upper = false;
-        }
-    }
-    // Connectors at the end stay.
-    let trailing = chars[leading..]
-        .iter()
-        .rev()
-        .take_while(|c| matches!(c, '-' | '_' | ' '))
-        .count();
-    out.extend(&chars[chars.len() - trailing..]);
-    out
 }

@@ -1,6 +1,7 @@
 //! Runs a case set and counts: `conformance SET DIR [--jobs N] [--only REGEX]`.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,9 @@ struct Command {
     /// Print only the names of failing cases
     #[arg(long)]
     brief: bool,
+    /// Count by what stands before the first slash of the names, too
+    #[arg(long)]
+    areas: bool,
 }
 
 /// A template may nest a thousand includes deep.
@@ -33,7 +37,10 @@ const STACK: usize = 64 << 20;
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
     let command = Command::parse();
-    let mut cases = sets::load(&command.set, &command.dir)?;
+    let sets::Set {
+        mut cases,
+        left_out,
+    } = sets::load(&command.set, &command.dir)?;
     if let Some(only) = &command.only {
         cases.retain(|case| only.is_match(&case.name));
     }
@@ -50,8 +57,21 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
             Some(line)
         })
         .collect();
-    for line in lines.into_iter().flatten() {
+    let mut areas = BTreeMap::<&str, [usize; 2]>::new();
+    for (case, line) in cases.iter().zip(&lines) {
+        let area = case.name.split('/').next().unwrap_or_default();
+        areas.entry(area).or_default()[usize::from(line.is_some())] += 1;
+    }
+    for line in lines.iter().flatten() {
         println!("{line}");
+    }
+    if command.areas {
+        for (area, [passed, failed]) in areas {
+            println!("{area}: {passed} passed, {failed} failed");
+        }
+    }
+    for (reason, count) in left_out {
+        println!("not run: {count} ({reason})");
     }
     let failed = failed.into_inner();
     println!("{} passed, {failed} failed", cases.len() - failed);
