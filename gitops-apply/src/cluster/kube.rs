@@ -18,7 +18,7 @@ use kube_client::{Client, Config};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
-use super::discovery::{read_aggregated, read_groups, read_resources};
+use super::discovery::answers::{read_aggregated, read_groups, read_resources};
 use super::{
     BoxError, Cluster, ClusterError, Deletion, FieldConflict, Kind, Kinds, Listing, Selection,
     Watch, WatchEvent, Write,
