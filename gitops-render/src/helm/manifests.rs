@@ -50,7 +50,7 @@ pub(super) fn sort(
             continue;
         }
         for text in profile.split(content) {
-            let head = Head::read(text).map_err(|problem| {
+            let head = Head::read(text, profile).map_err(|problem| {
                 Error::new(
                     ErrorKind::Output,
                     format!("YAML parse error on {path}: {problem}"),
@@ -112,7 +112,7 @@ struct Head {
 }
 
 impl Head {
-    fn read(text: &str) -> Result<Head, String> {
+    fn read(text: &str, profile: Profile) -> Result<Head, String> {
         let decoding = |found: &Value, into: &str, ty: &str| {
             let found = match found {
                 Value::Bool(_) => "bool",
@@ -137,7 +137,7 @@ impl Head {
             Value::Null => return Ok(head),
             Value::Map(fields) => fields,
             other => {
-                return Err(decoding(other, "value", "releaseutil.SimpleHead"));
+                return Err(decoding(other, "value", profile.head_type()));
             }
         };
         for (name, value) in fields {

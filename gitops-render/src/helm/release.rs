@@ -307,7 +307,7 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
     let nulls = Nulls::of(options.profile);
     let values = coalesce::values(&root, options.values.clone(), nulls, &mut warnings)?;
     if !options.skip_schema_validation {
-        schema::validate(&root, &values)?;
+        schema::validate(&root, &values, &mut warnings)?;
     }
     let version = &options.capabilities.kube_version.version;
     if !metadata.kube_version.is_empty() && !in_range(&metadata.kube_version, version) {
