@@ -111,7 +111,7 @@ impl Author {
     pub fn revert(&self, commit: &CommitId) -> Result<CommitId, WriteError> {
         let repository = gix::open(&self.path)?;
         let head = repository.head_commit()?;
-        if head.id().to_string() != commit.as_str() {
+        if head.id() != commit.as_str() {
             return Err("only the last commit can be reverted here".into());
         }
         let title = head.message()?.title.to_string();

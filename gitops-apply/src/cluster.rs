@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use gitops_core::{Gvk, Manifest, ObjectKey, Str, Value};
 use serde::{Deserialize, Serialize};
 
@@ -303,6 +303,19 @@ impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watch(..)")
     }
+}
+
+/// The answers of many requests as they come, at most `limit` of them under
+/// way at once.
+///
+/// The requests are collected first: a stream that makes them on the way would
+/// not be `Send` for every lifetime, and neither would what awaits it.
+pub(crate) fn at_once<F: Future>(
+    requests: impl IntoIterator<Item = F>,
+    limit: usize,
+) -> impl Stream<Item = F::Output> + Unpin {
+    let requests: Vec<F> = requests.into_iter().collect();
+    Box::pin(stream::iter(requests).buffer_unordered(limit.max(1)))
 }
 
 /// The cause of a transport's failure.

@@ -1,9 +1,9 @@
 //! Makes a cluster what manifests say: plans, syncs, heals and watches.
 //!
-//! The work is cut where it can be looked at. [`plan`] is a pure function from
+//! The work is cut where it can be looked at. [`plan()`] is a pure function from
 //! what is wanted and what is there to a [`Plan`], which can be printed,
-//! reviewed and kept. [`sync`] carries a plan out on a [`Cluster`] and returns
-//! a [`SyncReport`]. [`health`] judges one object. Order, waves, hooks, sync
+//! reviewed and kept. [`sync()`] carries a plan out on a [`Cluster`] and returns
+//! a [`SyncReport`]. [`health::health`] judges one object. Order, waves, hooks, sync
 //! options and messages are those of Argo CD; COMPATIBILITY.md lists the
 //! differences.
 //!

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::StreamExt;
 use gitops_core::inventory::Tracking;
 use gitops_core::{Gvk, Manifest, ObjectKey, Str};
 
-use crate::cluster::{Cluster, ClusterError, Kinds, Selection};
+use crate::cluster::{Cluster, ClusterError, Kinds, Selection, at_once};
 
 /// The live objects that matter to an application, and the kinds that its
 /// server serves.
@@ -167,9 +167,12 @@ impl LiveState {
                 selections.push(Selection::all(gvk.clone()));
             }
         }
-        let mut listings = stream::iter(&selections)
-            .map(|selection| async move { (selection, cluster.list(selection).await) })
-            .buffer_unordered(options.concurrency.max(1));
+        let mut listings = at_once(
+            selections
+                .iter()
+                .map(|selection| async move { (selection, cluster.list(selection).await) }),
+            options.concurrency,
+        );
         while let Some((selection, listing)) = listings.next().await {
             let listing = match listing {
                 Ok(listing) => listing,
@@ -212,9 +215,12 @@ impl LiveState {
                     && !listed.contains(&(*gvk, key.namespace.as_str()))
             })
             .collect();
-        let mut answers = stream::iter(missing)
-            .map(|(gvk, key)| cluster.get(key, &gvk.version))
-            .buffer_unordered(options.concurrency.max(1));
+        let mut answers = at_once(
+            missing
+                .into_iter()
+                .map(|(gvk, key)| cluster.get(key, &gvk.version)),
+            options.concurrency,
+        );
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(Some(object)) => {

@@ -1,6 +1,6 @@
 //! What has to be done to make a cluster what manifests say.
 //!
-//! [`plan`] is pure: it looks at what is wanted and what is there and says
+//! [`plan()`] is pure: it looks at what is wanted and what is there and says
 //! what it would do, in which order and why. Nothing is decided later except
 //! what only the cluster can tell: whether a write succeeds, and when an
 //! object is healthy.

@@ -26,12 +26,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::StreamExt;
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Str, Value, inventory};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, ClusterError, Deletion, Selection, Write};
+use crate::cluster::{Cluster, ClusterError, Deletion, Selection, Write, at_once};
 use crate::health::extensions::is_established;
 use crate::health::{self, HOOK_FINALIZER, Health, HealthCheck, HealthStatus};
 use crate::plan::{Action, DeletePolicy, Phase, Plan, SkipReason, Task, migrate, order};
@@ -363,9 +363,12 @@ impl<C: Cluster> Run<'_, C> {
         self.tell(&Event::Checking {
             objects: checked.len(),
         });
-        let mut answers = stream::iter(checked)
-            .map(|index| async move { (index, self.write(&tasks[index], true).await) })
-            .buffer_unordered(self.options.concurrency.max(1));
+        let mut answers = at_once(
+            checked
+                .into_iter()
+                .map(|index| async move { (index, self.write(&tasks[index], true).await) }),
+            self.options.concurrency,
+        );
         let mut failures = Vec::new();
         while let Some((index, answer)) = answers.next().await {
             match answer {
@@ -455,8 +458,8 @@ impl<C: Cluster> Run<'_, C> {
 
     /// Deletes what is declared no more. Returns what could not be deleted.
     async fn prune(&self, prunes: &[usize]) -> Vec<usize> {
-        let mut answers = stream::iter(prunes)
-            .map(|&index| async move {
+        let mut answers = at_once(
+            prunes.iter().map(|&index| async move {
                 let task = &self.plan.tasks[index];
                 let live = task.live.as_ref();
                 let leaving = live.is_some_and(is_leaving);
@@ -466,8 +469,9 @@ impl<C: Cluster> Run<'_, C> {
                     false => self.delete(&task.key, uid).await,
                 };
                 (index, answer)
-            })
-            .buffer_unordered(self.options.concurrency.max(1));
+            }),
+            self.options.concurrency,
+        );
         let mut failed = Vec::new();
         while let Some((index, answer)) = answers.next().await {
             let (code, phase, message) = match answer {
@@ -502,9 +506,10 @@ impl<C: Cluster> Run<'_, C> {
             let policies = &self.plan.tasks[index].delete_policies;
             policies.contains(&DeletePolicy::BeforeHookCreation)
         });
-        let mut answers = stream::iter(old)
-            .map(|index| async move { (index, self.remove(&self.plan.tasks[index]).await) })
-            .buffer_unordered(self.options.concurrency.max(1));
+        let mut answers = at_once(
+            old.map(|index| async move { (index, self.remove(&self.plan.tasks[index]).await) }),
+            self.options.concurrency,
+        );
         let mut failed = Vec::new();
         while let Some((index, answer)) = answers.next().await {
             if let Err(error) = answer {
@@ -531,9 +536,12 @@ impl<C: Cluster> Run<'_, C> {
             if self.gave_up.load(Ordering::Relaxed) {
                 break;
             }
-            let mut answers = stream::iter(group)
-                .map(|&index| async move { (index, self.apply_one(index).await) })
-                .buffer_unordered(self.options.concurrency.max(1));
+            let mut answers = at_once(
+                group
+                    .iter()
+                    .map(|&index| async move { (index, self.apply_one(index).await) }),
+                self.options.concurrency,
+            );
             while let Some((index, answer)) = answers.next().await {
                 match answer {
                     Ok(message) => {
@@ -1171,12 +1179,13 @@ impl<C: Cluster> Run<'_, C> {
                 }
             }
         }
-        let mut answers = stream::iter(single)
-            .map(|(key, version)| async move {
+        let mut answers = at_once(
+            single.into_iter().map(|(key, version)| async move {
                 self.patiently("get", key, false, || self.cluster.get(key, &version))
                     .await
-            })
-            .buffer_unordered(self.options.concurrency.max(1));
+            }),
+            self.options.concurrency,
+        );
         while let Some(answer) = answers.next().await {
             if let Some(object) = answer? {
                 found.insert(object.key().clone(), object);

@@ -86,6 +86,11 @@ mod restart {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whatever_is_lost_is_made_up_for() {
+        crate::suite::whatever_is_lost_is_made_up_for().await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn patience_ends() {
         let world = crate::world::memory().await;
         crate::suite::patience_ends(&world).await;

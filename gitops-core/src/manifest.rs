@@ -44,13 +44,24 @@ impl fmt::Display for Origin {
 ///
 /// What was checked once stays true: the parts of the key cannot be changed
 /// through the map, only by the setters here.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Manifest {
     object: Map,
     gvk: Gvk,
     key: ObjectKey,
     /// Where the object was declared; a default origin for live objects.
     pub origin: Origin,
+}
+
+impl fmt::Debug for Manifest {
+    /// Which object it is; not its content, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifest")
+            .field("gvk", &self.gvk)
+            .field("key", &self.key)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a value is not a Kubernetes object.

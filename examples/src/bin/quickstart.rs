@@ -117,7 +117,7 @@ async fn main() -> Result<(), Failure> {
         "tag: \"1.5.0\"",
         "Promote api-node 1.5.0",
     )?;
-    println!("   {} {}", promoted.short(), "Promote api-node 1.5.0");
+    println!("   {} Promote api-node 1.5.0", promoted.short());
     platform.look().await?;
     println!("   api-node runs {}", image(&cluster, "api-node").await?);
 

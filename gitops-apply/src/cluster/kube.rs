@@ -18,7 +18,7 @@ use kube_client::{Client, Config};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
-use super::discovery::{read_aggregated, read_groups, read_resources};
+use super::discovery::read;
 use super::{
     BoxError, Cluster, ClusterError, Deletion, FieldConflict, Kind, Kinds, Listing, Selection,
     Watch, WatchEvent, Write,
@@ -235,16 +235,16 @@ impl KubeCluster {
         .await?;
         let mut one_by_one = Vec::new();
         if is_aggregated(&core) {
-            read_aggregated(&core, &mut kinds);
+            read::aggregated(&core, &mut kinds);
         } else {
             let versions = core.get("versions").and_then(Value::as_list);
             let versions = versions.unwrap_or_default().iter();
             one_by_one.extend(versions.filter_map(|version| version.as_str().map(Str::from)));
         }
         if is_aggregated(&groups) {
-            read_aggregated(&groups, &mut kinds);
+            read::aggregated(&groups, &mut kinds);
         } else {
-            one_by_one.extend(read_groups(&groups));
+            one_by_one.extend(read::groups(&groups));
         }
         let answers = one_by_one.iter().map(|version| async move {
             let root = if version.contains('/') { "apis" } else { "api" };
@@ -253,7 +253,7 @@ impl KubeCluster {
         let answers = futures_util::future::join_all(answers).await;
         for (version, answer) in one_by_one.iter().zip(answers) {
             match answer {
-                Ok(answer) => read_resources(version, &answer, &mut kinds),
+                Ok(answer) => read::resources(version, &answer, &mut kinds),
                 // An extension server that is down takes its kinds with it,
                 // but not those of all others.
                 Err(ClusterError::Refused { .. } | ClusterError::NotFound { .. }) => {

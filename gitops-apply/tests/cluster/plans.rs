@@ -428,3 +428,22 @@ Sync   0     prune   ConfigMap  web/old
         );
     }
 }
+
+#[test]
+fn a_sync_can_be_spawned() {
+    fn is_send<T: Send>(_: &T) {}
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(async {
+        let cluster = gitops_apply::MemoryCluster::new(Default::default());
+        let plan = plan(&[], &LiveState::default(), &options());
+        let options = gitops_apply::SyncOptions::default();
+        let future = gitops_apply::sync(&plan, &cluster, &options, |_| {});
+        is_send(&future);
+        let live = gitops_apply::LiveOptions::new("shop", "web");
+        is_send(&LiveState::read(&cluster, &[], &live));
+        assert!(future.await.succeeded());
+    });
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gitops_apply::cluster::memory::Fault;
 use gitops_apply::cluster::{Deletion, Propagation, Selection, WatchEvent, Write};
 use gitops_apply::report::{Event, OperationPhase, ResultCode};
 use gitops_apply::{Cluster, ClusterError, PlanOptions, SyncOptions, sync};
@@ -1018,4 +1019,54 @@ pub(crate) async fn ignored_fields_are_left_to_others<C: Cluster>(world: &World<
         .expect("there");
     assert_eq!(live.annotation("value"), Some("2"));
     assert_eq!(live.at(&["spec", "replicas"]), Some(&Value::Int(5)));
+}
+
+/// A law: whichever requests and answers are lost, a sync that goes on comes
+/// to the same end.
+pub(crate) async fn whatever_is_lost_is_made_up_for() {
+    let hook = r#""argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookSucceeded""#;
+    for seed in 1..40_u64 {
+        let world = crate::world::memory().await;
+        let old = world.config_map("old", r#""argocd.argoproj.io/sync-wave": "2""#, "1");
+        let mut first = everything(&world);
+        first.push(old);
+        let (report, _) = world.sync(&first).await;
+        assert!(report.succeeded(), "{report}");
+
+        let mut wanted = three_waves(&world);
+        wanted.extend(everything(&world));
+        wanted.push(world.job("before", hook, ""));
+        let plan = world.plan(&wanted).await;
+        let mut random = seed;
+        world.cluster.inject(move |_| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let error = || ClusterError::Unreachable("connection reset".into());
+            match random % 8 {
+                0 => Some(Fault::Refuse(error())),
+                1 => Some(Fault::Lose(error())),
+                2 => Some(Fault::Refuse(ClusterError::TooManyRequests {
+                    retry_after: Some(Duration::from_secs(1)),
+                })),
+                _ => None,
+            }
+        });
+        let options = SyncOptions {
+            timeout: Some(Duration::from_secs(3600)),
+            patience: Duration::from_secs(600),
+            ..SyncOptions::default()
+        };
+        let report = sync(&plan, &world.cluster, &options, |_| {}).await;
+        world.cluster.inject(|_| None);
+        assert!(report.succeeded(), "seed {seed}: {report}");
+        let plan = world.plan(&wanted).await;
+        assert!(plan.is_synced(), "seed {seed}: {plan}");
+        assert_eq!(
+            world.get("v1", "ConfigMap", "old").await,
+            None,
+            "seed {seed}"
+        );
+        assert!(is_gone(&world, "before").await, "seed {seed}");
+    }
 }

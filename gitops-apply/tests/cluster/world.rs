@@ -125,7 +125,11 @@ impl<C: Cluster> World<C> {
     /// Plans and syncs; gives the report and what was observed, one line for
     /// each event.
     pub(crate) async fn sync(&self, desired: &[Manifest]) -> (SyncReport, Vec<String>) {
-        self.sync_with(desired, &self.plan_options(), &SyncOptions::default())
+        let options = SyncOptions {
+            timeout: Some(Duration::from_secs(120)),
+            ..SyncOptions::default()
+        };
+        self.sync_with(desired, &self.plan_options(), &options)
             .await
     }
 

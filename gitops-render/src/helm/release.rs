@@ -332,7 +332,7 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
     let (documents, mut hooks) = manifests::sort(&files, options.profile, &mut warnings)?;
     hooks.retain(|hook| {
         let test = hook.hook.as_ref().is_some_and(|hook| hook.is_test());
-        !options.no_hooks && !(options.skip_tests && test)
+        !(options.no_hooks || (options.skip_tests && test))
     });
     let mut crds = Vec::new();
     if options.include_crds {
@@ -426,7 +426,7 @@ fn run(sources: &[Source<'_>], options: &HelmOptions) -> Result<Vec<(CoreStr, St
             .map_err(|error| parse_error(&source.path, error))?;
         set.add(&file);
     }
-    let world = World::new(options);
+    let world = World::new(options)?;
     let mut context = Context::new(&set, &world, options.limits.clone());
     let mut files = Vec::with_capacity(sources.len());
     let mut out = Vec::new();
@@ -600,7 +600,7 @@ fn parse_error(path: &str, error: gotmpl::Error) -> Error {
 fn execution_error(path: &str, error: gotmpl::Error, profile: Profile) -> Error {
     let text = error.to_string();
     if let Some(message) = error.abort() {
-        let place = text.splitn(3, ": ").nth(1).unwrap_or_default();
+        let place = text.split(": ").nth(1).unwrap_or_default();
         let text = format!("execution error at ({place}): {message}");
         return Error::new(ErrorKind::Refused, text)
             .at_file(path)
@@ -623,18 +623,25 @@ struct World {
 }
 
 impl World {
-    fn new(options: &HelmOptions) -> World {
+    fn new(options: &HelmOptions) -> Result<World, Error> {
         let (now, random) = match options.seed {
-            Seed::System => (None, Random::System),
+            // Asked once, so that no template can be the first to find out.
+            Seed::System => match getrandom::fill(&mut [0]) {
+                Ok(()) => (None, Random::System),
+                Err(error) => {
+                    let text = format!("no random numbers: {error}; give the render a fixed seed");
+                    return Err(Error::new(ErrorKind::Options, text));
+                }
+            },
             Seed::Fixed { seed, now } => (Some(now), Random::Seeded(seed)),
         };
-        World {
+        Ok(World {
             now,
             random: RefCell::new(random),
             deadline: options
                 .timeout
                 .map(|timeout| std::time::Instant::now() + timeout),
-        }
+        })
     }
 }
 
@@ -650,7 +657,7 @@ impl Host for World {
 
     fn random(&self, buffer: &mut [u8]) {
         match &mut *self.random.borrow_mut() {
-            Random::System => getrandom::fill(buffer).expect("the system has random numbers"),
+            Random::System => getrandom::fill(buffer).expect("it had some at the start"),
             Random::Seeded(state) => {
                 for chunk in buffer.chunks_mut(8) {
                     // SplitMix64: every seed is as good as any other.

@@ -59,7 +59,9 @@ pub(super) fn begin(object: &mut Manifest, made: u64) {
             }
             object.insert("status", Map::new());
         }
-        ("apps", _) | ("networking.k8s.io", "Ingress") => {
+        ("apps" | "autoscaling" | "policy", _)
+        | ("batch", "CronJob")
+        | ("networking.k8s.io", "Ingress") => {
             object.insert("status", Map::new());
         }
         _ => {}

@@ -1,0 +1,112 @@
+//! Objects against what a cluster holds.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use gitops_core::schema::Schemas;
+use gitops_core::{Manifest, Map, Value};
+use gitops_diff::smd::Set;
+use gitops_diff::{Rules, Sides, diff};
+
+fn objects(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("objects");
+    group.sample_size(10);
+    for count in [100, 1000, 10_000] {
+        let before = gitops_benches::objects(count);
+        let live = gitops_benches::cluster(&before).objects();
+        let (schemas, rules) = (Schemas::new(), Rules::default());
+        let compare = |desired: &[Manifest]| {
+            for object in desired {
+                let sides = Sides {
+                    desired: Some(object),
+                    live: live.get(object.key()),
+                    last_applied: None,
+                };
+                black_box(diff(&sides, &schemas, &rules).expect("the two compare"));
+            }
+        };
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::new("same", count), |bencher| {
+            bencher.iter(|| compare(&before));
+        });
+        let after = gitops_benches::changed(&before);
+        group.bench_function(BenchmarkId::new("one in ten changed", count), |bencher| {
+            bencher.iter(|| compare(&after));
+        });
+    }
+    group.finish();
+}
+
+/// One object that grows: maps, lists by key and sets of fields.
+fn fields(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("fields");
+    group.sample_size(10);
+    for count in [10, 100, 1000] {
+        let desired = large(count);
+        let live = gitops_benches::cluster(std::slice::from_ref(&desired)).objects();
+        let live = &live[desired.key()];
+        let (schemas, rules) = (Schemas::new(), Rules::default());
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::new("object", count), |bencher| {
+            bencher.iter(|| {
+                let sides = Sides {
+                    desired: Some(&desired),
+                    live: Some(live),
+                    last_applied: None,
+                };
+                diff(&sides, &schemas, &rules)
+            });
+        });
+        let entries = live.at(&["metadata", "managedFields"]);
+        let owned = entries.and_then(Value::as_list).and_then(<[_]>::first);
+        let owned = owned.and_then(|entry| entry.get("fieldsV1"));
+        let owned = owned.expect("the server keeps account").clone();
+        group.bench_function(BenchmarkId::new("set", count), |bencher| {
+            bencher.iter(|| Set::from_fields_v1(black_box(&owned)));
+        });
+    }
+    group.finish();
+}
+
+/// A deployment with so many variables, ports and annotations.
+fn large(count: usize) -> Manifest {
+    let mut object = gitops_benches::objects(1).remove(0);
+    for index in 0..count {
+        object.set_annotation(&format!("example.com/note-{index}"), "x");
+    }
+    let list = |make: &dyn Fn(usize) -> Map| -> Value {
+        (0..count).map(|index| Value::Map(make(index))).collect()
+    };
+    let variables = list(&|index| {
+        let name = format!("VARIABLE_{index}");
+        Map::from_iter([("name", Value::from(name)), ("value", "x".into())])
+    });
+    let ports = list(&|index| {
+        let number = i64::try_from(index + 1).expect("there are few");
+        let name = format!("p{index}");
+        Map::from_iter([
+            ("name", Value::from(name)),
+            ("containerPort", number.into()),
+        ])
+    });
+    let edited = object.edit(|object| {
+        let containers = ["spec", "template", "spec", "containers"]
+            .iter()
+            .try_fold(object, |value, key| value.as_map_mut()?.get_mut(key))
+            .and_then(Value::as_list_mut)
+            .expect("a deployment has containers");
+        let container = containers.make_mut()[0].as_map_mut();
+        let container = container.expect("a container is a map");
+        container.insert("env", variables);
+        container.insert("ports", ports);
+    });
+    edited.expect("the object keeps its name");
+    object
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    objects(&mut criterion);
+    fields(&mut criterion);
+    criterion.final_summary();
+}

@@ -1,0 +1,131 @@
+//! Charts into text, and their templates alone.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use gitops_core::{TreePath, Value as Core};
+use gitops_render::gotmpl::{
+    Context, Failure, File, Functions, Host, Limits, Map, Set, Str, TEMPLATE_FUNCTIONS, Value,
+};
+use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits};
+use gitops_render::{Renderer, render};
+
+fn charts(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("chart");
+    let options = HelmOptions::default();
+    let limits = LoadLimits::default();
+    for sample in gitops_benches::charts() {
+        let tree = &*sample.tree;
+        let load = || Chart::load(tree, &TreePath::ROOT, &limits).expect("the chart is whole");
+        let chart = Arc::new(load());
+        let release = helm::template(&chart, &options).expect("the chart renders");
+        // Everything is measured against what comes out.
+        group.throughput(Throughput::Bytes(release.to_text().len() as u64));
+        group.bench_function(BenchmarkId::new("load", sample.name), |bencher| {
+            bencher.iter(load);
+        });
+        // A clone of a chart has forgotten its parsed templates.
+        group.bench_function(
+            BenchmarkId::new("parse and execute", sample.name),
+            |bencher| {
+                bencher.iter_batched(
+                    || Arc::new(Chart::clone(&chart)),
+                    |chart| helm::template(&chart, &options),
+                    BatchSize::SmallInput,
+                );
+            },
+        );
+        group.bench_function(BenchmarkId::new("execute", sample.name), |bencher| {
+            bencher.iter(|| helm::template(&chart, &options));
+        });
+        group.bench_function(BenchmarkId::new("manifests", sample.name), |bencher| {
+            bencher.iter(|| release.manifests(&TreePath::ROOT));
+        });
+        let renderer = Renderer::Helm(Box::new(options.clone()));
+        group.bench_function(BenchmarkId::new("whole", sample.name), |bencher| {
+            bencher.iter(|| render(&renderer, tree, &TreePath::ROOT));
+        });
+    }
+    group.finish();
+}
+
+fn templates(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("template");
+    let functions = Arc::new(Functions::new(&[&TEMPLATE_FUNCTIONS]));
+    for count in [10, 1000] {
+        let text = ITEM.repeat(count);
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_with_input(BenchmarkId::new("parse", count), &text, |bencher, text| {
+            bencher.iter(|| File::parse("items", text.as_bytes(), &functions));
+        });
+
+        let mut set = Set::new("gotpl", functions.clone());
+        let text = format!("{LABEL}{{{{ range .items }}}}{ITEM}{{{{ end }}}}");
+        set.parse("items", text.as_bytes()).expect("it parses");
+        let items = (0..count).map(|index| {
+            let item: Map = [
+                ("name", Value::from(format!("item-{index}"))),
+                ("index", Value::Int(index as i64)),
+            ]
+            .into_iter()
+            .collect();
+            Value::Map(item)
+        });
+        let items: Vec<Value> = items.collect();
+        let data: Map = [("items", Value::List(items.into()))].into_iter().collect();
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::new("execute", count), |bencher| {
+            let mut out = Vec::new();
+            bencher.iter(|| {
+                out.clear();
+                Context::new(&set, &Offline, Limits::default())
+                    .execute("items", black_box(data.clone().into()), &mut out)
+                    .expect("it executes");
+            });
+        });
+    }
+    group.finish();
+}
+
+const LABEL: &str = r#"{{ define "label" }}name: {{ .name | printf "%q" }}{{ end }}"#;
+
+const ITEM: &str = r#"
+{{- $index := .index }}
+{{- if and (ge $index 0) (ne .name "none") }}
+- {{ include "label" . }}
+  index: {{ $index }}
+  title: {{ printf "%s of %d" .name $index }}
+{{- else if not .name }}
+- nothing
+{{- end }}
+"#;
+
+/// A world in which nothing happens.
+struct Offline;
+
+impl Host for Offline {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
+    }
+
+    fn lookup(&self, _: &str, _: &str, _: &str, _: &str) -> Result<Core, Failure> {
+        Ok(gitops_core::Map::new().into())
+    }
+
+    fn resolve(&self, _: &str) -> Str {
+        Str::new()
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    charts(&mut criterion);
+    templates(&mut criterion);
+    criterion.final_summary();
+}

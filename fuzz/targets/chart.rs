@@ -1,0 +1,43 @@
+//! A chart of one template, which may use every function that Helm has.
+
+#![no_main]
+
+use std::time::{Duration, SystemTime};
+
+use gitops_core::tree::{MemoryTree, TreePath};
+use gitops_render::gotmpl::Limits;
+use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits, Seed};
+use libfuzzer_sys::fuzz_target;
+
+const VALUES: &str = "a: 1\nb: [x, 2, {c: null}]\nm: {k: v, n: -0.5}\nt: true\nz: ''\n";
+
+fuzz_target!(|text: &[u8]| {
+    let Ok(mut tree) = MemoryTree::try_from([
+        ("Chart.yaml", "apiVersion: v2\nname: a\nversion: 1.0.0\n"),
+        ("values.yaml", VALUES),
+    ]) else {
+        unreachable!("the paths are good");
+    };
+    let path = TreePath::parse("templates/t.yaml").expect("a path");
+    tree.insert(&path, text.to_vec());
+    let chart = Chart::load(&tree, &TreePath::ROOT, &LoadLimits::default());
+    let options = HelmOptions {
+        seed: Seed::Fixed {
+            seed: 0,
+            now: SystemTime::UNIX_EPOCH,
+        },
+        limits: Limits {
+            template_depth: 1000,
+            include_depth: 100,
+            nesting: 1000,
+            bytes: 1 << 20,
+            steps: 1 << 16,
+        },
+        timeout: Some(Duration::from_secs(1)),
+        ..HelmOptions::default()
+    };
+    let chart = chart.expect("the chart is whole").into();
+    if let Ok(release) = helm::template(&chart, &options) {
+        let _ = release.manifests(&TreePath::ROOT);
+    }
+});

@@ -1,0 +1,37 @@
+//! YAML: the fast reader equals the slow one, and what is written is read.
+
+#![no_main]
+
+use gitops_core::yaml::{self, Numbers, Options};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &[u8]| {
+    for numbers in [Numbers::Json, Numbers::Float64] {
+        let options = Options {
+            numbers,
+            ..Options::default()
+        };
+        let read = yaml::parse_with(text, &options);
+        let slowly = yaml::parse_slowly(text, &options);
+        match (&read, &slowly) {
+            (Ok(read), Ok(slowly)) => assert_eq!(read, slowly),
+            (Err(read), Err(slowly)) => assert_eq!(read.to_string(), slowly.to_string()),
+            (read, slowly) => panic!("{read:?} is not {slowly:?}"),
+        }
+        let Ok(value) = read else { continue };
+        for text in [yaml::to_string(&value), yaml::to_string_pretty(&value)] {
+            let Ok(text) = text else { continue };
+            let again = yaml::parse_with(text.as_bytes(), &options);
+            let again = again.unwrap_or_else(|error| panic!("{error}:\n{text}"));
+            assert!(again.same(&value), "{value:?} is written\n{text}");
+        }
+    }
+    if let (Ok(value), Ok((spanned, _))) = (yaml::parse(text), yaml::parse_spanned(text)) {
+        assert_eq!(value, spanned);
+    }
+    let mut line = 0;
+    for document in yaml::documents(text).flatten() {
+        assert!(document.line > line, "documents go on");
+        line = document.line;
+    }
+});
