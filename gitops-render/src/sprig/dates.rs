@@ -491,6 +491,13 @@ fn zone_name(time: &Zoned) -> String {
     if time.time_zone() == &TimeZone::UTC {
         return "UTC".to_owned();
     }
+    // Go has no name for an offset that a text gave.
+    if let Ok(offset) = time.time_zone().to_fixed_offset() {
+        let minutes = offset.seconds() / 60;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
+        return format!("{sign}{hours:02}{minutes:02}");
+    }
     let info = time.time_zone().to_offset_info(time.timestamp());
     info.abbreviation().to_owned()
 }
