@@ -112,7 +112,7 @@ fn defaults(node: &Node, into: &Map, prefix: &str, nulls: Nulls, warnings: &mut 
                 Value::Map(default) => {
                     let child = node.children.iter().any(|child| key == *child.name);
                     let prefix = concat(&prefix, &key.to_text());
-                    if nulls == Nulls::DeleteAndClean {
+                    if nulls == Nulls::DeleteAndClean && !child {
                         clean(&Value::Map(default.clone()));
                     }
                     tables(&have, &default, &prefix, nulls.stay() || child, warnings);

@@ -37,26 +37,28 @@ impl Hook {
 /// The documents of the rendered files, in the order of installation: first
 /// those that are none, then hooks.
 pub(super) fn sort(
-    files: &[(Str, String)],
+    files: &[(Str, Vec<u8>)],
     profile: Profile,
     warnings: &mut Vec<String>,
 ) -> Result<(Vec<Document>, Vec<Document>), Error> {
-    let mut by_path: Vec<&(Str, String)> = files.iter().collect();
+    let mut by_path: Vec<&(Str, Vec<u8>)> = files.iter().collect();
     by_path.sort_by(|a, b| a.0.cmp(&b.0));
     let (mut plain, mut hooks) = (Vec::new(), Vec::new());
     for (path, content) in by_path {
         let name = path.rsplit('/').next().unwrap_or(path);
-        if name.starts_with('_') || content.trim().is_empty() {
+        if name.starts_with('_') || content.trim_ascii().is_empty() {
             continue;
         }
+        let failed = |problem: String| {
+            Error::new(
+                ErrorKind::Output,
+                format!("YAML parse error on {path}: {problem}"),
+            )
+            .at_file(path)
+        };
+        let content = std::str::from_utf8(content).map_err(|_| failed(not_utf8(content)))?;
         for text in profile.split(content) {
-            let head = Head::read(text).map_err(|problem| {
-                Error::new(
-                    ErrorKind::Output,
-                    format!("YAML parse error on {path}: {problem}"),
-                )
-                .at_file(path)
-            })?;
+            let head = Head::read(text, profile).map_err(failed)?;
             let mut document = Document {
                 path: path.clone(),
                 text: text.to_owned(),
@@ -83,6 +85,15 @@ pub(super) fn sort(
     by_kind(&mut plain, profile);
     by_kind(&mut hooks, profile);
     Ok((plain, hooks))
+}
+
+/// What the YAML reader says of bytes that are no text.
+fn not_utf8(content: &[u8]) -> String {
+    match yaml::parse(content) {
+        Err(error) => super::chart::parse_error(&error),
+        // They lie behind the first document.
+        Ok(_) => "error converting YAML to JSON: yaml: invalid leading UTF-8 octet".into(),
+    }
 }
 
 fn event(text: &str) -> Option<Str> {
@@ -112,7 +123,7 @@ struct Head {
 }
 
 impl Head {
-    fn read(text: &str) -> Result<Head, String> {
+    fn read(text: &str, profile: Profile) -> Result<Head, String> {
         let decoding = |found: &Value, into: &str, ty: &str| {
             let found = match found {
                 Value::Bool(_) => "bool",
@@ -137,7 +148,7 @@ impl Head {
             Value::Null => return Ok(head),
             Value::Map(fields) => fields,
             other => {
-                return Err(decoding(other, "value", "releaseutil.SimpleHead"));
+                return Err(decoding(other, "value", profile.head_type()));
             }
         };
         for (name, value) in fields {

@@ -238,10 +238,39 @@ pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
         Profile::Helm4 => Value::Map(
             fields
                 .into_iter()
-                .map(|field| (Str::from(field.name), field.value))
+                .map(|field| (Str::from(field.name), without_structs(field.value)))
                 .collect(),
         ),
     }
+}
+
+/// Helm 4 turns the structs of the metadata into maps of the same names, and
+/// every slice into one of interfaces.
+fn without_structs(value: Value) -> Value {
+    match &value {
+        Value::Object(object) => match object.kind() {
+            Kind::Slice => list(value.elements().unwrap_or_default().into_owned()),
+            _ => Value::Map(
+                object
+                    .entries()
+                    .into_iter()
+                    .map(|(name, value)| (name, without_structs(value)))
+                    .collect(),
+            ),
+        },
+        Value::Strings(_) | Value::List(_) => {
+            list(value.elements().unwrap_or_default().into_owned())
+        }
+        _ => value,
+    }
+}
+
+fn list(items: Vec<Value>) -> Value {
+    items
+        .into_iter()
+        .map(without_structs)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn maintainer(maintainer: &Maintainer) -> Value {

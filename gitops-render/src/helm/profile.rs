@@ -32,6 +32,14 @@ impl Profile {
         }
     }
 
+    /// The Go type that a document is decoded into, as errors name it.
+    pub(super) fn head_type(self) -> &'static str {
+        match self {
+            Profile::Helm3 => "releaseutil.SimpleHead",
+            Profile::Helm4 => "util.SimpleHead",
+        }
+    }
+
     /// The Go type of `.Values`.
     pub(super) fn values(self) -> MapKind {
         match self {

@@ -307,7 +307,7 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
     let nulls = Nulls::of(options.profile);
     let values = coalesce::values(&root, options.values.clone(), nulls, &mut warnings)?;
     if !options.skip_schema_validation {
-        schema::validate(&root, &values)?;
+        schema::validate(&root, &values, &mut warnings)?;
     }
     let version = &options.capabilities.kube_version.version;
     if !metadata.kube_version.is_empty() && !in_range(&metadata.kube_version, version) {
@@ -325,7 +325,7 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
     files.retain(|(path, text)| {
         let is_notes = path.ends_with("NOTES.txt");
         if *path == own_notes {
-            notes.push_str(text);
+            notes.push_str(&String::from_utf8_lossy(text));
         }
         !is_notes
     });
@@ -382,7 +382,7 @@ fn execute(
     root: &Node,
     values: &Map,
     options: &HelmOptions,
-) -> Result<Vec<(CoreStr, String)>, Error> {
+) -> Result<Vec<(CoreStr, Vec<u8>)>, Error> {
     let release: Map = [
         ("Name", Value::from(options.release_name.as_str())),
         ("Namespace", Value::from(options.namespace.clone())),
@@ -414,7 +414,7 @@ fn execute(
     result
 }
 
-fn run(sources: &[Source<'_>], options: &HelmOptions) -> Result<Vec<(CoreStr, String)>, Error> {
+fn run(sources: &[Source<'_>], options: &HelmOptions) -> Result<Vec<(CoreStr, Vec<u8>)>, Error> {
     let functions = functions(options.profile);
     let mut set = Set::new("gotpl", functions.clone());
     for source in sources {
@@ -450,17 +450,14 @@ fn run(sources: &[Source<'_>], options: &HelmOptions) -> Result<Vec<(CoreStr, St
         context
             .execute(&source.path, Value::Map(source.context.clone()), &mut out)
             .map_err(|error| execution_error(&source.path, error, options.profile))?;
-        files.push((source.path.as_str().into(), text_of(&out)));
+        files.push((source.path.as_str().into(), said(&out)));
     }
     Ok(files)
 }
 
 /// The output without the text that Go prints for what is not there.
-fn text_of(out: &[u8]) -> String {
+fn said(out: &[u8]) -> Vec<u8> {
     const NO_VALUE: &[u8] = b"<no value>";
-    if memchr::memmem::find(out, NO_VALUE).is_none() {
-        return String::from_utf8_lossy(out).into_owned();
-    }
     let mut kept = Vec::with_capacity(out.len());
     let mut rest = out;
     while let Some(at) = memchr::memmem::find(rest, NO_VALUE) {
@@ -468,7 +465,7 @@ fn text_of(out: &[u8]) -> String {
         rest = &rest[at + NO_VALUE.len()..];
     }
     kept.extend_from_slice(rest);
-    String::from_utf8_lossy(&kept).into_owned()
+    kept
 }
 
 /// What all charts of a release see alike.

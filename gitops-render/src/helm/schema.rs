@@ -4,7 +4,12 @@
 //! Schemas that refer to other documents by URL are refused, because a render
 //! fetches nothing.
 
-use boon::{Compiler, ErrorKind as Kind, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use boon::{
+    CompileError, Compiler, ErrorKind as Kind, SchemaIndex, Schemas, UrlLoader, ValidationError,
+};
 use serde_json::Value as Json;
 
 use super::error::{Error, ErrorKind};
@@ -15,9 +20,15 @@ use crate::gotmpl::{Map, Str, Value};
 const LOCATION: &str = "file:///values.schema.json";
 
 /// Checks the values of a chart and of its subcharts against their schemas.
-pub(super) fn validate(root: &Node, values: &Map) -> Result<(), Error> {
+pub(super) fn validate(root: &Node, values: &Map, warnings: &mut Vec<String>) -> Result<(), Error> {
     let mut problems = String::new();
-    chart(root, values, &mut problems)?;
+    let unresolved = Unresolved::default();
+    chart(root, values, &unresolved, &mut problems)?;
+    for name in unresolved.take() {
+        warnings.push(format!(
+            "WARNING: unresolved URN reference ignored; using permissive schema: {name}"
+        ));
+    }
     if problems.is_empty() {
         return Ok(());
     }
@@ -30,20 +41,28 @@ pub(super) fn validate(root: &Node, values: &Map) -> Result<(), Error> {
     ))
 }
 
-fn chart(node: &Node, values: &Map, problems: &mut String) -> Result<(), Error> {
+/// The names of schemas that nobody can find, in the order of their use.
+type Unresolved = Rc<RefCell<Vec<String>>>;
+
+fn chart(
+    node: &Node,
+    values: &Map,
+    unresolved: &Unresolved,
+    problems: &mut String,
+) -> Result<(), Error> {
     if let Some(schema) = &node.chart.schema {
         let instance = Value::Map(values.clone())
             .to_core()
             .map_err(|failure| Error::new(ErrorKind::Values, failure.to_string()))?;
         let instance = serde_json::to_value(&instance).unwrap_or(Json::Null);
-        if let Err(problem) = one(schema, &instance) {
+        if let Err(problem) = one(schema, &instance, unresolved) {
             problems.push_str(&format!("{}:\n{problem}", node.name));
         }
     }
     for child in &node.children {
         match values.get_key(&Str::from(child.name.clone())) {
             None | Some(Value::Nil) => {}
-            Some(Value::Map(below)) => chart(child, &below, problems)?,
+            Some(Value::Map(below)) => chart(child, &below, unresolved, problems)?,
             Some(other) => problems.push_str(&format!(
                 "{}:\ninvalid type for values: expected object (map), got {}\n",
                 child.name,
@@ -54,17 +73,23 @@ fn chart(node: &Node, values: &Map, problems: &mut String) -> Result<(), Error> 
     Ok(())
 }
 
-fn one(schema: &[u8], instance: &Json) -> Result<(), String> {
+fn one(schema: &[u8], instance: &Json, unresolved: &Unresolved) -> Result<(), String> {
     let schema: Json = serde_json::from_slice(schema).map_err(|error| error.to_string())?;
     let mut compiler = Compiler::new();
-    compiler.use_loader(Box::new(NoLoader));
+    compiler.use_loader(Box::new(Loader(unresolved.clone())));
     compiler
         .add_resource(LOCATION, schema)
         .map_err(|error| error.to_string())?;
     let mut schemas = Schemas::new();
-    let index: SchemaIndex = compiler
-        .compile(LOCATION, &mut schemas)
-        .map_err(|error| error.to_string())?;
+    let index: SchemaIndex =
+        compiler
+            .compile(LOCATION, &mut schemas)
+            .map_err(|error| match error {
+                CompileError::JsonPointerNotFound(place) => {
+                    format!("json-pointer in {place:?} not found")
+                }
+                error => error.to_string(),
+            })?;
     schemas.validate(instance, index).map_err(|error| {
         let mut out = String::new();
         display(&error, 0, &mut out);
@@ -74,10 +99,19 @@ fn one(schema: &[u8], instance: &Json) -> Result<(), String> {
     })
 }
 
-struct NoLoader;
+/// Finds nothing. A name that says nothing about where to look stands for a
+/// schema that allows everything, as in Helm since 3.19.
+struct Loader(Unresolved);
 
-impl UrlLoader for NoLoader {
+impl UrlLoader for Loader {
     fn load(&self, url: &str) -> Result<Json, Box<dyn std::error::Error>> {
+        if url.starts_with("urn:") {
+            let mut unresolved = self.0.borrow_mut();
+            if !unresolved.iter().any(|known| known == url) {
+                unresolved.push(url.to_owned());
+            }
+            return Ok(Json::Bool(true));
+        }
         Err(format!("{url}: a render loads no schema from elsewhere").into())
     }
 }

@@ -91,7 +91,12 @@ fn shape(value: &Value, depth: usize) -> Result<Shape, Problem> {
         return Ok(Shape::Nil);
     }
     if let Some(elements) = value.elements() {
-        return array(elements.into_owned(), depth);
+        // A nil slice of a named type shows only in what JSON makes of it.
+        let is_nil = elements.is_empty() && matches!(value.to_core(), Ok(gitops_core::Value::Null));
+        return match is_nil {
+            true => Ok(Shape::Nil),
+            false => array(elements.into_owned(), depth),
+        };
     }
     Ok(match value {
         Value::Map(map) => Shape::Table(Table {
@@ -190,6 +195,7 @@ impl Encoder {
         for (index, (name, value)) in table.entries.into_iter().enumerate() {
             match shape(&value, self.key.len() + 1)? {
                 Shape::Table(_) | Shape::Tables(_) => below.push((index, name, value)),
+                Shape::Nil => direct.push((index, name, Value::Nil)),
                 _ => direct.push((index, name, value)),
             }
         }

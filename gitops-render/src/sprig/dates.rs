@@ -22,13 +22,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("date", &[S, ANY], S, |context, args| {
         let time = moment(context, args.value(1));
-        Ok(format(&args.str(0).to_text(), &time.0).into())
+        Ok(format(&args.str(0).to_text(), &local(&time.0)).into())
     }),
     Function::new("dateInZone", &[S, ANY, S], S, date_in_zone),
     Function::new("date_in_zone", &[S, ANY, S], S, date_in_zone),
     Function::new("htmlDate", &[ANY], S, |context, args| {
         let time = moment(context, args.value(0));
-        Ok(format("2006-01-02", &time.0).into())
+        Ok(format("2006-01-02", &local(&time.0)).into())
     }),
     Function::new("htmlDateInZone", &[ANY, S], S, |context, args| {
         let time = moment(context, args.value(0));
@@ -119,6 +119,10 @@ fn moment(context: &Context<'_>, value: &Value) -> Time {
         },
         _ => now(context),
     }
+}
+
+fn local(time: &Zoned) -> Zoned {
+    time.with_time_zone(TimeZone::UTC)
 }
 
 fn in_zone(time: &Zoned, zone: &Str) -> Zoned {
@@ -490,6 +494,13 @@ fn format(layout: &str, time: &Zoned) -> String {
 fn zone_name(time: &Zoned) -> String {
     if time.time_zone() == &TimeZone::UTC {
         return "UTC".to_owned();
+    }
+    // Go has no name for an offset that a text gave.
+    if let Ok(offset) = time.time_zone().to_fixed_offset() {
+        let minutes = offset.seconds() / 60;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
+        return format!("{sign}{hours:02}{minutes:02}");
     }
     let info = time.time_zone().to_offset_info(time.timestamp());
     info.abbreviation().to_owned()

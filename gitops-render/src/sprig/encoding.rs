@@ -1,8 +1,6 @@
 //! Base64, base32 and check sums.
 
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::{Engine as _, alphabet};
+use base64::Engine as _;
 use sha1::{Digest as _, Sha1};
 use sha2::{Sha256, Sha512};
 
@@ -48,13 +46,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
-/// Like Go's, it does not mind bits that are left over.
-pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
-);
+/// The standard alphabet, with padding.
+pub(super) use base64::engine::general_purpose::STANDARD as BASE64;
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -66,35 +59,71 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     out
 }
 
-/// Go's decoder skips line breaks, and counts errors in the text with them.
+/// Go's decoder: it skips line breaks and does not mind bits that are left
+/// over. Fails with the byte that Go names.
 pub(super) fn base64_decode(text: &[u8]) -> Result<Vec<u8>, usize> {
-    let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let plain: Vec<u8> = text.iter().copied().filter(|byte| !breaks(byte)).collect();
-    BASE64.decode(&plain).map_err(|_| {
-        // Where Go finds the fault: the first byte that cannot be there, or
-        // the start of the last, incomplete group.
-        let original = |index: usize| {
-            text.iter()
-                .enumerate()
-                .filter(|(_, byte)| !breaks(byte))
-                .nth(index)
-                .map_or(text.len(), |(at, _)| at)
-        };
-        let symbol = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-        match plain.iter().position(|byte| !symbol(*byte)) {
-            None => original(plain.len() - plain.len() % 4),
-            Some(at) if plain[at] != b'=' || at % 4 < 2 => original(at),
-            Some(at) => {
-                let padding = 4 - at % 4;
-                let missing = (at..at + padding).find(|at| plain.get(*at) != Some(&b'='));
-                match missing {
-                    Some(at) if at >= plain.len() => text.len(),
-                    Some(at) => original(at),
-                    None => original(at + padding),
+    let is_break = |at: usize| matches!(text.get(at), Some(b'\r' | b'\n'));
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let mut at = 0;
+    loop {
+        let mut bits = 0u32;
+        let mut symbols = 0;
+        while symbols < 4 {
+            let Some(&byte) = text.get(at) else {
+                return match symbols {
+                    0 => Ok(out),
+                    symbols => Err(at - symbols),
+                };
+            };
+            at += 1;
+            match base64_value(byte) {
+                Some(value) => {
+                    bits = bits << 6 | value;
+                    symbols += 1;
                 }
+                None if matches!(byte, b'\r' | b'\n') => {}
+                None if byte != b'=' || symbols < 2 => return Err(at - 1),
+                None => break,
             }
         }
-    })
+        if symbols < 4 {
+            // The padding began; nothing but the rest of it may follow.
+            if symbols == 2 {
+                while is_break(at) {
+                    at += 1;
+                }
+                match text.get(at) {
+                    None => return Err(text.len()),
+                    Some(b'=') => at += 1,
+                    Some(_) => return Err(at - 1),
+                }
+            }
+            while is_break(at) {
+                at += 1;
+            }
+            if at < text.len() {
+                return Err(at);
+            }
+        }
+        bits <<= 6 * (4 - symbols);
+        let bytes = bits.to_be_bytes();
+        out.extend_from_slice(&bytes[1..symbols]);
+        if symbols < 4 {
+            return Ok(out);
+        }
+    }
+}
+
+fn base64_value(byte: u8) -> Option<u32> {
+    let value = match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    };
+    Some(value.into())
 }
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -117,35 +146,46 @@ fn base32_encode(bytes: &[u8]) -> String {
     out
 }
 
+/// Go's decoder: it skips line breaks, counts errors in the text without them
+/// and reads nothing behind the padding.
 fn base32_decode(text: &[u8]) -> Result<Vec<u8>, usize> {
-    let symbols: Vec<u8> = text
+    let text: Vec<u8> = text
         .iter()
         .copied()
         .filter(|byte| !matches!(byte, b'\r' | b'\n'))
         .collect();
-    let mut out = Vec::with_capacity(symbols.len() / 8 * 5);
-    for (group, start) in symbols.chunks(8).zip((0..).step_by(8)) {
+    let mut out = Vec::with_capacity(text.len() / 8 * 5);
+    for start in (0..text.len()).step_by(8) {
         let mut bits = 0u64;
-        let mut used = 0;
-        for (index, byte) in group.iter().enumerate() {
-            if *byte == b'=' {
+        let mut symbols = 0;
+        let mut is_last = false;
+        while symbols < 8 {
+            let at = start + symbols;
+            // Go names the start of a group that is not complete.
+            let byte = *text.get(at).ok_or(start)?;
+            let behind = &text[at + 1..];
+            if byte == b'=' && symbols >= 2 && behind.len() < 8 {
+                let missing = 7 - symbols;
+                if behind.len() < missing {
+                    return Err(text.len());
+                }
+                if let Some(wrong) = behind[..missing].iter().position(|byte| *byte != b'=') {
+                    return Err(at + wrong);
+                }
+                if matches!(symbols, 3 | 6) {
+                    return Err(at);
+                }
+                is_last = true;
                 break;
             }
-            let value = BASE32
-                .iter()
-                .position(|symbol| symbol == byte)
-                .ok_or(start + index)?;
-            bits |= (value as u64) << (35 - 5 * index);
-            used += 1;
-        }
-        let padding_ok = group[used..].iter().all(|byte| *byte == b'=');
-        if group.len() < 8 || !padding_ok || !matches!(used, 2 | 4 | 5 | 7 | 8) {
-            return Err(start + used.min(group.len()));
+            let value = BASE32.iter().position(|symbol| *symbol == byte).ok_or(at)?;
+            bits |= (value as u64) << (35 - 5 * symbols);
+            symbols += 1;
         }
         let bytes = bits.to_be_bytes();
-        out.extend_from_slice(&bytes[3..3 + used * 5 / 8]);
-        if used < 8 && start + 8 < symbols.len() {
-            return Err(start + 8);
+        out.extend_from_slice(&bytes[3..3 + symbols * 5 / 8]);
+        if is_last {
+            break;
         }
     }
     Ok(out)

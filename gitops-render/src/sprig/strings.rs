@@ -533,26 +533,3 @@ fn wrap(text: &[u8], width: i64, separator: &[u8], break_words: bool) -> Vec<u8>
     out.extend_from_slice(&text[offset..]);
     out
 }
-
-/// What kind of letter `huandu/xstrings` sees.
-#[derive(Clone, Copy, PartialEq)]
-enum Letter {
-    Number,
-    Upper,
-    Other,
-    Punct,
-    Symbol,
-    Connector,
-}
-
-fn letter(c: char) -> Letter {
-    match c {
-        '-' | '_' => Letter::Connector,
-        c if is_space(c) => Letter::Connector,
-        c if c.is_uppercase() => Letter::Upper,
-        c if c.is_numeric() => Letter::Number,
-        c if c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c) => Letter::Punct,
-        c if c.is_ascii_punctuation() => Letter::Symbol,
-        _ => Letter::Other,
-    }
-}

@@ -86,11 +86,13 @@ impl Parser<'_> {
                 Top::Table => {
                     let name = self.name()?;
                     self.enter(&name, false)?;
+                    self.arrays.remove(&joined(&self.context));
                 }
                 Top::ArrayTable => {
                     let name = self.name()?;
                     self.lexer.array_table_end()?;
                     self.enter(&name, true)?;
+                    self.arrays.remove(&joined(&self.context));
                 }
                 Top::Key => {
                     let outer = self.context.clone();
@@ -279,10 +281,6 @@ impl Parser<'_> {
             self.set_at(last, Node::Table(Table::new()))?;
         }
         self.context.push(last.clone());
-        if array {
-            // The header gives it another type.
-            self.arrays.remove(&joined(&self.context));
-        }
         Ok(())
     }
 

@@ -139,7 +139,7 @@ impl PrivateKey {
                     .map(|_| PrivateKey::Dsa(bytes.clone()))
                     .map_err(malformed),
             ),
-            other => return Err(format!("invalid private key type {other}")),
+            _ => return Err(format!("invalid private key type {}", block.label)),
         };
         result.map_err(|error| format!("parsing {name} private key from PEM: {error}"))
     }

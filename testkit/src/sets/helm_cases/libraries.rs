@@ -274,10 +274,16 @@ pub(super) fn go_yaml(set: &mut Set, name: &str, case: Value) {
 pub(super) fn sigs_yaml(set: &mut Set, name: &str, case: Value) {
     match text(&case, "group").split('/').next().unwrap_or_default() {
         "testYAMLToJSON" => set.push(name, move || {
-            let parsed = yaml::parse(text(&case, "yaml").as_bytes());
-            // In the table 0 stands for success and 1 for an error of either
-            // reader; 2 for one of the strict reader only.
-            let fails = case["err"].as_i64() == Some(1);
+            // 2 stands for an error, of the reader that refuses duplicates.
+            let fails = case["err"].as_i64() == Some(2);
+            let options = yaml::Options {
+                duplicate_keys: match fails {
+                    true => yaml::DuplicateKeys::Error,
+                    false => yaml::DuplicateKeys::LastWins,
+                },
+                ..yaml::Options::default()
+            };
+            let parsed = yaml::parse_with(text(&case, "yaml").as_bytes(), &options);
             if fails {
                 return same(&true, &parsed.is_err());
             }

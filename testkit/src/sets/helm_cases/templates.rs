@@ -15,6 +15,12 @@ const THERE: &str = "t/templates/t.yaml";
 
 /// A template executed by Helm's engine, with its error in either Helm's words.
 pub(super) fn oracle(set: &mut Set, name: &str, case: Value, table: &Arc<Table>) {
+    let of_map = ["keys", "values"]
+        .iter()
+        .any(|function| text(&case, "tpl").contains(&format!(":= {function} ")));
+    if of_map && text(&case, "out").contains("\",\"") | text(&case, "out").contains("\",1") {
+        return set.leave_out("the order of a Go map");
+    }
     let case = Arc::new(case);
     let (four, shared) = (case.clone(), table.clone());
     let table = table.clone();
@@ -233,7 +239,10 @@ pub(super) fn toml(set: &mut Set, name: &str, case: &Value) {
                 Ok(gitops_core::Value::Map(map)) => map,
                 _ => Map::new(),
             };
-            compare(&Ok(output.clone()), &alone("{{ toToml . }}", data))
+            let actual = alone("{{ toToml . }}", data);
+            // Some of the table's outputs end without their last line break.
+            let actual = actual.map(|text| text.trim_end().to_owned());
+            compare(&Ok(output.trim_end().to_owned()), &actual)
         });
         return;
     }
