@@ -455,7 +455,7 @@ fn element_reads(case: &Value, _: bool) -> Result<(), Problem> {
     let plain: String = name.split_once(':').map_or("", |(_, rest)| rest).into();
     let (expected, found) = (
         json::parse(plain.as_bytes())?,
-        json::parse(written[2..].as_bytes())?,
+        json::parse(&written.as_bytes()[2..])?,
     );
     same_value("element", &expected, &found)
 }
