@@ -8,3 +8,7 @@ pub mod helm;
 pub mod history;
 pub mod repo;
 pub mod screen;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

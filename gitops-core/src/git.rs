@@ -2,7 +2,7 @@
 //!
 //! A [`Repository`] is a directory on this machine or a remote. Either way a
 //! revision is resolved to a commit, and a commit is read as a
-//! [`GitTree`](crate::tree::GitTree), straight from the object database:
+//! [`GitTree`], straight from the object database:
 //! there is no checkout, no `git` program and no file written. What is fetched
 //! from a remote is the one commit that was asked for, and it is kept in
 //! memory.

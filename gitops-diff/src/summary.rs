@@ -53,7 +53,7 @@ impl fmt::Display for Change {
 
 fn short(value: &Value) -> String {
     const LONGEST: usize = 48;
-    let text = json::to_string(value);
+    let text = json::to_string_raw(value);
     match text.char_indices().nth(LONGEST) {
         None => text,
         Some((end, _)) => format!("{}…", &text[..end]),

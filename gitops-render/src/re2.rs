@@ -418,21 +418,21 @@ fn class<'p>(out: &mut String, here: &'p str) -> Result<&'p str, PatternError> {
             return Ok(&rest[1..]);
         }
         first = false;
-        if rest.starts_with("[:") {
-            if let Some(end) = rest.find(":]") {
-                let name = &rest[..end + 2];
-                const POSIX: [&str; 14] = [
-                    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower",
-                    "print", "punct", "space", "upper", "word", "xdigit",
-                ];
-                let inner = name[2..end].trim_start_matches('^');
-                if !POSIX.contains(&inner) {
-                    return fail("invalid character class range", name);
-                }
-                out.push_str(name);
-                rest = &rest[end + 2..];
-                continue;
+        if rest.starts_with("[:")
+            && let Some(end) = rest.find(":]")
+        {
+            let name = &rest[..end + 2];
+            const POSIX: [&str; 14] = [
+                "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print",
+                "punct", "space", "upper", "word", "xdigit",
+            ];
+            let inner = name[2..end].trim_start_matches('^');
+            if !POSIX.contains(&inner) {
+                return fail("invalid character class range", name);
             }
+            out.push_str(name);
+            rest = &rest[end + 2..];
+            continue;
         }
         if c == '\\' {
             match rest[1..].chars().next() {

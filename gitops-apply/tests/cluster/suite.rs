@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use gitops_apply::cluster::memory::Fault;
 use gitops_apply::cluster::{Deletion, Propagation, Selection, WatchEvent, Write};
 use gitops_apply::report::{Event, OperationPhase, ResultCode};
 use gitops_apply::{Cluster, ClusterError, PlanOptions, SyncOptions, sync};
@@ -351,7 +350,7 @@ pub(crate) async fn hooks_run_to_their_end<C: Cluster>(world: &World<C>) {
     }
 }
 
-async fn is_gone<C: Cluster>(world: &World<C>, job: &str) -> bool {
+pub(crate) async fn is_gone<C: Cluster>(world: &World<C>, job: &str) -> bool {
     has_gone(world, "batch/v1", "Job", job).await
 }
 
@@ -586,7 +585,7 @@ pub(crate) async fn a_timeout_ends_running_hooks<C: Cluster>(world: &World<C>) {
 }
 
 /// One object of most kinds that people declare.
-fn everything<C: Cluster>(world: &World<C>) -> Vec<Manifest> {
+pub(crate) fn everything<C: Cluster>(world: &World<C>) -> Vec<Manifest> {
     let pod = r#"{"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "main",
         "image": "registry.example/x:1", "ports": [{"containerPort": 80}],
         "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
@@ -919,7 +918,7 @@ pub(crate) async fn fields_of_a_client_are_taken_over<C: Cluster>(world: &World<
     assert!(world.plan(&[wanted("")]).await.is_synced());
 }
 
-fn three_waves<C: Cluster>(world: &World<C>) -> Vec<Manifest> {
+pub(crate) fn three_waves<C: Cluster>(world: &World<C>) -> Vec<Manifest> {
     let mut wanted = vec![world.deployment("web", r#""argocd.argoproj.io/sync-wave": "1""#, "")];
     for wave in 0..3 {
         for index in 0..5 {
@@ -953,34 +952,6 @@ pub(crate) async fn a_sync_outlives_an_outage<C: Cluster>(world: &World<C>) {
     assert_eq!(report.costs.retries, retried);
     assert_eq!(report.results.len(), wanted.len());
     assert!(world.plan(&wanted).await.is_synced());
-}
-
-pub(crate) async fn patience_ends<C: Cluster>(world: &World<C>) {
-    let wanted = three_waves(world);
-    let plan = world.plan(&wanted).await;
-    let options = SyncOptions {
-        patience: Duration::from_secs(2),
-        ..SyncOptions::default()
-    };
-    let mut went = false;
-    let report = sync(&plan, &world.cluster, &options, |event| {
-        if matches!(event, Event::Wave { wave: 1, .. }) && !std::mem::replace(&mut went, true) {
-            (world.outage)();
-        }
-    })
-    .await;
-    assert_eq!(report.phase, OperationPhase::Error, "{report}");
-    assert!(
-        report
-            .message
-            .contains("cluster unreachable: connection refused"),
-        "{report}"
-    );
-    let done = report
-        .results
-        .iter()
-        .filter(|result| result.status == ResultCode::Synced);
-    assert!(done.count() >= 5, "what was done is in the report");
 }
 
 pub(crate) async fn ignored_fields_are_left_to_others<C: Cluster>(world: &World<C>) {
@@ -1021,52 +992,36 @@ pub(crate) async fn ignored_fields_are_left_to_others<C: Cluster>(world: &World<
     assert_eq!(live.at(&["spec", "replicas"]), Some(&Value::Int(5)));
 }
 
-/// A law: whichever requests and answers are lost, a sync that goes on comes
-/// to the same end.
-pub(crate) async fn whatever_is_lost_is_made_up_for() {
-    let hook = r#""argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookSucceeded""#;
-    for seed in 1..40_u64 {
-        let world = crate::world::memory().await;
-        let old = world.config_map("old", r#""argocd.argoproj.io/sync-wave": "2""#, "1");
-        let mut first = everything(&world);
-        first.push(old);
-        let (report, _) = world.sync(&first).await;
-        assert!(report.succeeded(), "{report}");
-
-        let mut wanted = three_waves(&world);
-        wanted.extend(everything(&world));
-        wanted.push(world.job("before", hook, ""));
-        let plan = world.plan(&wanted).await;
-        let mut random = seed;
-        world.cluster.inject(move |_| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let error = || ClusterError::Unreachable("connection reset".into());
-            match random % 8 {
-                0 => Some(Fault::Refuse(error())),
-                1 => Some(Fault::Lose(error())),
-                2 => Some(Fault::Refuse(ClusterError::TooManyRequests {
-                    retry_after: Some(Duration::from_secs(1)),
-                })),
-                _ => None,
-            }
-        });
-        let options = SyncOptions {
-            timeout: Some(Duration::from_secs(3600)),
-            patience: Duration::from_secs(600),
-            ..SyncOptions::default()
-        };
-        let report = sync(&plan, &world.cluster, &options, |_| {}).await;
-        world.cluster.inject(|_| None);
-        assert!(report.succeeded(), "seed {seed}: {report}");
-        let plan = world.plan(&wanted).await;
-        assert!(plan.is_synced(), "seed {seed}: {plan}");
-        assert_eq!(
-            world.get("v1", "ConfigMap", "old").await,
-            None,
-            "seed {seed}"
-        );
-        assert!(is_gone(&world, "before").await, "seed {seed}");
-    }
+/// Calls a macro with the names of the tests that hold on every cluster.
+macro_rules! on_every_cluster {
+    ($run:ident) => {
+        $run! {
+            apply_creates_and_then_changes_nothing
+            fields_have_owners
+            a_uid_protects_from_deleting_another_object
+            lists_select_by_label_and_namespace
+            watches_show_what_happened_since
+            refusals_say_what_is_wrong
+            secrets_stay_out_of_errors
+            waves_wait_for_health
+            a_degraded_object_stops_later_waves
+            hooks_run_to_their_end
+            a_failing_hook_runs_the_hooks_for_failures
+            what_is_declared_no_more_is_pruned_in_reverse
+            definitions_come_before_their_objects
+            a_dry_run_changes_nothing
+            a_bad_object_in_the_last_wave_stops_the_first
+            what_cannot_be_changed_is_recreated_on_demand
+            replaced_objects_lose_what_others_added
+            a_timeout_ends_running_hooks
+            a_second_plan_finds_nothing_to_do
+            what_others_changed_is_changed_back
+            a_field_that_is_declared_no_more_goes
+            the_destination_is_created_first
+            defaults_are_those_of_a_server
+            fields_of_a_client_are_taken_over
+            ignored_fields_are_left_to_others
+        }
+    };
 }
+pub(crate) use on_every_cluster;

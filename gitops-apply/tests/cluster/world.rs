@@ -1,16 +1,12 @@
 //! Clusters to test on, and objects to test with.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use gitops_apply::cluster::kube::KubeOptions;
-use gitops_apply::cluster::memory::{Fault, MemoryOptions};
 use gitops_apply::report::Event;
 use gitops_apply::{
-    Cluster, ClusterError, KubeCluster, LiveOptions, LiveState, MemoryCluster, Plan, PlanOptions,
-    Scan, SyncOptions, SyncReport, plan, sync,
+    Cluster, LiveOptions, LiveState, Plan, PlanOptions, Scan, SyncOptions, SyncReport, plan, sync,
 };
 use gitops_core::{Gvk, Manifest, ObjectKey, Origin, manifest};
-use jiff::Timestamp;
 
 /// A cluster and a place in it.
 pub(crate) struct World<C> {
@@ -21,67 +17,8 @@ pub(crate) struct World<C> {
     pub(crate) outage: Box<dyn Fn() + Send + Sync>,
 }
 
-/// A server in memory, with controllers that take a tenth of a second.
-pub(crate) async fn memory() -> World<MemoryCluster> {
-    let options = MemoryOptions {
-        simulate: Some(Duration::from_millis(100)),
-        now: Timestamp::from_second(1_700_000_000).expect("a time"),
-        ..MemoryOptions::default()
-    };
-    let cluster = MemoryCluster::new(options);
-    let server = cluster.clone();
-    let outage = move || {
-        let until = tokio::time::Instant::now() + Duration::from_secs(5);
-        let mut first = true;
-        server.inject(move |_| {
-            let error = ClusterError::Unreachable("connection refused".into());
-            // What was under way is done, but nobody hears of it.
-            if std::mem::take(&mut first) {
-                return Some(Fault::Lose(error));
-            }
-            (tokio::time::Instant::now() < until).then_some(Fault::Refuse(error))
-        });
-    };
-    let world = World {
-        cluster,
-        namespace: "test".to_owned(),
-        outage: Box::new(outage),
-    };
-    world.prepare().await;
-    world
-}
-
-/// A real server, with a new namespace.
-pub(crate) async fn real(test: &str) -> Option<World<KubeCluster>> {
-    let path = std::env::var_os("GITOPS_TEST_KUBECONFIG")?;
-    let cluster = KubeCluster::from_kubeconfig(Some(path.as_ref()), None, KubeOptions::default())
-        .await
-        .expect("the kubeconfig is good");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.expect("after 1970").as_millis() % 100_000_000;
-    let short: String = test
-        .split('_')
-        .filter_map(|word| word.chars().next())
-        .collect();
-    let world = World {
-        cluster,
-        namespace: format!("t-{short}-{now}"),
-        outage: Box::new(|| {
-            let command = std::env::var_os("GITOPS_TEST_RESTART").expect("checked by the test");
-            let started = std::process::Command::new("sh")
-                .arg("-c")
-                .arg(command)
-                .spawn();
-            let mut started = started.expect("the command to restart the server");
-            std::thread::spawn(move || started.wait());
-        }),
-    };
-    world.prepare().await;
-    Some(world)
-}
-
 impl<C: Cluster> World<C> {
-    async fn prepare(&self) {
+    pub(crate) async fn prepare(&self) {
         let namespace = yaml(&format!(
             r#"{{"apiVersion": "v1", "kind": "Namespace", "metadata": {{"name": {:?}}}}}"#,
             self.namespace

@@ -44,6 +44,10 @@ impl Comparison {
 impl Typed<'_> {
     /// What `new` changed of this value.
     pub fn compare(&self, new: &Typed<'_>) -> Comparison {
+        // Most objects are as they were, which is seen faster without paths.
+        if self.value.same(&new.value) {
+            return Comparison::default();
+        }
         let mut walk = Walk {
             schema: self.schema,
             path: Vec::new(),

@@ -319,7 +319,12 @@ fn take_over<'s>(
             ownership.set = ownership.set.difference(&conflict);
         }
     }
-    for ownership in managers.values_mut() {
+    for (other, ownership) in managers.iter_mut() {
+        // What the manager says now is its own; an item that it reduced from
+        // several copies to one counts as removed, and is there all the same.
+        if other == manager {
+            continue;
+        }
         match versions.get(&ownership.api_version) {
             Some(Some(compared)) => {
                 ownership.set = ownership.set.difference(&compared.removed);

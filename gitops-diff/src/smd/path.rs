@@ -120,11 +120,11 @@ impl fmt::Display for PathElement {
                 f.write_str("[")?;
                 for (index, (name, value)) in fields.iter().enumerate() {
                     let comma = if index > 0 { "," } else { "" };
-                    write!(f, "{comma}{name}={}", json::to_string(value))?;
+                    write!(f, "{comma}{name}={}", json::to_string_raw(value))?;
                 }
                 f.write_str("]")
             }
-            PathElement::Value(value) => write!(f, "[={}]", json::to_string(value)),
+            PathElement::Value(value) => write!(f, "[={}]", json::to_string_raw(value)),
             PathElement::Index(index) => write!(f, "[{index}]"),
         }
     }

@@ -1,7 +1,7 @@
 //! Taking paths out of a value, or keeping nothing else.
 
 use gitops_core::schema::{Relationship, Schema, TypeRef};
-use gitops_core::{Map, Value};
+use gitops_core::{List, Map, Value};
 
 use super::path::PathElement;
 use super::set::Set;
@@ -12,7 +12,8 @@ impl<'s> Typed<'s> {
     ///
     /// A container that loses everything it held becomes null, as in every
     /// Kubernetes version but 1.36.0 to 1.36.2; with `keep_emptied` it becomes
-    /// an empty container, as in those.
+    /// an empty container, as in those. The value as a whole becomes null in
+    /// either case.
     pub fn remove(&self, set: &Set, keep_emptied: bool) -> Typed<'s> {
         let walk = Walk {
             schema: self.schema,
@@ -25,23 +26,54 @@ impl<'s> Typed<'s> {
     }
 
     /// Only the paths of `set`; with `key_fields` also the key fields of the
-    /// list items on the way.
+    /// list items on the way to those that the value has.
     pub fn extract(&self, set: &Set, key_fields: bool) -> Typed<'s> {
+        let with_keys;
+        let set = match key_fields {
+            true => {
+                with_keys = set.union(&self.keys_towards(set));
+                &with_keys
+            }
+            false => set,
+        };
         let walk = Walk {
             schema: self.schema,
-            mode: Mode::Extract { key_fields },
+            mode: Mode::Extract,
         };
         self.with(
             walk.place(Some(self.root), &self.value, set)
                 .unwrap_or_default(),
         )
     }
+
+    /// The key fields of the items on the way to the paths of `set`.
+    fn keys_towards(&self, set: &Set) -> Set {
+        let own = self.to_set();
+        let mut keys = Set::new();
+        set.for_each(&mut |path| {
+            if !own.has(path) {
+                return;
+            }
+            for (index, element) in path.iter().enumerate() {
+                let PathElement::Key(fields) = element else {
+                    continue;
+                };
+                let mut key = path[..=index].to_vec();
+                for (name, _) in fields {
+                    key.push(PathElement::Field(name.clone()));
+                    keys.insert(&key);
+                    key.pop();
+                }
+            }
+        });
+        keys
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Remove { keep_emptied: bool },
-    Extract { key_fields: bool },
+    Extract,
 }
 
 struct Walk<'s> {
@@ -53,7 +85,7 @@ impl Walk<'_> {
     /// What is left of `value`; `None` stands for the null that upstream
     /// leaves.
     fn place(&self, ty: Option<TypeRef>, value: &Value, set: &Set) -> Option<Value> {
-        let extract = matches!(self.mode, Mode::Extract { .. });
+        let extract = self.mode == Mode::Extract;
         let atom = resolve(self.schema, ty);
         match Facet::of(deduce(&atom, Some(value)))? {
             Facet::Scalar(_) => Some(value.clone()),
@@ -63,17 +95,14 @@ impl Walk<'_> {
                     return extract.then(|| value.clone());
                 }
                 let mut kept = Vec::with_capacity(items.len());
-                let mut touched = false;
                 for item in items {
                     let Ok(element) = identity(self.schema, &list, item) else {
                         kept.push(item.clone());
                         continue;
                     };
-                    let (item, met) = self.entry(Some(list.element), &element, item, set);
-                    touched |= met;
-                    kept.extend(item.map(|item| self.with_keys(item, &element)));
+                    kept.extend(self.entry(Some(list.element), &element, item, set));
                 }
-                self.container(kept.into_iter().collect(), touched)
+                (!kept.is_empty()).then(|| kept.into_iter().collect())
             }
             Facet::Map(map) => {
                 let fields = value.as_map()?;
@@ -81,68 +110,40 @@ impl Walk<'_> {
                     return extract.then(|| value.clone());
                 }
                 let mut kept = Vec::with_capacity(fields.len());
-                let mut touched = false;
                 for (name, value) in fields {
                     let element = PathElement::Field(name.clone());
-                    let (value, met) = self.entry(map.child(name), &element, value, set);
-                    touched |= met;
+                    let value = self.entry(map.child(name), &element, value, set);
                     kept.extend(value.map(|value| (name.clone(), value)));
                 }
-                self.container(Value::Map(kept.into_iter().collect()), touched)
+                (!kept.is_empty()).then(|| Value::Map(kept.into_iter().collect()))
             }
         }
     }
 
-    /// What is left of one entry, and whether the set named it or something
-    /// below it.
+    /// What is left of one entry; `None` if it goes.
     fn entry(
         &self,
         ty: Option<TypeRef>,
         element: &PathElement,
         value: &Value,
         set: &Set,
-    ) -> (Option<Value>, bool) {
-        let below = set.below(element);
-        let member = set.has_element(element);
-        match (self.mode, member, below) {
-            (Mode::Remove { .. }, true, _) => (None, true),
-            (Mode::Remove { .. }, false, None) => (Some(value.clone()), false),
-            (Mode::Extract { .. }, false, None) => (None, false),
-            (Mode::Extract { .. }, true, None) => {
-                let whole = self.place(ty, value, &Set::new());
-                (Some(whole.unwrap_or_default()), true)
+    ) -> Option<Value> {
+        match (self.mode, set.has_element(element), set.below(element)) {
+            (Mode::Remove { .. }, true, _) | (Mode::Extract, false, None) => None,
+            (Mode::Remove { .. }, false, None) => Some(value.clone()),
+            (Mode::Extract, true, None) => {
+                Some(self.place(ty, value, &Set::new()).unwrap_or_default())
             }
-            (_, _, Some(below)) => {
-                let rest = self.place(ty, value, below);
-                (Some(rest.unwrap_or_default()), true)
+            (mode, _, Some(below)) => {
+                let emptied = match (mode, value) {
+                    (Mode::Remove { keep_emptied: true }, Value::Map(_)) => Value::Map(Map::new()),
+                    (Mode::Remove { keep_emptied: true }, Value::List(_)) => {
+                        Value::List(List::default())
+                    }
+                    _ => Value::Null,
+                };
+                Some(self.place(ty, value, below).unwrap_or(emptied))
             }
         }
-    }
-
-    fn container(&self, left: Value, touched: bool) -> Option<Value> {
-        let empty = match &left {
-            Value::Map(map) => map.is_empty(),
-            Value::List(list) => list.is_empty(),
-            _ => false,
-        };
-        let keep = self.mode == Mode::Remove { keep_emptied: true } && touched;
-        (!empty || keep).then_some(left)
-    }
-
-    /// An extracted item with the fields by which it is found again.
-    fn with_keys(&self, item: Value, element: &PathElement) -> Value {
-        let (Mode::Extract { key_fields: true }, PathElement::Key(key)) = (self.mode, element)
-        else {
-            return item;
-        };
-        let mut fields = match item {
-            Value::Map(fields) => fields,
-            Value::Null => Map::new(),
-            other => return other,
-        };
-        for (name, value) in key {
-            fields.insert(name.clone(), value.clone());
-        }
-        Value::Map(fields)
     }
 }

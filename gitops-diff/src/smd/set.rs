@@ -69,7 +69,12 @@ impl Set {
     pub(super) fn attach(&mut self, element: PathElement, children: Set) {
         if !children.is_empty() {
             let node = self.node_mut(&element);
-            node.children = std::mem::take(&mut node.children).union(&children);
+            node.children = match node.children.is_empty() {
+                // Nearly always: a union would copy the whole of it, once for
+                // every level.
+                true => children,
+                false => node.children.union(&children),
+            };
         }
     }
 

@@ -86,8 +86,10 @@ struct Tree<'t> {
     /// How many of `tokens` were put back.
     peeked: usize,
     variables: Vec<Known>,
+    /// The same by name, so that a text of many declarations takes no longer
+    /// for each of them.
+    names: HashMap<EcoString, Named>,
     slots: usize,
-    declarations: u32,
     /// Slots declared in parentheses since the statement began, and what each
     /// name meant before.
     nested: Vec<(u32, Option<u32>)>,
@@ -100,10 +102,19 @@ struct Tree<'t> {
 /// A variable that Go's parser knows of. Its place in the list is its slot.
 struct Known {
     name: EcoString,
-    /// When the executor would have declared it, in the order of the
-    /// declarations; `None` if it would not find it. Where pipelines nest, the
+    /// Whether the executor would find it.
+    alive: bool,
+}
+
+/// What goes by one name.
+#[derive(Default)]
+struct Named {
+    /// How many variables Go's parser knows.
+    known: usize,
+    /// The slots of those that are alive, in the order in which the executor
+    /// would have declared them: it finds the last. Where pipelines nest, the
     /// inner one declares first although it is written last.
-    alive: Option<u32>,
+    alive: SmallVec<[u32; 2]>,
 }
 
 impl Tree<'_> {
@@ -114,31 +125,68 @@ impl Tree<'_> {
             line: 0,
             text: b"",
         };
-        Tree {
+        let mut tree = Tree {
             name,
             tokens: [nothing; 3],
             peeked: 0,
-            variables: vec![Known {
-                name: "$".into(),
-                alive: Some(0),
-            }],
-            slots: 1,
-            declarations: 0,
+            variables: Vec::new(),
+            names: HashMap::new(),
+            slots: 0,
             nested: Vec::new(),
             action_line: 0,
             ranges: 0,
             parentheses: 0,
+        };
+        tree.declare("$".into());
+        tree.enliven(0);
+        tree
+    }
+
+    /// Adds a variable, which is not alive yet.
+    fn declare(&mut self, name: EcoString) {
+        self.names.entry(name.clone()).or_default().known += 1;
+        self.variables.push(Known { name, alive: false });
+        self.slots = self.slots.max(self.variables.len());
+    }
+
+    /// Lets the executor find the variable of this slot.
+    fn enliven(&mut self, slot: usize) {
+        let known = &mut self.variables[slot];
+        known.alive = true;
+        if let Some(named) = self.names.get_mut(&known.name) {
+            named.alive.push(slot as u32);
         }
+    }
+
+    /// Lets the executor lose the variables from this slot on. All of them
+    /// were declared after all others, so they are the last of their names.
+    fn bury(&mut self, first: usize) {
+        for known in &mut self.variables[first..] {
+            if std::mem::take(&mut known.alive)
+                && let Some(named) = self.names.get_mut(&known.name)
+            {
+                named.alive.pop();
+            }
+        }
+    }
+
+    /// Forgets the variables from this slot on.
+    fn forget(&mut self, first: usize) {
+        self.bury(first);
+        for known in self.variables.drain(first..) {
+            if let Some(named) = self.names.get_mut(&known.name) {
+                named.known -= 1;
+            }
+        }
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|named| named.known > 0)
     }
 
     /// The slot that the executor finds under this name.
     fn slot(&self, name: &str) -> Option<u32> {
-        self.variables
-            .iter()
-            .enumerate()
-            .filter(|(_, known)| known.alive.is_some() && known.name == name)
-            .max_by_key(|(_, known)| known.alive)
-            .map(|(slot, _)| slot as u32)
+        self.names.get(name)?.alive.last().copied()
     }
 }
 
@@ -429,14 +477,12 @@ impl<'t> Parser<'t> {
         self.tree.ranges -= usize::from(context == "range");
         let otherwise = match end {
             Item::Else => {
-                for variable in &mut self.tree.variables[declared..] {
-                    variable.alive = None;
-                }
+                self.tree.bury(declared);
                 Some(self.otherwise(context)?)
             }
             _ => None,
         };
-        self.tree.variables.truncate(known);
+        self.tree.forget(known);
         Ok(Branch {
             pipe,
             list,
@@ -559,8 +605,7 @@ impl<'t> Parser<'t> {
                 continue;
             }
             let slot = first_known + index;
-            self.tree.declarations += 1;
-            self.tree.variables[slot].alive = Some(self.tree.declarations);
+            self.tree.enliven(slot);
             declared.slot = Some(slot as u32);
             if end == TokenKind::RightParen {
                 self.tree.nested.push((slot as u32, before));
@@ -614,11 +659,7 @@ impl<'t> Parser<'t> {
 
     fn declare(&mut self, pipe: &mut Pipe, token: Token<'t>) {
         let name = text(token.text);
-        self.tree.variables.push(Known {
-            name: name.clone(),
-            alive: None,
-        });
-        self.tree.slots = self.tree.slots.max(self.tree.variables.len());
+        self.tree.declare(name.clone());
         pipe.declared.push(Declared { name, slot: None });
     }
 
@@ -725,7 +766,7 @@ impl<'t> Parser<'t> {
             TokenKind::Keyword(Keyword::Nil) => Expr::Nil(self.mark(token.pos)),
             TokenKind::Variable => {
                 let name = text(token.text);
-                if !self.tree.variables.iter().any(|known| known.name == name) {
+                if !self.tree.is_known(&name) {
                     return Err(
                         self.error(format!("undefined variable {}", quote(name.as_bytes())))
                     );

@@ -176,7 +176,7 @@ impl Url {
             };
             let digits = port.strip_prefix(':').unwrap_or(port);
             if !digits.bytes().all(|byte| byte.is_ascii_digit())
-                || (port != "" && !port.starts_with(':'))
+                || (!port.is_empty() && !port.starts_with(':'))
             {
                 return Err(format!("invalid port {port:?} after host"));
             }

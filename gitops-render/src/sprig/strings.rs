@@ -81,7 +81,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             .map_err(|_| Failure::new("strings: negative Repeat count"))?;
         let text = args.str(1);
         context.charge(text.len().saturating_mul(count))?;
-        Ok(bytes(&text.as_bytes().repeat(count)))
+        Ok(bytes(text.as_bytes().repeat(count)))
     }),
     Function::new("trimall", &[S, S], S, trim_all),
     Function::new("trimAll", &[S, S], S, trim_all),
@@ -137,7 +137,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(map_text(args.str(0), words::pascal))
     }),
     Function::new("wrap", &[I, S], S, |_, args| {
-        Ok(bytes(&wrap(
+        Ok(bytes(wrap(
             args.str(1).as_bytes(),
             args.int(0),
             b"\n",
@@ -149,7 +149,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             b"" => b"\n",
             separator => separator,
         };
-        Ok(bytes(&wrap(
+        Ok(bytes(wrap(
             args.str(2).as_bytes(),
             args.int(0),
             separator,
@@ -221,7 +221,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let (old, new, text) = (args.str(0), args.str(1), args.str(2));
         if old.is_empty() {
             context.charge((text.len() + 1).saturating_mul(new.len() + 1))?;
-            return Ok(bytes(&between_characters(text.as_bytes(), new.as_bytes())));
+            return Ok(bytes(between_characters(text.as_bytes(), new.as_bytes())));
         }
         let mut out = Vec::with_capacity(text.len());
         let mut rest = text.as_bytes();
@@ -451,7 +451,7 @@ pub(super) fn strslice(value: &Value) -> Vec<Str> {
 
 pub(super) fn joined(texts: &[Str], separator: &[u8]) -> Value {
     let texts: Vec<&[u8]> = texts.iter().map(Str::as_bytes).collect();
-    bytes(&texts.join(separator))
+    bytes(texts.join(separator))
 }
 
 /// Go's `strings.SplitN`; all parts for a negative `most`.

@@ -1,0 +1,91 @@
+//! Servers that go away for longer than anybody waits, or lose requests.
+
+use std::time::Duration;
+
+use gitops_apply::cluster::memory::Fault;
+use gitops_apply::report::{Event, OperationPhase, ResultCode};
+use gitops_apply::{ClusterError, SyncOptions, sync};
+
+use crate::memory;
+use crate::suite::{everything, is_gone, three_waves};
+
+#[tokio::test(start_paused = true)]
+async fn patience_ends() {
+    let world = memory().await;
+    let wanted = three_waves(&world);
+    let plan = world.plan(&wanted).await;
+    let options = SyncOptions {
+        patience: Duration::from_secs(2),
+        ..SyncOptions::default()
+    };
+    let mut went = false;
+    let report = sync(&plan, &world.cluster, &options, |event| {
+        if matches!(event, Event::Wave { wave: 1, .. }) && !std::mem::replace(&mut went, true) {
+            (world.outage)();
+        }
+    })
+    .await;
+    assert_eq!(report.phase, OperationPhase::Error, "{report}");
+    assert!(
+        report
+            .message
+            .contains("cluster unreachable: connection refused"),
+        "{report}"
+    );
+    let done = report
+        .results
+        .iter()
+        .filter(|result| result.status == ResultCode::Synced);
+    assert!(done.count() >= 5, "what was done is in the report");
+}
+
+/// A law: whichever requests and answers are lost, a sync that goes on comes
+/// to the same end.
+#[tokio::test(start_paused = true)]
+async fn whatever_is_lost_is_made_up_for() {
+    let hook = r#""argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookSucceeded""#;
+    for seed in 1..40_u64 {
+        let world = memory().await;
+        let old = world.config_map("old", r#""argocd.argoproj.io/sync-wave": "2""#, "1");
+        let mut first = everything(&world);
+        first.push(old);
+        let (report, _) = world.sync(&first).await;
+        assert!(report.succeeded(), "{report}");
+
+        let mut wanted = three_waves(&world);
+        wanted.extend(everything(&world));
+        wanted.push(world.job("before", hook, ""));
+        let plan = world.plan(&wanted).await;
+        let mut random = seed;
+        world.cluster.inject(move |_| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let error = || ClusterError::Unreachable("connection reset".into());
+            match random % 8 {
+                0 => Some(Fault::Refuse(error())),
+                1 => Some(Fault::Lose(error())),
+                2 => Some(Fault::Refuse(ClusterError::TooManyRequests {
+                    retry_after: Some(Duration::from_secs(1)),
+                })),
+                _ => None,
+            }
+        });
+        let options = SyncOptions {
+            timeout: Some(Duration::from_secs(3600)),
+            patience: Duration::from_secs(600),
+            ..SyncOptions::default()
+        };
+        let report = sync(&plan, &world.cluster, &options, |_| {}).await;
+        world.cluster.inject(|_| None);
+        assert!(report.succeeded(), "seed {seed}: {report}");
+        let plan = world.plan(&wanted).await;
+        assert!(plan.is_synced(), "seed {seed}: {plan}");
+        assert_eq!(
+            world.get("v1", "ConfigMap", "old").await,
+            None,
+            "seed {seed}"
+        );
+        assert!(is_gone(&world, "before").await, "seed {seed}");
+    }
+}

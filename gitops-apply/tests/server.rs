@@ -1,0 +1,70 @@
+//! The suite of `cluster.rs` on a real API server, with controllers:
+//!
+//! ```sh
+//! export GITOPS_TEST_KUBECONFIG=FILE
+//! cargo test -p gitops-apply --test server -- --skip outage
+//! GITOPS_TEST_RESTART=COMMAND cargo test -p gitops-apply --test server outage
+//! ```
+//!
+//! Each test has a namespace of its own. The test of an outage disturbs the
+//! others, so it runs alone, with a command that kills and restarts the server.
+
+#[path = "cluster/suite.rs"]
+mod suite;
+#[path = "cluster/world.rs"]
+mod world;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gitops_apply::KubeCluster;
+use gitops_apply::cluster::kube::KubeOptions;
+use world::World;
+
+/// A real server, with a new namespace.
+async fn real(test: &str) -> World<KubeCluster> {
+    let path = std::env::var_os("GITOPS_TEST_KUBECONFIG")
+        .expect("GITOPS_TEST_KUBECONFIG names the kubeconfig of a server to test on");
+    let cluster = KubeCluster::from_kubeconfig(Some(path.as_ref()), None, KubeOptions::default())
+        .await
+        .expect("the kubeconfig is good");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("after 1970").as_millis() % 100_000_000;
+    let short: String = test
+        .split('_')
+        .filter_map(|word| word.chars().next())
+        .collect();
+    let world = World {
+        cluster,
+        namespace: format!("t-{short}-{now}"),
+        outage: Box::new(|| {
+            let command = std::env::var_os("GITOPS_TEST_RESTART")
+                .expect("GITOPS_TEST_RESTART is the command that kills and restarts the server");
+            let started = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(command)
+                .spawn();
+            let mut started = started.expect("the command to restart the server");
+            std::thread::spawn(move || started.wait());
+        }),
+    };
+    world.prepare().await;
+    world
+}
+
+macro_rules! on_the_server {
+    ($($test:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                suite::$test(&real(stringify!($test)).await).await;
+            }
+        )*
+    };
+}
+
+suite::on_every_cluster!(on_the_server);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_outlives_an_outage() {
+    suite::a_sync_outlives_an_outage(&real("restart").await).await;
+}
