@@ -40,6 +40,20 @@ impl Profile {
         }
     }
 
+    /// How an error about missing dependencies begins.
+    pub(super) fn missing_dependencies(self) -> &'static str {
+        match self {
+            Profile::Helm3 => {
+                "An error occurred while checking for chart dependencies. You may need to run \
+                 `helm dependency build` to fetch missing dependencies:"
+            }
+            Profile::Helm4 => {
+                "an error occurred while checking for chart dependencies. You may need to run \
+                 'helm dependency build' to fetch missing dependencies:"
+            }
+        }
+    }
+
     /// The Go type of `.Values`.
     pub(super) fn values(self) -> MapKind {
         match self {

@@ -296,9 +296,8 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
         return Err(Error::new(
             ErrorKind::Dependencies,
             format!(
-                "An error occurred while checking for chart dependencies. You may need to run \
-                 `helm dependency build` to fetch missing dependencies: found in Chart.yaml, but \
-                 missing in charts/ directory: {}",
+                "{} found in Chart.yaml, but missing in charts/ directory: {}",
+                options.profile.missing_dependencies(),
                 missing.join(", ")
             ),
         ));
@@ -336,7 +335,7 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
     });
     let mut crds = Vec::new();
     if options.include_crds {
-        collect_crds(&root, &root.name, &mut crds);
+        collect_crds(&root, &Place::root(&root), options.profile, &mut crds);
     }
     Ok(Release {
         crds,
@@ -347,7 +346,40 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
     })
 }
 
-fn collect_crds(node: &Node, path: &str, into: &mut Vec<Document>) {
+/// What Helm takes for the path of a chart in its parents: the names of the
+/// charts with `charts` between them.
+struct Place {
+    path: String,
+    /// The path of what Helm loaded. It works on copies, and an alias is only
+    /// known to the copy.
+    loaded: String,
+}
+
+impl Place {
+    fn root(node: &Node) -> Place {
+        Place {
+            path: node.name.to_string(),
+            loaded: node.name.to_string(),
+        }
+    }
+
+    /// The place of `child` in `node`, which is here.
+    fn below(&self, node: &Node, child: &Node, profile: Profile) -> Place {
+        let parent = match profile {
+            Profile::Helm3 if !node.owns_children => &self.loaded,
+            _ => &self.path,
+        };
+        let path = format!("{parent}/charts/{}", child.name);
+        let loaded = match child.is_copy {
+            true => format!("{}/charts/{}", self.loaded, child.chart.metadata.name),
+            false => path.clone(),
+        };
+        Place { path, loaded }
+    }
+}
+
+fn collect_crds(node: &Node, place: &Place, profile: Profile, into: &mut Vec<Document>) {
+    let path = &place.path;
     for file in &node.chart.files {
         let extension = file.name.rsplit('.').next().unwrap_or_default();
         let manifest = ["yaml", "yml", "json"]
@@ -363,7 +395,7 @@ fn collect_crds(node: &Node, path: &str, into: &mut Vec<Document>) {
         }
     }
     for child in &node.children {
-        collect_crds(child, &format!("{path}/charts/{}", child.name), into);
+        collect_crds(child, &place.below(node, child, profile), profile, into);
     }
 }
 
@@ -399,7 +431,7 @@ fn execute(
         profile: options.profile,
     };
     let mut sources = Vec::new();
-    let context = shared.collect(root, &root.name, Some(values), true, &mut sources);
+    let context = shared.collect(root, &Place::root(root), Some(values), true, &mut sources);
     // Deepest paths first, Z before A: of two definitions of a name the last
     // one parsed counts, so the root beats its subcharts.
     sources.sort_by(|a, b| {
@@ -479,7 +511,7 @@ impl Shared {
     fn collect<'n>(
         &self,
         node: &'n Node,
-        path: &str,
+        place: &Place,
         values: Option<&Map>,
         root: bool,
         sources: &mut Vec<Source<'n>>,
@@ -507,12 +539,13 @@ impl Shared {
                 Some(Value::Map(values)) => Some(values),
                 _ => None,
             };
-            let path = format!("{path}/charts/{}", child.name);
-            let below = self.collect(child, &path, values.as_ref(), false, sources);
+            let place = place.below(node, child, self.profile);
+            let below = self.collect(child, &place, values.as_ref(), false, sources);
             subcharts
                 .insert(name, Value::Map(below))
                 .expect("the map was made here");
         }
+        let path = &place.path;
         let library = node.chart.metadata.is_library();
         let base_path = Str::from(format!("{path}/templates"));
         for file in &node.chart.templates {

@@ -25,6 +25,12 @@ pub(super) struct Node {
     /// The chart's defaults: after processing with those of its subcharts.
     pub(super) values: gitops_core::Map,
     pub(super) children: Vec<Node>,
+    /// Whether its parent declares it; Helm then works on a copy of what it
+    /// loaded.
+    pub(super) is_copy: bool,
+    /// Whether its children know it as their parent, and not what it is a copy
+    /// of: Helm 3 corrects them only where the chart declares dependencies.
+    pub(super) owns_children: bool,
 }
 
 impl Node {
@@ -36,6 +42,8 @@ impl Node {
             values: chart.values.clone(),
             children: chart.subcharts.iter().cloned().map(Node::new).collect(),
             chart,
+            is_copy: false,
+            owns_children: true,
         }
     }
 
@@ -76,6 +84,7 @@ impl Node {
         let Some(mut declared) = self.dependencies.take() else {
             return Ok(());
         };
+        self.owns_children = true;
         let loaded = std::mem::take(&mut self.children);
         let fits = |dependency: &Dependency, node: &Node| {
             dependency.name == node.name
@@ -90,6 +99,8 @@ impl Node {
         for dependency in &mut declared {
             if let Some(node) = loaded.iter().find(|node| fits(dependency, node)) {
                 let mut node = node.clone();
+                node.is_copy = true;
+                node.owns_children = false;
                 if !dependency.alias.is_empty() {
                     node.name = dependency.alias.clone();
                 }

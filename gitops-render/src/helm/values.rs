@@ -160,8 +160,12 @@ impl Values {
 }
 
 /// The documents of a file, each over those before it; a line of dashes, which
-/// may bear a comment, separates them.
+/// may bear a comment, separates them. The last line gets a break if it has
+/// none, which a literal block at the end shows.
 fn all_documents(text: &[u8]) -> Result<Map, String> {
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        return all_documents(&[text, b"\n"].concat());
+    }
     let separates = |line: &[u8]| {
         line.strip_prefix(b"---")
             .is_some_and(|rest| matches!(rest.trim_ascii().first(), None | Some(b'#')))

@@ -6,7 +6,7 @@ use gitops_core::json;
 use gitops_render::helm::{self, Document, Profile, Values};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, compare, load_chart, notes, options, same, text, tree, values as core_values};
+use super::{Answer, compare, load_chart, options, same, text, tree, values as core_values};
 use crate::case::Failure;
 use crate::sets::Set;
 
@@ -43,7 +43,17 @@ pub(super) fn values(set: &mut Set, name: &str, case: Value) {
             .map(|(path, text)| (path.clone(), text.as_str()));
         let chart = load_chart(&tree(files).map_err(wrong)?).map_err(wrong)?;
         let options = options(profile, core_values(&case["values"]), "v1.36.0");
-        let answer = notes(&chart, &options);
+        let answer = helm::template(&chart, &options)
+            .map(|release| {
+                let mut charts: Vec<&str> = release
+                    .documents
+                    .iter()
+                    .filter_map(|document| document.path.strip_suffix(WHERE)?.strip_suffix('/'))
+                    .collect();
+                charts.sort_unstable();
+                format!("{}\n{}", charts.join(" "), release.notes)
+            })
+            .map_err(|error| error.to_string());
         let (actual, wanted): (Answer, Answer) = match expected["err"].as_str() {
             Some(error) => (answer, Err(in_words_of_6_0_2(error.trim_end()))),
             None => {
@@ -80,10 +90,8 @@ fn in_words_of_6_0_2(error: &str) -> String {
     error
 }
 
-const SHOW: &str = r#"{{- define "paths" }}{{ .path }}{{ $path := .path }}
-{{- range $name, $chart := .chart.Subcharts }} {{ include "paths" (dict "path" (printf "%s/charts/%s" $path $name) "chart" $chart) }}{{ end }}{{ end -}}
-{{ include "paths" (dict "path" .Chart.Name "chart" .) | splitList " " | sortAlpha | join " " }}
-{{ toRawJson .Values }}"#;
+/// Where each chart says where it is.
+const WHERE: &str = "templates/where.yaml";
 
 fn write_chart(chart: &Value, dir: &str, files: &mut Vec<(String, String)>) {
     let mut metadata = json!({
@@ -99,8 +107,10 @@ fn write_chart(chart: &Value, dir: &str, files: &mut Vec<(String, String)>) {
     if let Some(schema) = chart["schema"].as_str() {
         files.push((format!("{dir}values.schema.json"), schema.to_owned()));
     }
+    files.push((format!("{dir}{WHERE}"), "{}".into()));
     if dir.is_empty() {
-        files.push(("templates/NOTES.txt".into(), SHOW.into()));
+        let values = "{{ toRawJson .Values }}";
+        files.push(("templates/NOTES.txt".into(), values.into()));
     }
     for subchart in chart["subcharts"].as_array().into_iter().flatten() {
         let below = format!("{dir}charts/{}/", text(subchart, "name"));
