@@ -6,9 +6,13 @@ use similar::{ChangeTag, TextDiff};
 use crate::three_way::{Difference, Outcome};
 
 impl Difference {
-    /// The change as an RFC 6902 patch of what the cluster holds. Secret
-    /// values are masked in it, so it shows and does not apply.
+    /// The change as an RFC 6902 patch of what the cluster holds; empty if
+    /// there is none. Secret values are masked in it, so it shows and does not
+    /// apply.
     pub fn json_patch(&self) -> json_patch::Patch {
+        if self.outcome == Outcome::Same {
+            return json_patch::Patch::default();
+        }
         let json = |side: Option<&Map>| match side {
             Some(map) => serde_json::to_value(Value::Map(map.clone())).unwrap_or_default(),
             None => serde_json::Value::Null,

@@ -1,11 +1,11 @@
 //! Fields in which a difference does not count.
 
 use gitops_core::app::IgnoreDifference;
-use gitops_core::schema::Schemas;
+use gitops_core::schema::{ObjectSchema, Relationship, Schemas};
 use gitops_core::{Manifest, Str, Value};
 
 use crate::managed_fields;
-use crate::smd::{PathElement, Set, Typed};
+use crate::smd::{Path, PathElement, Set, Typed, identity};
 
 /// How objects are compared.
 #[derive(Clone, Debug)]
@@ -26,14 +26,20 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The paths to overlook in one object, each with all below it.
-    pub(crate) fn ignored(&self, desired: &Manifest, live: &Manifest) -> Set {
+    /// The paths to overlook in one object, each with all below it. Items of
+    /// atomic lists are named by position; see [`overlook`].
+    pub(crate) fn ignored(
+        &self,
+        desired: &Manifest,
+        live: &Manifest,
+        schema: ObjectSchema<'_>,
+    ) -> Set {
         let mut ignored = Set::new();
         let concerned = self.ignore.iter().filter(|rule| concerns(rule, live));
         for rule in concerned {
             for pointer in &rule.json_pointers {
                 for object in [desired, live] {
-                    if let Some(path) = pointed(pointer, &object.to_value()) {
+                    if let Some(path) = pointed(pointer, &object.to_value(), schema) {
                         ignored.insert(&path);
                     }
                 }
@@ -59,11 +65,11 @@ impl Rules {
         live: &Manifest,
         schemas: &Schemas,
     ) -> Manifest {
-        let ignored = self.ignored(desired, live);
+        let schema = schemas.of(desired.gvk());
+        let ignored = self.ignored(desired, live, schema);
         if ignored.is_empty() {
             return desired.clone();
         }
-        let schema = schemas.of(desired.gvk());
         let declared = Typed::trusted(desired.to_value(), schema);
         let fields = declared.to_set();
         let fields = fields.difference(&fields.recursive_difference(&ignored));
@@ -102,25 +108,75 @@ fn glob(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// The path that an RFC 6901 pointer names in `object`. List items are named
-/// by position, which the walk turns into what identifies them.
-fn pointed(pointer: &str, object: &Value) -> Option<Vec<PathElement>> {
+/// The path that an RFC 6901 pointer names in `object`. It names list items by
+/// position; those that have an identity are found by it from here on.
+fn pointed(pointer: &str, object: &Value, schema: ObjectSchema<'_>) -> Option<Vec<PathElement>> {
     let mut path = Vec::new();
     let mut here = object;
+    let mut ty = Some(schema.root);
     for token in pointer.strip_prefix('/')?.split('/') {
         let token = token.replace("~1", "/").replace("~0", "~");
+        let atom = ty.map(|ty| schema.schema.resolve(ty)).unwrap_or_default();
         match here {
             Value::Map(map) => {
                 path.push(PathElement::Field(token.as_str().into()));
                 here = map.get(&token)?;
+                ty = atom.map.and_then(|map| map.child(&token));
             }
             Value::List(list) => {
                 let index: usize = token.parse().ok()?;
                 here = list.get(index)?;
-                path.push(PathElement::Index(i64::try_from(index).ok()?));
+                let identified = atom
+                    .list
+                    .as_ref()
+                    .filter(|list| list.relationship == Relationship::Associative)
+                    .and_then(|list| identity(schema.schema, list, here).ok());
+                path.push(match identified {
+                    Some(element) => element,
+                    None => PathElement::Index(i64::try_from(index).ok()?),
+                });
+                ty = atom.list.map(|list| list.element);
             }
             _ => return None,
         }
     }
     Some(path)
+}
+
+/// The value at `path` without what is to be overlooked inside it: an atomic
+/// value differs as a whole, and is to be overlooked in part.
+pub(crate) fn overlook(value: &Value, path: &Path, ignored: &Set) -> Value {
+    let mut value = value.clone();
+    // Backwards, so that positions still to come stay as they are.
+    for inner in ignored.paths().iter().rev() {
+        if let Some(rest) = inner.0.strip_prefix(path.0.as_slice()) {
+            remove(&mut value, rest);
+        }
+    }
+    value
+}
+
+fn remove(value: &mut Value, path: &[PathElement]) {
+    match (value, path) {
+        (Value::Map(map), [PathElement::Field(name)]) => {
+            map.remove(name);
+        }
+        (Value::Map(map), [PathElement::Field(name), rest @ ..]) => {
+            if let Some(below) = map.get_mut(name) {
+                remove(below, rest);
+            }
+        }
+        (Value::List(list), [PathElement::Index(index), rest @ ..]) => {
+            let index = usize::try_from(*index).unwrap_or(usize::MAX);
+            if index >= list.len() {
+                return;
+            }
+            if rest.is_empty() {
+                list.remove(index);
+            } else {
+                remove(&mut list.make_mut()[index], rest);
+            }
+        }
+        _ => {}
+    }
 }

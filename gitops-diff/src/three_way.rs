@@ -3,7 +3,7 @@
 use gitops_core::schema::{ObjectSchema, Schemas};
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Str, Value, defaults};
 
-use crate::ignore::Rules;
+use crate::ignore::{Rules, overlook};
 use crate::managed_fields::{self, Entry, Operation, Writer};
 use crate::mask::mask;
 use crate::normalize;
@@ -195,7 +195,10 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
     let compared = before.compare(&after);
     let mut changed = compared.removed.union(&compared.modified);
     changed = changed.union(&compared.added);
-    changed = changed.recursive_difference(&rules.ignored(desired, live));
+    let all_changed = changed;
+    let ignored = rules.ignored(desired, live, schema);
+    let changed = all_changed.recursive_difference(&ignored);
+    let mut unchanged = all_changed.difference(&changed);
     let owners = managed_fields::entries(live.object());
     let mut changes = Vec::new();
     let mut covered: Option<Path> = None;
@@ -210,11 +213,18 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         let old = value_at(schema, before.value(), &path.0);
         let new = value_at(schema, after.value(), &path.0);
         let overlooked = match (&old, &new) {
-            (Some(old), Some(new)) => normalize::equivalent(schema, &path.0, old, new),
+            (Some(old), Some(new)) => {
+                let (old, new) = (
+                    overlook(old, &path, &ignored),
+                    overlook(new, &path, &ignored),
+                );
+                normalize::equivalent(schema, &path.0, &old, &new)
+            }
             (None, Some(value)) | (Some(value), None) => builtin && normalize::is_left_out(value),
             (None, None) => true,
         };
         if overlooked {
+            unchanged.insert(&path.0);
             continue;
         }
         if old.is_none() || new.is_none() {
@@ -240,6 +250,7 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
     } else {
         Outcome::Update
     };
+    let after = as_before(after, &before, &unchanged);
     let [before, after] = mask(
         &gvk,
         [
@@ -261,9 +272,23 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         changes,
         shared,
         before,
-        after,
+        after: after.filter(|_| outcome == Outcome::Update),
         ..same(outcome)
     })
+}
+
+/// `after` with the paths of `unchanged` as `before` has them: what is no
+/// difference is not shown as one.
+fn as_before<'s>(after: Typed<'s>, before: &Typed<'s>, unchanged: &Set) -> Typed<'s> {
+    if unchanged.is_empty() {
+        return after;
+    }
+    let rest = after.remove(unchanged, false);
+    let kept = before.extract(unchanged, true);
+    match kept.value() {
+        Value::Null => rest,
+        _ => rest.merge(&kept).unwrap_or(after),
+    }
 }
 
 /// The live object after the declaration was applied to it, by force.

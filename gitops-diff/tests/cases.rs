@@ -1,0 +1,535 @@
+//! What counts as a difference, what is shown of it, and laws that hold for
+//! all input.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use gitops_core::app::IgnoreDifference;
+use gitops_core::schema::Schemas;
+use gitops_core::{Manifest, Map, Origin, Str, Value, json, manifest, yaml};
+use gitops_diff::managed_fields::{self, Writer};
+use gitops_diff::smd::ApplyError;
+use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides, diff};
+use proptest::prelude::*;
+
+fn read(text: &str) -> Manifest {
+    let mut found = manifest::parse(text.as_bytes(), &Origin::default()).unwrap();
+    assert_eq!(found.len(), 1, "one document is wanted");
+    found.remove(0)
+}
+
+/// What `manager` makes of `live` by applying `config`, by force.
+fn applied(live: Option<&Manifest>, config: &str, manager: &str) -> Manifest {
+    let writer = Writer {
+        force: true,
+        ..Writer::new(manager)
+    };
+    let applied = managed_fields::apply(live, &read(config), &Schemas::new(), &writer).unwrap();
+    Manifest::new(Value::Map(applied.object), Origin::default()).unwrap()
+}
+
+/// What `manager` makes of `live` by writing `new` over it.
+fn updated(live: &Manifest, new: &str, manager: &str) -> Manifest {
+    let writer = Writer::new(manager);
+    let object = managed_fields::update(Some(live), &read(new), &Schemas::new(), &writer).unwrap();
+    Manifest::new(Value::Map(object), Origin::default()).unwrap()
+}
+
+fn compare_by(desired: &str, live: &Manifest, rules: &Rules) -> Difference {
+    let desired = read(desired);
+    let sides = Sides {
+        desired: Some(&desired),
+        live: Some(live),
+        last_applied: None,
+    };
+    diff(&sides, &Schemas::new(), rules).unwrap()
+}
+
+fn compare(desired: &str, live: &str) -> Difference {
+    compare_by(desired, &read(live), &Rules::default())
+}
+
+fn paths(difference: &Difference) -> Vec<String> {
+    let changes = difference.changes.iter();
+    changes.map(|change| change.path.to_string()).collect()
+}
+
+const DEPLOYMENT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        image: nginx:1.27
+        ports: [{containerPort: 80}]
+        resources: {limits: {cpu: 1000m, memory: 1024Mi}}
+";
+
+/// The same as a server gives it back.
+const LIVE: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: shop
+  uid: 5b7f
+  resourceVersion: '17'
+  generation: 3
+  creationTimestamp: 2026-01-01T00:00:00Z
+  annotations: {deployment.kubernetes.io/revision: '1'}
+spec:
+  replicas: 2
+  revisionHistoryLimit: 10
+  progressDeadlineSeconds: 600
+  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 25%, maxUnavailable: 25%}}
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {creationTimestamp: null, labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        image: nginx:1.27
+        imagePullPolicy: IfNotPresent
+        ports: [{containerPort: 80, protocol: TCP}]
+        resources: {limits: {cpu: '1', memory: 1Gi}}
+        terminationMessagePath: /dev/termination-log
+        terminationMessagePolicy: File
+      dnsPolicy: ClusterFirst
+      restartPolicy: Always
+      schedulerName: default-scheduler
+      securityContext: {}
+      terminationGracePeriodSeconds: 30
+status: {replicas: 2, readyReplicas: 2}
+";
+
+#[test]
+fn defaults_and_equal_quantities_are_no_difference() {
+    let same = compare(DEPLOYMENT, LIVE);
+    assert_eq!(same.outcome, Outcome::Same, "{same}");
+    assert!(same.json_patch().0.is_empty());
+    assert_eq!(same.unified(false), "");
+}
+
+#[test]
+fn what_is_equal_by_meaning_is_not_shown_beside_what_is_not() {
+    let live = LIVE.replace("replicas: 2", "replicas: 5");
+    let difference = compare(DEPLOYMENT, &live);
+    assert_eq!(paths(&difference), [".spec.replicas"]);
+    let patch = serde_json::to_string(&difference.json_patch()).unwrap();
+    assert_eq!(
+        patch,
+        r#"[{"op":"replace","path":"/spec/replicas","value":2}]"#
+    );
+}
+
+#[test]
+fn fields_of_others_stay() {
+    let live = LIVE
+        .replace("replicas: 2", "replicas: 5")
+        .replace("annotations: {", "annotations: {example.com/owner: other, ");
+    let desired = DEPLOYMENT.replace("  replicas: 2\n", "");
+    assert_eq!(compare(&desired, &live).outcome, Outcome::Same);
+}
+
+#[test]
+fn a_field_that_is_applied_no_more_goes() {
+    let config = |data: &str| {
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}, data: {data}}}")
+    };
+    let live = applied(None, &config("{a: '1', b: '2'}"), "gitops");
+    let difference = compare_by(&config("{a: '1'}"), &live, &Rules::default());
+    assert_eq!(paths(&difference), [".data.b"]);
+    assert_eq!(difference.changes[0].after, None);
+    // Unless somebody else has taken it up.
+    let live = applied(Some(&live), &config("{b: '2'}"), "other");
+    let difference = compare_by(&config("{a: '1'}"), &live, &Rules::default());
+    assert_eq!(difference.outcome, Outcome::Same, "{difference}");
+}
+
+#[test]
+fn what_was_last_applied_tells_what_to_remove_from_an_unmanaged_object() {
+    let config = |data: &str| {
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}, data: {data}}}")
+    };
+    let live = read(&config("{a: '1', b: '2', c: '3'}"));
+    let (last, desired) = (read(&config("{a: '1', b: '2'}")), read(&config("{a: '1'}")));
+    let sides = Sides {
+        desired: Some(&desired),
+        live: Some(&live),
+        last_applied: Some(&last),
+    };
+    let difference = diff(&sides, &Schemas::new(), &Rules::default()).unwrap();
+    assert_eq!(paths(&difference), [".data.b"]);
+    let sides = Sides {
+        last_applied: None,
+        ..sides
+    };
+    let difference = diff(&sides, &Schemas::new(), &Rules::default()).unwrap();
+    assert_eq!(difference.outcome, Outcome::Same);
+}
+
+#[test]
+fn drift_names_who_caused_it() {
+    let live = applied(None, DEPLOYMENT, "gitops");
+    let scaled = DEPLOYMENT.replace("replicas: 2", "replicas: 5");
+    let live = updated(&live, &scaled, "kubectl-scale");
+    let difference = compare_by(DEPLOYMENT, &live, &Rules::default());
+    insta::assert_snapshot!(
+        difference,
+        @"apps/Deployment:shop/web: 1 field: .spec.replicas 5 → 2 (drifted, by kubectl-scale)"
+    );
+}
+
+fn ignoring(rule: IgnoreDifference) -> Rules {
+    Rules {
+        ignore: vec![IgnoreDifference {
+            group: "apps".into(),
+            kind: "Deployment".into(),
+            ..rule
+        }],
+        ..Rules::default()
+    }
+}
+
+#[test]
+fn ignored_pointers_are_no_difference() {
+    let live = LIVE
+        .replace("replicas: 2", "replicas: 5")
+        .replace("nginx:1.27", "nginx:1.26");
+    let pointers = |pointers: &[&str]| {
+        ignoring(IgnoreDifference {
+            json_pointers: pointers.iter().map(|&pointer| pointer.into()).collect(),
+            ..IgnoreDifference::default()
+        })
+    };
+    let found = compare_by(DEPLOYMENT, &read(&live), &pointers(&["/spec/replicas"]));
+    assert_eq!(
+        paths(&found),
+        [".spec.template.spec.containers[name=\"web\"].image"]
+    );
+    assert!(
+        !found.unified(false).contains("replicas: 5\n+"),
+        "{}",
+        found.unified(false)
+    );
+    let both = pointers(&["/spec/replicas", "/spec/template/spec/containers/0/image"]);
+    let found = compare_by(DEPLOYMENT, &read(&live), &both);
+    assert_eq!(found.outcome, Outcome::Same, "{found}");
+}
+
+#[test]
+fn ignored_pointers_reach_into_atomic_lists() {
+    let args =
+        |args: &str| DEPLOYMENT.replace("    image:", &format!("    args: {args}\n        image:"));
+    let live = read(&args("[serve, --seed=17]"));
+    let rules = ignoring(IgnoreDifference {
+        json_pointers: vec!["/spec/template/spec/containers/0/args/1".into()],
+        ..IgnoreDifference::default()
+    });
+    let found = compare_by(&args("[serve, --seed=1]"), &live, &rules);
+    assert_eq!(found.outcome, Outcome::Same, "{found}");
+    let found = compare_by(&args("[run, --seed=1]"), &live, &rules);
+    assert_eq!(
+        paths(&found),
+        [".spec.template.spec.containers[name=\"web\"].args"]
+    );
+}
+
+#[test]
+fn a_rule_for_another_object_ignores_nothing() {
+    let live = LIVE.replace("replicas: 2", "replicas: 5");
+    let rule = IgnoreDifference {
+        name: "other".into(),
+        json_pointers: vec!["/spec/replicas".into()],
+        ..IgnoreDifference::default()
+    };
+    let found = compare_by(DEPLOYMENT, &read(&live), &ignoring(rule));
+    assert_eq!(paths(&found), [".spec.replicas"]);
+}
+
+#[test]
+fn fields_of_ignored_managers_are_no_difference() {
+    let live = applied(None, DEPLOYMENT, "gitops");
+    let scaled = DEPLOYMENT.replace("replicas: 2", "replicas: 5");
+    let live = updated(&live, &scaled, "hpa");
+    let rule = |manager: &str| IgnoreDifference {
+        managed_fields_managers: vec![manager.into()],
+        ..IgnoreDifference::default()
+    };
+    let found = compare_by(DEPLOYMENT, &live, &ignoring(rule("hpa")));
+    assert_eq!(found.outcome, Outcome::Same, "{found}");
+    let found = compare_by(DEPLOYMENT, &live, &ignoring(rule("other")));
+    assert_eq!(paths(&found), [".spec.replicas"]);
+}
+
+const SECRET: &str = "
+apiVersion: v1
+kind: Secret
+metadata: {name: login, namespace: shop}
+stringData: {user: shop-admin, password: correct horse battery}
+data: {key: bm90IGEga2V5}
+";
+
+const OLD_SECRET: &str = "
+apiVersion: v1
+kind: Secret
+metadata:
+  name: login
+  namespace: shop
+  annotations:
+    kubectl.kubernetes.io/last-applied-configuration: '{\"data\":{\"key\":\"b2xkIGtleQ==\"}}'
+data: {user: c2hvcC1hZG1pbg==, password: aHVudGVyMg==, key: b2xkIGtleQ==}
+type: Opaque
+";
+
+/// Everything that could be told of a difference.
+fn told(difference: &Difference) -> String {
+    let mut told = format!("{difference}\n{difference:?}\n{difference:#?}\n");
+    for change in &difference.changes {
+        told += &format!("{change}\n{change:?}\n");
+    }
+    told += &serde_json::to_string(difference).unwrap();
+    told += &serde_json::to_string(&difference.json_patch()).unwrap();
+    told += &difference.unified(false);
+    told += &difference.unified(true);
+    for object in [difference.before(), difference.after()]
+        .into_iter()
+        .flatten()
+    {
+        told += &json::to_string(&Value::Map(object.clone()));
+    }
+    told
+}
+
+#[test]
+fn values_of_secrets_are_never_told() {
+    let (desired, live) = (read(SECRET), read(OLD_SECRET));
+    for (desired, live) in [
+        (Some(&desired), Some(&live)),
+        (Some(&desired), None),
+        (None, Some(&live)),
+    ] {
+        let sides = Sides {
+            desired,
+            live,
+            last_applied: desired,
+        };
+        let told = told(&diff(&sides, &Schemas::new(), &Rules::default()).unwrap());
+        for secret in [
+            "shop-admin",
+            "correct horse",
+            "bm90IGEga2V5",
+            "b2xkIGtleQ",
+            "c2hvcC1hZG1pbg",
+            "aHVudGVyMg",
+            "Y29ycmVjdCBob3JzZSBiYXR0ZXJ5",
+            "not a key",
+            "hunter2",
+        ] {
+            assert!(!told.contains(secret), "{secret} is in {told}");
+        }
+    }
+}
+
+#[test]
+fn a_changed_secret_shows_that_it_changed() {
+    let difference = compare(SECRET, OLD_SECRET);
+    insta::assert_snapshot!(
+        difference,
+        @r#"Secret:shop/login: 2 fields: .data.key "++++++++" → "++++++++++++", .data.password "++++++++" → "++++++++++++""#
+    );
+    insta::assert_snapshot!(difference.unified(false), @r"
+    --- live Secret:shop/login
+    +++ desired Secret:shop/login
+    @@ -1,7 +1,7 @@
+     apiVersion: v1
+     data:
+    -  key: ++++++++
+    -  password: ++++++++
+    +  key: ++++++++++++
+    +  password: ++++++++++++
+       user: ++++++++
+     kind: Secret
+     metadata:
+    ");
+}
+
+#[test]
+fn a_difference_is_told_in_one_line() {
+    let live = LIVE
+        .replace("replicas: 2", "replicas: 5")
+        .replace("nginx:1.27", "nginx:1.26")
+        .replace("containerPort: 80", "containerPort: 81");
+    insta::assert_snapshot!(
+        compare(DEPLOYMENT, &live),
+        @r#"apps/Deployment:shop/web: 3 fields: .spec.replicas 5 → 2, .spec.template.spec.containers[name="web"].image "nginx:1.26" → "nginx:1.27", .spec.template.spec.containers[name="web"].ports[containerPort=80,protocol="TCP"] + {"containerPort":80,"protocol":"TCP"}"#
+    );
+    let (desired, live) = (read(DEPLOYMENT), read(LIVE));
+    let line = |desired, live| {
+        let sides = Sides {
+            desired,
+            live,
+            last_applied: None,
+        };
+        diff(&sides, &Schemas::new(), &Rules::default())
+            .unwrap()
+            .to_string()
+    };
+    insta::assert_snapshot!(line(Some(&desired), None), @"apps/Deployment:shop/web: to be created");
+    insta::assert_snapshot!(line(None, Some(&live)), @"apps/Deployment:shop/web: not declared");
+    insta::assert_snapshot!(line(Some(&desired), Some(&live)), @"apps/Deployment:shop/web: unchanged");
+}
+
+#[test]
+fn text_is_told_without_escapes_for_html() {
+    let config = |value: &str| {
+        format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}, data: {{x: '{value}'}}}}"
+        )
+    };
+    insta::assert_snapshot!(
+        compare(&config("<b> & more"), &config("less")),
+        @r#"ConfigMap:a: 1 field: .data.x "less" → "<b> & more""#
+    );
+}
+
+#[test]
+fn a_difference_is_shown_as_a_unified_diff() {
+    let live = LIVE.replace("replicas: 2", "replicas: 5");
+    insta::assert_snapshot!(compare(DEPLOYMENT, &live).unified(false), @r"
+    --- live apps/Deployment:shop/web
+    +++ desired apps/Deployment:shop/web
+    @@ -7,7 +7,7 @@
+       namespace: shop
+     spec:
+       progressDeadlineSeconds: 600
+    -  replicas: 5
+    +  replicas: 2
+       revisionHistoryLimit: 10
+       selector:
+         matchLabels:
+    ");
+}
+
+#[test]
+fn a_declaration_that_does_not_fit_names_every_field() {
+    let desired = read(
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, \
+         spec: {replica: 2, replicas: two}}",
+    );
+    let live = read(LIVE);
+    let sides = Sides {
+        desired: Some(&desired),
+        live: Some(&live),
+        last_applied: None,
+    };
+    let error = diff(&sides, &Schemas::new(), &Rules::default()).unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    apps/Deployment:shop/web: errors:
+      .spec.replica: field not declared in schema
+      .spec.replicas: expected numeric (int or float), got string
+    ");
+}
+
+#[test]
+fn different_objects_are_not_compared() {
+    let (desired, live) = (read(SECRET), read(LIVE));
+    let sides = Sides {
+        desired: Some(&desired),
+        live: Some(&live),
+        last_applied: None,
+    };
+    let error = diff(&sides, &Schemas::new(), &Rules::default()).unwrap_err();
+    assert!(matches!(error, DiffError::Unrelated { .. }), "{error}");
+    let nothing = diff(&Sides::default(), &Schemas::new(), &Rules::default());
+    assert!(matches!(nothing, Err(DiffError::Nothing)));
+}
+
+#[test]
+fn conflicts_name_the_manager_as_a_server_does() {
+    let live = applied(None, DEPLOYMENT, "gitops");
+    let scaled = DEPLOYMENT.replace("replicas: 2", "replicas: 5");
+    let live = updated(&live, &scaled, "hpa");
+    let error = managed_fields::apply(
+        Some(&live),
+        &read(DEPLOYMENT),
+        &Schemas::new(),
+        &Writer::new("gitops"),
+    )
+    .unwrap_err();
+    assert!(matches!(error, ApplyError::Conflicts(_)));
+    insta::assert_snapshot!(error, @r#"conflict with "\"hpa\" using apps/v1": .spec.replicas"#);
+}
+
+/// A value of the kind that ConfigMaps, Secrets and labels hold.
+fn data() -> impl Strategy<Value = Map> {
+    let text = prop_oneof!["[a-c]", "[ -~]{0,6}", Just("<&>".to_owned())];
+    prop::collection::btree_map("[a-d/~.]{1,2}", text, 0..4).prop_map(|map| {
+        let fields = map.into_iter();
+        fields
+            .map(|(name, text)| (Str::from(name), Value::from(text)))
+            .collect()
+    })
+}
+
+fn object(kind: &str, name_of_data: &str, data: Map, labels: Map) -> Manifest {
+    let mut metadata = Map::new();
+    metadata.insert("name", "x");
+    metadata.insert("labels", Value::Map(labels));
+    let mut object = Map::new();
+    object.insert("apiVersion", "v1");
+    object.insert("kind", kind);
+    object.insert("metadata", Value::Map(metadata));
+    object.insert(name_of_data, Value::Map(data));
+    Manifest::new(Value::Map(object), Origin::default()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn the_patch_leads_from_before_to_after(
+        desired in (data(), data()),
+        live in (data(), data()),
+        last in prop::option::of((data(), data())),
+        secret in any::<bool>(),
+    ) {
+        let (kind, field) = if secret { ("Secret", "stringData") } else { ("ConfigMap", "data") };
+        let desired = object(kind, field, desired.0, desired.1);
+        let live = object(kind, "data", live.0, live.1);
+        let last = last.map(|last| object(kind, field, last.0, last.1));
+        let sides = Sides {
+            desired: Some(&desired),
+            live: Some(&live),
+            last_applied: last.as_ref(),
+        };
+        let difference = diff(&sides, &Schemas::new(), &Rules::default()).unwrap();
+        let as_json = |side: Option<&Map>| {
+            serde_json::to_value(Value::Map(side.unwrap().clone())).unwrap()
+        };
+        let mut patched = as_json(difference.before());
+        json_patch::patch(&mut patched, &difference.json_patch().0).unwrap();
+        if difference.outcome == Outcome::Same {
+            prop_assert_eq!(difference.after(), None);
+            prop_assert_eq!(patched, as_json(difference.before()));
+        } else {
+            prop_assert_eq!(patched, as_json(difference.after()));
+        }
+    }
+
+    #[test]
+    fn what_was_applied_is_no_difference(
+        desired in (data(), data()),
+        live in (data(), data()),
+    ) {
+        let desired = object("ConfigMap", "data", desired.0, desired.1);
+        let live = object("ConfigMap", "data", live.0, live.1);
+        let desired_text = yaml::to_string(&desired.to_value()).unwrap();
+        let live = applied(Some(&live), &desired_text, "gitops");
+        let again = compare_by(&desired_text, &live, &Rules::default());
+        prop_assert_eq!(again.outcome, Outcome::Same, "{}", again);
+    }
+}
