@@ -1,4 +1,6 @@
 //! What the renderers write, against what the original programs write.
 
+#[path = "cases/functions.rs"]
+mod functions;
 #[path = "cases/gotmpl.rs"]
 mod gotmpl;
