@@ -11,6 +11,7 @@
 )]
 
 mod cases {
+    mod argo;
     #[cfg(feature = "git")]
     mod git;
     mod json;

@@ -419,19 +419,20 @@ fn class<'p>(out: &mut String, here: &'p str) -> Result<&'p str, PatternError> {
         }
         first = false;
         if rest.starts_with("[:")
-            && let Some(end) = rest.find(":]")
+            && let Some(length) = rest[2..].find(":]")
         {
-            let name = &rest[..end + 2];
+            let (name, after) = rest.split_at(length + 4);
             const POSIX: [&str; 14] = [
                 "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print",
                 "punct", "space", "upper", "word", "xdigit",
             ];
-            let inner = name[2..end].trim_start_matches('^');
+            let inner = &name[2..length + 2];
+            let inner = inner.strip_prefix('^').unwrap_or(inner);
             if !POSIX.contains(&inner) {
                 return fail("invalid character class range", name);
             }
             out.push_str(name);
-            rest = &rest[end + 2..];
+            rest = after;
             continue;
         }
         if c == '\\' {

@@ -4,3 +4,5 @@
 mod functions;
 #[path = "cases/gotmpl.rs"]
 mod gotmpl;
+#[path = "cases/regex.rs"]
+mod regex;
