@@ -155,8 +155,9 @@ fn hint(nearest: Option<&str>) -> String {
 /// How remotes are spoken to.
 #[derive(Clone, Debug)]
 pub struct RemoteOptions {
-    /// User and password (or token) for remotes that ask; what the URL itself
-    /// says goes first.
+    /// User and password (or token) for https remotes; what the URL itself
+    /// says goes first. A remote over plain http is never sent them: asking it
+    /// is an error.
     pub credentials: Option<Credentials>,
     /// The most bytes that one fetch may bring, packed.
     pub pack_limit: usize,

@@ -18,6 +18,8 @@ mod cases {
     mod kubernetes;
     mod laws;
     mod manifest;
+    #[cfg(feature = "git-http")]
+    mod remote;
     mod semver;
     mod table;
     mod trees;

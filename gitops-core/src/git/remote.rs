@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use gix::ObjectId;
 use gix::objs::Kind;
+use gix::odb::pack::data::entry::Header;
 use gix::odb::pack::{cache, data};
 use gix::protocol::fetch::{Arguments, Response};
 use gix::protocol::handshake::Ref;
@@ -87,15 +88,25 @@ impl Remote {
                 })
                 .map_err(text)?;
         }
+        let mut asked = false;
         let handshake = gix::protocol::handshake(
             &mut transport,
             Service::UploadPack,
-            |_| Ok(None),
+            |_| {
+                asked = true;
+                Ok(None)
+            },
             Vec::new(),
             &mut gix::progress::Discard,
-        )
-        .map_err(text)?;
-        Ok((transport, handshake))
+        );
+        match handshake {
+            Ok(handshake) => Ok((transport, handshake)),
+            Err(_) if asked && self.credentials.is_some() => {
+                Err("the remote refuses the credentials".into())
+            }
+            Err(_) if asked => Err("the remote asks for credentials and there are none".into()),
+            Err(error) => Err(text(error)),
+        }
     }
 
     fn list(&self) -> Result<Vec<(String, ObjectId)>, Failure> {
@@ -160,7 +171,6 @@ impl Remote {
     }
 }
 
-/// An error of gix, whose causes are part of its text.
 /// What happened and what it came from; the layers of the transport between
 /// them tell a reader nothing.
 fn text(error: impl Into<Failure>) -> Failure {
@@ -206,7 +216,11 @@ const OBJECT_LIMIT: usize = 256 << 20;
 
 impl Pack {
     fn read(bytes: Vec<u8>) -> Result<Self, Failure> {
-        let mut entries = Vec::new();
+        // A delta waits for its base, which it names by place or by id and which
+        // may stand behind it.
+        let mut ready = Vec::new();
+        let mut by_place: HashMap<u64, Vec<u64>> = HashMap::new();
+        let mut by_id: HashMap<ObjectId, Vec<u64>> = HashMap::new();
         let iter = data::input::BytesToEntriesIter::new_from_header(
             bytes.as_slice(),
             data::input::Mode::Verify,
@@ -215,39 +229,34 @@ impl Pack {
         )
         .map_err(text)?;
         for entry in iter {
-            entries.push(entry.map_err(text)?.pack_offset);
+            let entry = entry.map_err(text)?;
+            let place = entry.pack_offset;
+            match entry.header {
+                Header::RefDelta { base_id } => by_id.entry(base_id).or_default().push(place),
+                Header::OfsDelta { base_distance } => {
+                    let base = place.saturating_sub(base_distance);
+                    by_place.entry(base).or_default().push(place);
+                }
+                Header::Commit | Header::Tree | Header::Blob | Header::Tag => ready.push(place),
+            }
         }
         let file = data::File::from_data(bytes, PathBuf::from("fetched"), gix::hash::Kind::Sha1)
             .map_err(text)?
             .with_alloc_limit_bytes(Some(OBJECT_LIMIT));
         let mut pack = Pack {
             file,
-            offsets: HashMap::with_capacity(entries.len()),
+            offsets: HashMap::with_capacity(ready.len()),
             cache: Mutex::new(cache::lru::MemoryCappedHashmap::new(64 << 20)),
         };
-        // A delta may name its base by id, and stand before it: what cannot be
-        // resolved yet waits until a pass over the rest finds nothing new.
-        let mut waiting = entries;
-        while !waiting.is_empty() {
-            let before = waiting.len();
-            let mut next = Vec::new();
-            let mut problem = None;
-            for offset in waiting {
-                match pack.decode(offset) {
-                    Ok((kind, data)) => {
-                        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &data)?;
-                        pack.offsets.insert(id, offset);
-                    }
-                    Err(error) => {
-                        problem = Some(error);
-                        next.push(offset);
-                    }
-                }
-            }
-            if next.len() == before {
-                return Err(problem.unwrap_or_else(|| "a delta without its base".into()));
-            }
-            waiting = next;
+        while let Some(place) = ready.pop() {
+            let (kind, data) = pack.decode(place)?;
+            let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &data)?;
+            pack.offsets.insert(id, place);
+            ready.extend(by_place.remove(&place).unwrap_or_default());
+            ready.extend(by_id.remove(&id).unwrap_or_default());
+        }
+        if !(by_place.is_empty() && by_id.is_empty()) {
+            return Err("the pack holds deltas without their base".into());
         }
         Ok(pack)
     }

@@ -15,9 +15,9 @@ use super::trees::{FILES, answers};
 /// | 0      | tag `v1.0.0`                          |
 /// | 1      | branch `release`, annotated `v1.2.0`  |
 /// | 2      | `HEAD`, branch `main`, tags `v2.0.0`, `v3.0.0-rc.1` |
-struct Made {
-    dir: tempfile::TempDir,
-    commits: Vec<String>,
+pub(super) struct Made {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) commits: Vec<String>,
 }
 
 fn write_tree(repo: &gix::Repository, files: &[(String, EntryKind, Vec<u8>)]) -> gix::ObjectId {
@@ -52,7 +52,7 @@ fn write_tree(repo: &gix::Repository, files: &[(String, EntryKind, Vec<u8>)]) ->
         .detach()
 }
 
-fn make() -> Made {
+pub(super) fn make() -> Made {
     let dir = tempfile::tempdir().unwrap();
     let repo = gix::init_bare(dir.path()).unwrap();
     let author = gix::actor::SignatureRef {
