@@ -283,7 +283,7 @@ impl Job<'_> {
                 Some("v4") => Profile::Helm4,
                 _ => Profile::Helm3,
             },
-            seed: self.seed,
+            seed: self.seed.for_application(&self.app.name),
             ..HelmOptions::default()
         })))
     }

@@ -391,6 +391,11 @@ impl Failure {
         Failure(Box::new(Cause::Template(prefix.into(), error)))
     }
 
+    /// Whether it is the failure of a template that the function executed.
+    pub(super) fn is_of_template(&self) -> bool {
+        matches!(*self.0, Cause::Template(..))
+    }
+
     pub(super) fn into_cause(self) -> Cause {
         *self.0
     }

@@ -12,6 +12,7 @@ use super::chart::File;
 use super::metadata::{Dependency, Maintainer};
 use super::profile::Profile;
 use super::subcharts::Node;
+use super::world::Asked;
 use crate::glob::Glob;
 use crate::gotmpl::{Failure, Kind, Map, MapKind, Method, Object, Slice, Str, Type, Value};
 
@@ -23,6 +24,16 @@ struct Record {
     methods: &'static [Method],
     /// What Go's `String` returns.
     text: Option<Str>,
+    /// Told when the Kubernetes version is read, if this is it.
+    asked: Option<Asked>,
+}
+
+impl Record {
+    fn note(&self) {
+        if let Some(asked) = &self.asked {
+            asked.borrow_mut().kube_version = true;
+        }
+    }
 }
 
 struct Field {
@@ -61,11 +72,13 @@ impl Object for Record {
     }
 
     fn field(&self, name: &str) -> Option<Value> {
+        self.note();
         let field = self.fields.iter().find(|field| field.name == name)?;
         Some(field.value.clone())
     }
 
     fn entries(&self) -> Vec<(Str, Value)> {
+        self.note();
         self.fields
             .iter()
             .map(|field| (Str::from(field.name), field.value.clone()))
@@ -77,10 +90,12 @@ impl Object for Record {
     }
 
     fn text(&self) -> Option<Str> {
+        self.note();
         self.text.clone()
     }
 
     fn to_core(&self) -> Result<Core, Failure> {
+        self.note();
         let mut map = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
             if !field.omit_empty || field.value.is_true() {
@@ -108,6 +123,16 @@ struct Items {
     items: Vec<Value>,
     nil: bool,
     methods: &'static [Method],
+    /// Told when API versions are read, if these are they.
+    asked: Option<Asked>,
+}
+
+impl Items {
+    fn note(&self) {
+        if let Some(asked) = &self.asked {
+            asked.borrow_mut().all_api_versions = true;
+        }
+    }
 }
 
 impl Object for Items {
@@ -124,6 +149,7 @@ impl Object for Items {
     }
 
     fn entries(&self) -> Vec<(Str, Value)> {
+        self.note();
         self.items
             .iter()
             .map(|item| (Str::new(), item.clone()))
@@ -135,6 +161,7 @@ impl Object for Items {
     }
 
     fn to_core(&self) -> Result<Core, Failure> {
+        self.note();
         if self.nil {
             return Ok(Core::Null);
         }
@@ -167,6 +194,7 @@ fn pointers(type_name: &'static str, items: Vec<Value>, nil: bool) -> Value {
         items,
         nil,
         methods: &[],
+        asked: None,
     })
 }
 
@@ -234,6 +262,7 @@ pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
             fields,
             methods: &[],
             text: None,
+            asked: None,
         }),
         Profile::Helm4 => Value::Map(
             fields
@@ -284,6 +313,7 @@ fn maintainer(maintainer: &Maintainer) -> Value {
         ],
         methods: &[],
         text: None,
+        asked: None,
     })
 }
 
@@ -304,11 +334,12 @@ fn dependency(dependency: &Dependency) -> Value {
         ],
         methods: &[],
         text: None,
+        asked: None,
     })
 }
 
 /// `.Capabilities`.
-pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Value {
+pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile, asked: &Asked) -> Value {
     let version = &capabilities.kube_version;
     let package = match profile {
         Profile::Helm3 => "chartutil",
@@ -327,6 +358,7 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Val
         ],
         methods: KUBE_VERSION,
         text: Some(Str::from(version.version.clone())),
+        asked: Some(asked.clone()),
     });
     let versions = Value::object(Items {
         type_name: match package {
@@ -340,6 +372,7 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Val
             .collect(),
         nil: false,
         methods: VERSION_SET,
+        asked: Some(asked.clone()),
     });
     let (helm, mut build) = match profile {
         Profile::Helm3 => ("v3.21.4", Vec::new()),
@@ -361,6 +394,7 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Val
         fields,
         methods: &[],
         text: None,
+        asked: None,
     });
     Value::object(Record {
         type_name: match profile {
@@ -375,6 +409,7 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Val
         ],
         methods: &[],
         text: None,
+        asked: None,
     })
 }
 
@@ -400,6 +435,10 @@ const VERSION_SET: &[Method] = &[Method::new(
                 .iter()
                 .any(|version| version.as_bytes() == Some(wanted.as_bytes()))
         });
+        if let Some(asked) = versions.and_then(|versions| versions.asked.as_ref()) {
+            let asked = &mut asked.borrow_mut().api_versions;
+            asked.insert(wanted.to_core(), has);
+        }
         Ok(Value::Bool(has))
     },
 )];
