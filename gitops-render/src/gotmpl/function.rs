@@ -448,6 +448,14 @@ impl Functions {
         }
     }
 
+    /// The same functions without those of these names.
+    pub fn without(mut self, names: &[&'static str]) -> Self {
+        for name in names {
+            self.by_name.remove(name);
+        }
+        self
+    }
+
     /// The same functions, and methods of Helm's `Values` type, as in
     /// `.Values.AsMap`. As everywhere in Go, a method hides the key of its
     /// name.

@@ -255,8 +255,8 @@ pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
         Field::new("Type", "type", metadata.kind.clone()),
         Field::new("IsRoot", "IsRoot", Value::Bool(root)).kept(),
     ];
-    match profile {
-        Profile::Helm3 => Value::object(Record {
+    match profile.is_4() {
+        false => Value::object(Record {
             type_name: "struct { chart.Metadata; IsRoot bool }",
             kind: Kind::Struct,
             fields,
@@ -264,7 +264,7 @@ pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
             text: None,
             asked: None,
         }),
-        Profile::Helm4 => Value::Map(
+        true => Value::Map(
             fields
                 .into_iter()
                 .map(|field| (Str::from(field.name), without_structs(field.value)))
@@ -341,18 +341,20 @@ fn dependency(dependency: &Dependency) -> Value {
 /// `.Capabilities`.
 pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile, asked: &Asked) -> Value {
     let version = &capabilities.kube_version;
-    let package = match profile {
-        Profile::Helm3 => "chartutil",
-        Profile::Helm4 => "common",
+    let four = profile.is_4();
+    // Helm 4 shows what the cluster says, and prints what it makes of it.
+    let shown = match four {
+        false => version.version.clone(),
+        true => version.full.clone(),
     };
     let kube_version = Value::object(Record {
-        type_name: match profile {
-            Profile::Helm3 => "chartutil.KubeVersion",
-            Profile::Helm4 => "common.KubeVersion",
+        type_name: match four {
+            false => "chartutil.KubeVersion",
+            true => "common.KubeVersion",
         },
         kind: Kind::Struct,
         fields: vec![
-            Field::new("Version", "Version", version.version.clone()).kept(),
+            Field::new("Version", "Version", shown).kept(),
             Field::new("Major", "Major", version.major.clone()).kept(),
             Field::new("Minor", "Minor", version.minor.clone()).kept(),
         ],
@@ -361,9 +363,9 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile, asked:
         asked: Some(asked.clone()),
     });
     let versions = Value::object(Items {
-        type_name: match package {
-            "chartutil" => "chartutil.VersionSet",
-            _ => "common.VersionSet",
+        type_name: match four {
+            false => "chartutil.VersionSet",
+            true => "common.VersionSet",
         },
         items: capabilities
             .api_versions
@@ -374,20 +376,16 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile, asked:
         methods: VERSION_SET,
         asked: Some(asked.clone()),
     });
-    let (helm, mut build) = match profile {
-        Profile::Helm3 => ("v3.21.4", Vec::new()),
-        Profile::Helm4 => (
-            "v4.2.4",
-            vec![Field::new("KubeClientVersion", "kube_client_version", "v1.36").kept()],
-        ),
-    };
+    let (helm, go) = profile.versions();
     let mut fields = vec![
         Field::new("Version", "version", helm),
         Field::new("GitCommit", "git_commit", ""),
         Field::new("GitTreeState", "git_tree_state", "clean"),
-        Field::new("GoVersion", "go_version", "go1.26"),
+        Field::new("GoVersion", "go_version", go),
     ];
-    fields.append(&mut build);
+    if four {
+        fields.push(Field::new("KubeClientVersion", "kube_client_version", "v1.36").kept());
+    }
     let helm_version = Value::object(Record {
         type_name: "version.BuildInfo",
         kind: Kind::Struct,
@@ -397,9 +395,9 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile, asked:
         asked: None,
     });
     Value::object(Record {
-        type_name: match profile {
-            Profile::Helm3 => "*chartutil.Capabilities",
-            Profile::Helm4 => "*common.Capabilities",
+        type_name: match four {
+            false => "*chartutil.Capabilities",
+            true => "*common.Capabilities",
         },
         kind: Kind::Ptr,
         fields: vec![
@@ -418,7 +416,7 @@ const KUBE_VERSION: &[Method] = &[
         Ok(object.field("Version").unwrap_or_default())
     }),
     Method::new("String", &[], Type::Str, |object, _, _| {
-        Ok(object.field("Version").unwrap_or_default())
+        Ok(Value::Str(object.text().unwrap_or_default()))
     }),
 ];
 
@@ -574,10 +572,9 @@ const FILES: &[Method] = &[
         let data = match data {
             None => return Ok(Value::Strings(Vec::new().into())),
             Some(data) if data.is_empty() => {
-                return match files(object)?.profile {
-                    Profile::Helm3 => Ok(Value::Strings(Vec::new().into())),
-                    // It looks at the last byte first.
-                    Profile::Helm4 => Err(Failure::new("runtime error: index out of range [-1]")),
+                return match files(object)?.profile.fails_for_lines_of_nothing() {
+                    false => Ok(Value::Strings(Vec::new().into())),
+                    true => Err(Failure::new("runtime error: index out of range [-1]")),
                 };
             }
             Some(data) => data.strip_suffix(b"\n").unwrap_or(data),

@@ -9,7 +9,7 @@ use gitops_core::{Manifest, Origin, Str as CoreStr, TreePath};
 
 use super::chart::Chart;
 use super::cluster::Inputs;
-use super::coalesce::{self, Nulls};
+use super::coalesce::{self, Rules};
 use super::error::{Error, ErrorKind};
 use super::manifests::{self, Document};
 use super::objects::{self, Files};
@@ -195,8 +195,8 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
         ));
     }
     root.process(&options.values, options.profile, &mut warnings)?;
-    let nulls = Nulls::of(options.profile);
-    let values = coalesce::values(&root, options.values.clone(), nulls, &mut warnings)?;
+    let rules = Rules::coalesce(options.profile);
+    let values = coalesce::values(&root, options.values.clone(), rules, &mut warnings)?;
     if !options.skip_schema_validation {
         schema::validate(&root, &values, &mut warnings)?;
     }
@@ -267,9 +267,9 @@ impl Place {
 
     /// The place of `child` in `node`, which is here.
     fn below(&self, node: &Node, child: &Node, profile: Profile) -> Place {
-        let parent = match profile {
-            Profile::Helm3 if !node.owns_children => &self.loaded,
-            _ => &self.path,
+        let parent = match node.owns_children || profile.is_4() {
+            false => &self.loaded,
+            true => &self.path,
         };
         let path = format!("{parent}/charts/{}", child.name);
         let loaded = match child.is_copy {
@@ -384,7 +384,7 @@ fn run(
             .node
             .chart
             .parsed
-            .file(&source.path, source.data, &functions)
+            .file(options.profile, &source.path, source.data, &functions)
             .map_err(|error| parse_error(&source.path, source.data, error))?;
         set.add(&file);
     }
@@ -500,24 +500,25 @@ impl Shared {
 
 /// The functions of each profile, resolved once.
 fn functions(profile: Profile) -> Arc<Functions> {
-    static HELM3: OnceLock<Arc<Functions>> = OnceLock::new();
-    static HELM4: OnceLock<Arc<Functions>> = OnceLock::new();
-    let (place, own) = match profile {
-        Profile::Helm3 => (&HELM3, &[][..]),
-        Profile::Helm4 => (&HELM4, funcs::HELM4),
-    };
-    place
+    static BY_PROFILE: [OnceLock<Arc<Functions>>; Profile::ALL.len()] =
+        [const { OnceLock::new() }; Profile::ALL.len()];
+    BY_PROFILE[profile as usize]
         .get_or_init(|| {
             let mut tables = sprig::TABLES.to_vec();
-            tables.extend([funcs::FUNCTIONS, &TEMPLATE_FUNCTIONS, own]);
-            Arc::new(Functions::new(&tables).with_values_methods(funcs::VALUES_METHODS))
+            tables.extend([funcs::FUNCTIONS, &TEMPLATE_FUNCTIONS]);
+            tables.extend(funcs::of_profile(profile));
+            let functions = Functions::new(&tables).with_values_methods(funcs::VALUES_METHODS);
+            Arc::new(match profile {
+                Profile::Helm3_16 => functions.without(funcs::SINCE_3_17),
+                _ => functions,
+            })
         })
         .clone()
 }
 
 /// The parsed templates of a chart, kept from render to render.
 #[derive(Debug, Default)]
-pub(super) struct Parsed(std::sync::Mutex<BTreeMap<String, gotmpl::File>>);
+pub(super) struct Parsed(std::sync::Mutex<BTreeMap<(Profile, String), gotmpl::File>>);
 
 impl Clone for Parsed {
     /// A clone shares nothing: it fills up by itself.
@@ -527,19 +528,22 @@ impl Clone for Parsed {
 }
 
 impl Parsed {
-    /// The file under this name; a chart that goes by an alias has others.
+    /// The file under this name; a chart that goes by an alias has others, and
+    /// the functions in it are those of a profile.
     fn file(
         &self,
+        profile: Profile,
         path: &str,
         text: &[u8],
         functions: &Functions,
     ) -> Result<gotmpl::File, gotmpl::Error> {
         let mut files = self.0.lock().expect("no panic under the lock");
-        if let Some(file) = files.get(path) {
+        let key = (profile, path.to_owned());
+        if let Some(file) = files.get(&key) {
             return Ok(file.clone());
         }
         let file = gotmpl::File::parse(path, text, functions)?;
-        files.insert(path.to_owned(), file.clone());
+        files.insert(key, file.clone());
         Ok(file)
     }
 }
@@ -572,9 +576,9 @@ fn execution_error(path: &str, error: gotmpl::Error, profile: Profile) -> Error 
             .at_file(path)
             .of_template(error);
     }
-    let text = match profile {
-        Profile::Helm3 => text,
-        Profile::Helm4 => super::error::blocks(&error).unwrap_or(text),
+    let text = match profile.is_4() {
+        false => text,
+        true => super::error::blocks(&error).unwrap_or(text),
     };
     Error::new(ErrorKind::Execute, text)
         .at_file(path)

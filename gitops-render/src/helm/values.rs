@@ -60,9 +60,9 @@ impl Values {
     ///
     /// [`ErrorKind::Values`] if the text is no YAML, or no map.
     pub fn file(&mut self, name: &str, text: &[u8]) -> Result<(), Error> {
-        let read = match self.profile {
-            Profile::Helm3 => chart::values(text),
-            Profile::Helm4 => all_documents(text),
+        let read = match self.profile.merges_documents() {
+            false => chart::values(text),
+            true => all_documents(text),
         };
         let map = read.map_err(|problem| {
             Error::new(
@@ -98,7 +98,7 @@ impl Values {
             )
         };
         let trimmed = text.trim();
-        if self.profile == Profile::Helm4 && trimmed.starts_with('{') {
+        if self.profile.merges_documents() && trimmed.starts_with('{') {
             let options = json::Options {
                 numbers: json::Numbers::Float64,
                 ..json::Options::default()
@@ -197,9 +197,7 @@ impl Values {
             }
             // Helm 4 takes an index that the text ends in for the end of the
             // text.
-            Err(problem) if self.profile == Profile::Helm4 && problem == strvals::UNENDED_INDEX => {
-                Ok(())
-            }
+            Err(problem) if self.profile.is_4() && problem == strvals::UNENDED_INDEX => Ok(()),
             Err(problem) => Err(Error::new(
                 ErrorKind::Values,
                 format!("failed parsing {name} data: {problem}"),

@@ -59,7 +59,7 @@ fn functions_do_what_helm_does() {
             None => (answers, None),
         };
         let of_helm4 = of_helm4.as_deref().unwrap_or(of_helm3);
-        for (profile, expected) in [(Profile::Helm3, of_helm3), (Profile::Helm4, of_helm4)] {
+        for (profile, expected) in [(Profile::Helm3_21, of_helm3), (Profile::Helm4_2, of_helm4)] {
             let options = HelmOptions {
                 profile,
                 ..HelmOptions::default()
