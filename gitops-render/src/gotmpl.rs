@@ -76,10 +76,13 @@
 
 mod ast;
 mod builtins;
+mod draw;
 mod error;
 mod exec;
 mod function;
+mod host;
 mod lex;
+mod limits;
 mod list;
 mod literal;
 mod map;
@@ -88,16 +91,21 @@ pub mod printf;
 mod set;
 pub(crate) mod stack;
 mod text;
+mod trace;
 mod unicode;
 mod value;
 
 pub use ast::Template;
-pub use error::{Error, ErrorKind, Location};
-pub use exec::{Context, Host, Limits, MissingKey, TEMPLATE_FUNCTIONS};
+pub use draw::Draw;
+pub use error::{Error, ErrorKind, Frame, Location, Missing};
+pub use exec::{Context, MissingKey, TEMPLATE_FUNCTIONS};
 pub use function::{Args, Failure, Function, Functions, Method, Signature, Type};
+pub use host::Host;
+pub use limits::Limits;
 pub use list::{List, Slice};
 pub use map::{Map, MapKind};
 pub use set::{File, Set};
 pub(crate) use stack::deeper;
 pub use text::Str;
+pub use trace::{Extent, LineOrigin, NodeOrigin, Record, Step, Trace, ValuesPath};
 pub use value::{Kind, MAX_NESTING, Object, Value};

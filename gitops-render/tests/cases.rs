@@ -4,5 +4,7 @@
 mod functions;
 #[path = "cases/gotmpl.rs"]
 mod gotmpl;
+#[path = "cases/helm.rs"]
+mod helm;
 #[path = "cases/regex.rs"]
 mod regex;

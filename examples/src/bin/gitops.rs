@@ -5,6 +5,7 @@
     reason = "a command prints"
 )]
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -135,6 +136,11 @@ fn main() -> ExitCode {
 fn helm(template: &Template) -> ExitCode {
     let outcome = template.run(Path::new("."));
     eprint!("{}", outcome.stderr);
+    if let Some(report) = &outcome.report
+        && (template.explain_errors || std::io::stderr().is_terminal())
+    {
+        eprint!("\n{report}");
+    }
     print!("{}", outcome.stdout);
     ExitCode::from(outcome.code)
 }

@@ -7,7 +7,7 @@ use gitops_core::semver::{Constraint, Version};
 use gitops_core::{Str, Value as Core};
 
 use super::chart::Chart;
-use super::coalesce::{self, Nulls, Warnings, text as shown};
+use super::coalesce::{self, Rules, Warnings, text as shown};
 use super::error::{Error, ErrorKind};
 use super::metadata::Dependency;
 use super::profile::Profile;
@@ -54,8 +54,8 @@ impl Node {
         profile: Profile,
         warnings: &mut Warnings,
     ) -> Result<(), Error> {
-        self.enable(values, "", Nulls::of(profile), warnings)?;
-        self.import(warnings)
+        self.enable(values, "", Rules::coalesce(profile), warnings)?;
+        self.import(profile, warnings)
     }
 
     /// Declared dependencies that `charts/` does not hold, by name.
@@ -78,7 +78,7 @@ impl Node {
         &mut self,
         values: &gitops_core::Map,
         path: &str,
-        nulls: Nulls,
+        rules: Rules,
         warnings: &mut Warnings,
     ) -> Result<(), Error> {
         let Some(mut declared) = self.dependencies.take() else {
@@ -112,7 +112,7 @@ impl Node {
             dependency.enabled = true;
         }
         self.children = children;
-        let coalesced = coalesce::values(self, values.clone(), nulls, warnings)?;
+        let coalesced = coalesce::values(self, values.clone(), rules, warnings)?;
         by_tags(&mut declared, &coalesced, warnings);
         by_conditions(&mut declared, &coalesced, path, warnings);
         let off = |name: &Str| {
@@ -124,7 +124,7 @@ impl Node {
         let coalesced = plain(&coalesced)?;
         for child in &mut self.children {
             let path = format!("{path}{}.", child.name);
-            child.enable(&coalesced, &path, nulls, warnings)?;
+            child.enable(&coalesced, &path, rules, warnings)?;
         }
         declared.retain(|dependency| dependency.enabled);
         // Helm leaves no list where nothing is left in it.
@@ -134,14 +134,15 @@ impl Node {
 
     /// Takes over what the chart wants of its subcharts' values; from the
     /// bottom up, so that a subchart's own imports can be imported.
-    fn import(&mut self, warnings: &mut Warnings) -> Result<(), Error> {
+    fn import(&mut self, profile: Profile, warnings: &mut Warnings) -> Result<(), Error> {
         for child in &mut self.children {
-            child.import(warnings)?;
+            child.import(profile, warnings)?;
         }
         let Some(dependencies) = &self.dependencies else {
             return Ok(());
         };
-        let values = coalesce::values(self, gitops_core::Map::new(), Nulls::Stay, warnings)?;
+        let rules = Rules::merge(profile);
+        let values = coalesce::values(self, gitops_core::Map::new(), rules, warnings)?;
         let imported = Map::new();
         for dependency in dependencies {
             for import in &dependency.import_values {
@@ -159,7 +160,7 @@ impl Node {
                 match table(&values, &format!("{}.{child}", dependency.name)) {
                     Ok(table) => {
                         let table = below(&parent, table);
-                        coalesce::tables(&imported, &table, "", true, warnings);
+                        coalesce::tables(&imported, &table, "", rules, warnings);
                     }
                     Err(missing) => {
                         let of = of.map_or_else(String::new, |name| format!(" from chart {name}"));
@@ -171,7 +172,7 @@ impl Node {
             }
         }
         let values = Map::from(plain(&values)?);
-        coalesce::tables(&values, &imported, "", true, warnings);
+        coalesce::tables(&values, &imported, "", rules, warnings);
         self.values = plain(&values)?;
         Ok(())
     }
