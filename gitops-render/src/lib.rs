@@ -19,6 +19,7 @@ pub mod glob;
 pub mod gotmpl;
 pub mod handlebars;
 pub mod helm;
+pub mod kustomize;
 mod re2;
 mod renderer;
 mod sprig;
