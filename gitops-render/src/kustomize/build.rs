@@ -66,7 +66,7 @@ pub(super) fn run(loader: Loader<'_>, options: &KustomizeOptions) -> Result<Outc
     });
     let mut target = Target::load(loader, shared.clone())?;
     target.apply_overrides(&options.overrides)?;
-    target.set_schema()?;
+    target.set_schema(true)?;
     if !target.file.build_metadata.is_empty() {
         target.origin = Some(Origin::default());
     }
@@ -199,7 +199,7 @@ impl<'a, 'o> Target<'a, 'o> {
     }
 
     /// Takes the schema that the kustomization names, if no one above did.
-    fn set_schema(&self) -> Result<()> {
+    fn set_schema(&self, is_root: bool) -> Result<()> {
         if self.file.openapi.is_empty() {
             return Ok(());
         }
@@ -228,7 +228,10 @@ impl<'a, 'o> Target<'a, 'o> {
             (Some(text), None) => {
                 let parsed = yaml::parse(&text)
                     .map_err(|error| invalid(&format!("invalid schema file: {error}")))?;
-                Arc::new(Schema::from_openapi(&parsed))
+                // By the time that a kustomization below the root says so, the
+                // original has the built-in schema already.
+                let base = is_root.then(Schema::default);
+                Arc::new(Schema::from_openapi(&parsed, base))
             }
             (None, None | Some("" | "v1.21.2")) => Schema::builtin(),
             (None, Some(_)) => {
@@ -259,10 +262,11 @@ impl<'a, 'o> Target<'a, 'o> {
     fn accumulate(&self, mut into: Accumulated) -> Result<Accumulated> {
         self.add_resources(&mut into, &self.file.resources)
             .map_err(|error| error.within("accumulating resources"))?;
-        into.merge_specs(&Specs::defaults())?;
+        let mut specs = Specs::defaults();
         if !self.file.configurations.is_empty() {
-            into.merge_specs(&Arc::new(self.configurations()?))?;
+            specs = Arc::new(specs.merge(&self.configurations()?)?);
         }
+        into.merge_specs(&specs)?;
         if !self.file.crds.is_empty() {
             let specs = crds::load(&self.file.crds, &self.loader).map_err(|error| {
                 let paths: Vec<&str> = self.file.crds.iter().map(Str::as_str).collect();
@@ -349,7 +353,7 @@ impl<'a, 'o> Target<'a, 'o> {
             true => self.parent_namespace.clone(),
             false => self.file.namespace.clone(),
         };
-        child.set_schema()?;
+        child.set_schema(false)?;
         Ok(child)
     }
 
@@ -770,13 +774,12 @@ impl Shared<'_> {
 
 impl Accumulated {
     fn merge_specs(&mut self, specs: &Arc<Specs>) -> Result<()> {
-        let defaults = Specs::defaults();
         self.specs = Some(match &self.specs {
-            None => specs.clone(),
+            None if Arc::ptr_eq(specs, &Specs::defaults()) => specs.clone(),
+            // Merging is not neutral: a spec for one kind hides a later one for
+            // all of them.
+            None => Arc::new(Specs::default().merge(specs)?),
             Some(ours) if Arc::ptr_eq(ours, specs) => return Ok(()),
-            // All that we have started with them.
-            Some(_) if Arc::ptr_eq(specs, &defaults) => return Ok(()),
-            Some(ours) if Arc::ptr_eq(ours, &defaults) && specs.with_defaults => specs.clone(),
             Some(ours) => Arc::new(ours.merge(specs)?),
         });
         Ok(())

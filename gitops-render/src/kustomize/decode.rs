@@ -49,16 +49,54 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The path as Go shows it, with the names of embedded structs.
     fn path(&self) -> String {
-        let mut path = match self.parent {
-            Some(parent) => parent.path(),
-            None => return String::new(),
+        let Some(parent) = self.parent else {
+            return String::new();
         };
-        if !path.is_empty() {
-            path.push('.');
+        let mut path = parent.path();
+        for part in [embedding(parent.structure(), self.name), self.name] {
+            if !part.is_empty() {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(part);
+            }
         }
-        path.push_str(self.name);
         path
+    }
+
+    /// The Go struct that is read here.
+    fn structure(&self) -> &'a str {
+        let Some(parent) = self.parent else {
+            return self.root;
+        };
+        match (self.name, parent.structure()) {
+            ("labels", "Kustomization") => "Label",
+            ("fields" | "fieldSpecs", _) => "FieldSpec",
+            ("patches" | "patchesJson6902", "Kustomization") => "Patch",
+            ("options", "Patch") => "PatchArgs",
+            ("options", "ConfigMapArgs" | "SecretArgs") => "GeneratorOptions",
+            ("generatorOptions", _) => "GeneratorOptions",
+            ("options", _) => "FieldOptions",
+            ("target" | "select" | "reject", _) => "Selector",
+            ("images" | "imageTags" | "imageTag", _) => "Image",
+            ("replacements", _) => "ReplacementField",
+            ("source", _) => "SourceSelector",
+            ("targets", _) => "TargetSelector",
+            ("replicas" | "replica", _) => "Replica",
+            ("vars", _) => "Var",
+            ("objref", _) => "Target",
+            ("fieldref", _) => "FieldSelector",
+            ("sortOptions", _) => "SortOptions",
+            ("legacySortOptions", _) => "LegacySortOptions",
+            ("configMapGenerator", _) => "ConfigMapArgs",
+            ("secretGenerator", _) => "SecretArgs",
+            ("helmGlobals", _) => "HelmGlobals",
+            ("helmCharts", _) => "HelmChart",
+            ("helmChartInflationGenerator", _) => "HelmChartArgs",
+            (_, structure) => structure,
+        }
     }
 
     /// The error of a value that is not of the type that Go names so.
@@ -83,6 +121,42 @@ impl<'a> Context<'a> {
             );
         }
         Error::new(ErrorKind::Kustomization, message)
+    }
+}
+
+/// The structs embedded in one that hold a field.
+fn embedding(structure: &str, field: &str) -> &'static str {
+    match (structure, field) {
+        ("Kustomization", "apiVersion" | "kind") => "TypeMeta",
+        ("ReplacementField", "source" | "sourceValue" | "targets") => "Replacement",
+        ("Selector" | "SourceSelector", "name" | "namespace") => "ResId",
+        ("Selector" | "SourceSelector", "group" | "version" | "kind") => "ResId.Gvk",
+        ("FieldSpec" | "Target", "group" | "version" | "kind") => "Gvk",
+        ("ConfigMapArgs" | "SecretArgs", "name" | "namespace" | "behavior" | "options") => {
+            "GeneratorArgs"
+        }
+        ("ConfigMapArgs" | "SecretArgs", "literals" | "files" | "envs" | "env") => {
+            "GeneratorArgs.KvPairSources"
+        }
+        _ => "",
+    }
+}
+
+/// A scalar as text, where the document is one whose reader makes text of all
+/// scalars that have to be.
+fn scalar_text(value: &Value, context: &Context<'_>) -> Option<Str> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        _ if !context.lenient => None,
+        Value::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
+        Value::Int(number) => Some(number.to_string().into()),
+        Value::UInt(number) => Some(number.to_string().into()),
+        Value::Float(number) => {
+            let mut text = Vec::new();
+            gitops_core::value::number::push_go(&mut text, *number);
+            Some(String::from_utf8_lossy(&text).as_ref().into())
+        }
+        Value::Null | Value::List(_) | Value::Map(_) => None,
     }
 }
 
@@ -129,10 +203,13 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<Str>> {
+        let context = self.context.field(name);
         match self.take(name) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(self.context.field(name).mismatch(other, "string")),
+            Some(value) => match scalar_text(value, &context) {
+                Some(text) => Ok(Some(text)),
+                None => Err(context.mismatch(value, "string")),
+            },
         }
     }
 
@@ -164,8 +241,7 @@ impl<'a> Fields<'a> {
     ) -> Result<Option<Vec<Str>>> {
         self.list(name, list, |value, context| match value {
             Value::Null => Ok(Str::new()),
-            Value::String(text) => Ok(text.clone()),
-            other => Err(context.mismatch(other, item)),
+            value => scalar_text(value, context).ok_or_else(|| context.mismatch(value, item)),
         })
     }
 
@@ -177,8 +253,10 @@ impl<'a> Fields<'a> {
                 .iter()
                 .map(|(key, value)| match value {
                     Value::Null => Ok((key.clone(), Str::new())),
-                    Value::String(text) => Ok((key.clone(), text.clone())),
-                    other => Err(context.mismatch(other, "string")),
+                    value => match scalar_text(value, &context) {
+                        Some(text) => Ok((key.clone(), text)),
+                        None => Err(context.mismatch(value, "string")),
+                    },
                 })
                 .collect::<Result<_>>()
                 .map(Some),

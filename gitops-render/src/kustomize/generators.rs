@@ -105,6 +105,7 @@ pub(super) fn make(
     let mut object = Object::new(tree, declared);
     object.needs_hash = options.is_none_or(|options| !options.disable_name_suffix_hash);
     object.behavior = Behavior::of(&args.behavior);
+    object.generated = true;
     Ok(object)
 }
 

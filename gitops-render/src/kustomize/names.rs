@@ -168,7 +168,7 @@ pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()>
             continue;
         }
         let others = &*objects;
-        let referrer = Referrer::new(others.get(at));
+        let referrer = Referrer::new(others.get(at))?;
         // The details of an ambiguous reference show the objects themselves.
         let mut ambiguous = None;
         let result = objects.change(at, |object| {
@@ -223,7 +223,7 @@ struct Referrer {
 }
 
 impl Referrer {
-    fn new(object: &Object) -> Self {
+    fn new(object: &Object) -> Result<Self> {
         let tree = &object.tree;
         let root = tree.root();
         let text = |node: NodeId, key: &str| {
@@ -235,10 +235,20 @@ impl Referrer {
             && let Some(subjects) = tree.get(root, "subjects")
         {
             for subject in tree.items(subjects) {
-                if text(*subject, "kind").as_deref() == Some("ServiceAccount")
-                    && let Some(namespace) = text(*subject, "namespace")
-                {
-                    subject_namespaces.push(namespace);
+                let Some(namespace) = tree.get(*subject, "namespace") else {
+                    continue;
+                };
+                if text(*subject, "kind").as_deref() != Some("ServiceAccount") {
+                    continue;
+                }
+                match tree.node(namespace) {
+                    node if node.is_text() => subject_namespaces.extend(node.text().cloned()),
+                    _ => {
+                        return Err(transform(format!(
+                            "Invalid Input: namespace is blank for resource \"{}\"\n",
+                            object.id
+                        )));
+                    }
                 }
             }
         }
@@ -249,13 +259,13 @@ impl Referrer {
                 kind: text(role, "kind")?,
             })
         });
-        Referrer {
+        Ok(Referrer {
             id: object.id.clone(),
             prefixes: object.prefixes.clone(),
             suffixes: object.suffixes.clone(),
             subject_namespaces,
             role,
-        }
+        })
     }
 
     /// Whether the object may refer to it at all.

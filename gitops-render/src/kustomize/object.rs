@@ -22,6 +22,8 @@ pub(super) struct Object {
     pub(super) prefixes: Vec<Str>,
     pub(super) suffixes: Vec<Str>,
     pub(super) behavior: Behavior,
+    /// Whether a generator made it.
+    pub(super) generated: bool,
     pub(super) needs_hash: bool,
     pub(super) allow_name_change: bool,
     pub(super) allow_kind_change: bool,
@@ -118,6 +120,7 @@ impl Object {
             prefixes: Vec::new(),
             suffixes: Vec::new(),
             behavior: Behavior::default(),
+            generated: false,
             needs_hash: false,
             allow_name_change: false,
             allow_kind_change: false,
@@ -182,6 +185,58 @@ impl Object {
         for key in doomed {
             self.tree.remove(annotations, &key);
         }
+    }
+
+    /// What Kustomize would have written down in annotations by now. A JSON
+    /// patch sees them: it can add to annotations that nobody declared.
+    pub(super) fn internal_annotations(&self) -> Vec<(Str, Str)> {
+        let mut annotations = Vec::new();
+        let mut add = |name: &str, value: Str| {
+            annotations.push((format!("{INTERNAL}{name}").into(), value));
+        };
+        let join = |parts: &[Str]| Str::from(parts.join(","));
+        if !self.previous.is_empty() {
+            let part = |of: fn(&Previous) -> &Str| -> Vec<Str> {
+                self.previous
+                    .iter()
+                    .map(|previous| of(previous).clone())
+                    .collect()
+            };
+            add("previousNames", join(&part(|previous| &previous.name)));
+            add(
+                "previousNamespaces",
+                join(&part(|previous| &previous.namespace)),
+            );
+            add("previousKinds", join(&part(|previous| &previous.kind)));
+        }
+        if !self.prefixes.is_empty() {
+            add("prefixes", join(&self.prefixes));
+        }
+        if !self.suffixes.is_empty() {
+            add("suffixes", join(&self.suffixes));
+        }
+        if self.generated {
+            add("generatorBehavior", self.behavior.name().into());
+        }
+        if self.needs_hash {
+            add("needsHashSuffix", "enabled".into());
+        }
+        if self.from_chart {
+            add("helm-generated", "true".into());
+        }
+        annotations
+    }
+
+    /// Forgets what Kustomize keeps in annotations, as a patch that removes
+    /// them does.
+    pub(super) fn forget(&mut self) {
+        self.previous.clear();
+        self.prefixes.clear();
+        self.suffixes.clear();
+        self.needs_hash = false;
+        self.behavior = Behavior::default();
+        self.generated = false;
+        self.from_chart = false;
     }
 
     /// Finds out the identity anew, after the document was written to.

@@ -14,7 +14,7 @@ use super::schema::Schema;
 use super::strategic::{self, NewItems};
 use super::{Limits, documents};
 use crate::re2::Re2;
-use gitops_core::yaml::node::Tree;
+use gitops_core::yaml::node::{NodeId, Tree};
 
 /// A [`Selector`], ready to be asked.
 pub(super) struct Chosen {
@@ -340,6 +340,9 @@ pub(super) fn apply_strategic(
             object.gone = true;
             return Ok(());
         }
+        if drops_annotations(&patch.tree) {
+            object.forget();
+        }
         if !patch.allow_kind_change {
             object.set_kind(&before.gvk.kind)?;
         }
@@ -353,7 +356,26 @@ pub(super) fn apply_strategic(
 /// Applies a JSON patch to an object, which goes through JSON for it.
 pub(super) fn apply_json(object: &mut Object, patch: &JsonPatch) -> Result<()> {
     let mut value = object.to_value()?;
+    let internal = object.internal_annotations();
+    if !internal.is_empty()
+        && let Some(annotations) = annotations_of(&mut value)
+    {
+        for (name, text) in &internal {
+            annotations.insert(name.clone(), text.clone());
+        }
+    }
     patch.apply(&mut value).map_err(transform)?;
+    if let Some(annotations) = value
+        .as_map_mut()
+        .and_then(|map| map.get_mut("metadata"))
+        .and_then(Value::as_map_mut)
+        .and_then(|map| map.get_mut("annotations"))
+        .and_then(Value::as_map_mut)
+    {
+        for (name, _) in &internal {
+            annotations.remove(name);
+        }
+    }
     if !matches!(value, Value::Map(_)) {
         return Err(transform(
             "json: cannot unmarshal array into Go value of type map[string]interface {}",
@@ -362,6 +384,31 @@ pub(super) fn apply_json(object: &mut Object, patch: &JsonPatch) -> Result<()> {
     object.tree = Tree::from_value(&as_floats(value));
     let annotations = object.metadata_map("annotations");
     object.set_metadata_map("annotations", &annotations)
+}
+
+/// The annotations of an object, made if there are none.
+fn annotations_of(value: &mut Value) -> Option<&mut Map> {
+    let metadata = value.as_map_mut()?.entry("metadata");
+    let annotations = metadata.as_map_mut()?.entry("annotations");
+    if annotations.as_map().is_none() {
+        *annotations = Value::Map(Map::new());
+    }
+    annotations.as_map_mut()
+}
+
+/// Whether a patch removes or replaces all annotations.
+fn drops_annotations(patch: &Tree) -> bool {
+    const DIRECTIVE: &str = "$patch";
+    let drops = |node: NodeId| {
+        let directive = patch.get(node, DIRECTIVE);
+        patch.node(node).is_null()
+            || directive.is_some_and(|word| patch.text(word) != Some("merge"))
+    };
+    let root = patch.root();
+    drops(root)
+        || patch.get(root, "metadata").is_some_and(|metadata| {
+            drops(metadata) || patch.get(metadata, "annotations").is_some_and(drops)
+        })
 }
 
 /// Numbers as Go reads them from JSON without being told a type.

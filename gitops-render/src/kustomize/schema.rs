@@ -10,17 +10,19 @@ use std::sync::{Arc, LazyLock};
 use gitops_core::{Str, Value};
 
 /// The types and kinds of an OpenAPI document.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Schema {
     types: Vec<Type>,
     kinds: HashMap<(Str, Str), TypeId>,
+    /// The types of the table by their names there.
+    names: HashMap<&'static str, TypeId>,
 }
 
 /// The index of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TypeId(usize);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Type {
     fields: HashMap<Str, Shape>,
     /// What fields of other names are.
@@ -48,6 +50,14 @@ pub(super) struct ListShape {
 }
 
 const TABLE: &str = include_str!("schema.txt");
+
+/// What the names of the table leave out.
+const PREFIXES: [&str; 4] = [
+    "io.k8s.api.",
+    "io.k8s.apimachinery.pkg.apis.",
+    "io.k8s.apiextensions-apiserver.pkg.apis.",
+    "io.k8s.kube-aggregator.pkg.apis.",
+];
 
 static BUILTIN: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::from_table()));
 
@@ -105,6 +115,7 @@ impl Schema {
                 }
             }
         }
+        schema.names = ids;
         schema
     }
 
@@ -113,9 +124,10 @@ impl Schema {
         TypeId(self.types.len() - 1)
     }
 
-    /// The definitions of an OpenAPI v2 document.
-    pub(super) fn from_openapi(document: &Value) -> Self {
-        let mut schema = Schema::default();
+    /// The definitions of an OpenAPI v2 document, beside those of `base`: the
+    /// built-in ones, unless others are given. What is in both is as there.
+    pub(super) fn from_openapi(document: &Value, base: Option<Schema>) -> Self {
+        let mut schema = base.unwrap_or_else(|| (*Schema::builtin()).clone());
         let Some(definitions) = document.get("definitions").and_then(Value::as_map) else {
             return schema;
         };
@@ -136,7 +148,8 @@ impl Schema {
                     "" => part("version").into(),
                     group => format!("{group}/{}", part("version")).into(),
                 };
-                schema.kinds.insert((version, part("kind").into()), id);
+                let key = (version, part("kind").into());
+                schema.kinds.entry(key).or_insert(id);
             }
         }
         schema
@@ -162,9 +175,12 @@ impl Schema {
             let name = reference.rsplit('/').next().unwrap_or_default();
             // A `/` within a name is written `~1`.
             let name = name.replace("~1", "/").replace("~0", "~");
-            return ids
-                .get(name.as_str())
-                .map_or(Shape::Plain, |id| Shape::Object(*id));
+            let short = PREFIXES
+                .iter()
+                .find_map(|prefix| name.strip_prefix(prefix))
+                .unwrap_or(&name);
+            let id = self.names.get(short).or_else(|| ids.get(name.as_str()));
+            return id.map_or(Shape::Plain, |id| Shape::Object(*id));
         }
         if text("type") == Some("array") {
             let items = match property.get("items") {

@@ -24,8 +24,6 @@ pub(super) struct Specs {
     pub(super) var_reference: Vec<FieldSpec>,
     pub(super) images: Vec<FieldSpec>,
     pub(super) replicas: Vec<FieldSpec>,
-    /// Whether the defaults are among them.
-    pub(super) with_defaults: bool,
 }
 
 /// The fields that hold names of one kind of object.
@@ -38,8 +36,8 @@ pub(super) struct BackReference {
 static DEFAULTS: LazyLock<Arc<Specs>> = LazyLock::new(|| {
     let mut specs = Specs::from_table(include_str!("specs.txt"));
     specs.sort();
-    specs.with_defaults = true;
-    Arc::new(specs)
+    // None of the defaults contradict each other.
+    Arc::new(Specs::default().merge(&specs).unwrap_or(specs))
 });
 
 impl Specs {
@@ -161,7 +159,6 @@ impl Specs {
             name_reference: self.name_reference.clone(),
             images: merge("Images", &self.images, &other.images)?,
             replicas: merge("Replicas", &self.replicas, &other.replicas)?,
-            with_defaults: self.with_defaults || other.with_defaults,
         };
         for reference in &other.name_reference {
             merged

@@ -311,16 +311,16 @@ impl<'a> Writer<'a> {
     fn folded(&mut self, text: &str) {
         self.block_header(b">", text);
         let is_break = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
-        let characters: Vec<char> = text.chars().collect();
+        // The original looks at how the whole text begins where it means the
+        // line that comes next.
+        let first = text.chars().find(|character| !is_break(*character));
+        let doubled = !matches!(first, None | Some(' ' | '\t'));
+        let mut characters = text.chars().peekable();
         let (mut breaks, mut leading_spaces) = (true, true);
-        for (at, &character) in characters.iter().enumerate() {
-            let next = characters.get(at + 1).copied();
+        while let Some(character) = characters.next() {
             if is_break(character) {
-                if !breaks && !leading_spaces && character == '\n' {
-                    let after = characters[at..].iter().find(|c| !is_break(**c));
-                    if !matches!(after, None | Some(' ' | '\t')) {
-                        self.line_break();
-                    }
+                if !breaks && !leading_spaces && character == '\n' && doubled {
+                    self.line_break();
                 }
                 if character == '\n' {
                     self.line_break();
@@ -336,7 +336,8 @@ impl<'a> Writer<'a> {
                 self.write_indent();
                 leading_spaces = matches!(character, ' ' | '\t');
             }
-            if !breaks && character == ' ' && next != Some(' ') && self.column > WIDTH {
+            let single = character == ' ' && characters.peek() != Some(&' ');
+            if !breaks && single && self.column > WIDTH {
                 self.write_indent();
             } else {
                 self.put_char(character);

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use super::super::resolve::{self, Scalar};
 use super::super::{Dialect, Numbers, write};
 use super::read::tag_of;
-use super::{Content, Node, NodeId, Quoting, Style, Tag, Tree};
+use super::{Content, Limits, Node, NodeId, Quoting, Style, Tag, Tree};
 use crate::value::{List, Map, Str, Value, json, number};
 
 /// Why a tree has no meaning in JSON; displayed as Go prints it.
@@ -116,6 +116,9 @@ impl Tree {
         let node = self.node(id);
         let flow = flow || node.style.flow;
         match &node.content {
+            Content::Scalar(text) if node.style.quoting == Quoting::Folded => {
+                Ok(Value::String(refolded(node, text, flow)))
+            }
             Content::Scalar(text) => scalar(node, text, flow),
             Content::Alias(target) => self.value(*target, flow, outermost),
             Content::List(items) => items
@@ -251,6 +254,32 @@ impl Tree {
         tree.root = tree.add_value(value);
         tree
     }
+}
+
+/// A folded text as it is read after it was written: go-yaml v3 does not
+/// always write what it has read.
+fn refolded(node: &Node, text: &Str, flow: bool) -> Str {
+    if Written::of(node, text, flow, false).quoting != Quoting::Folded {
+        return text.clone();
+    }
+    let mut tree = Tree::default();
+    let (map, key) = (tree.root(), tree.add(Node::scalar("a")));
+    let value = tree.add(Node {
+        extras: None,
+        ..node.clone()
+    });
+    tree.push_entry(map, key, value);
+    let read = tree
+        .to_text(map)
+        .ok()
+        .and_then(|text| Tree::parse(text.as_bytes(), &Limits::default()).ok()?);
+    let Some(read) = read else {
+        return text.clone();
+    };
+    let value = read.get(read.root(), "a");
+    value
+        .and_then(|value| read.node(value).text().cloned())
+        .unwrap_or_else(|| text.clone())
 }
 
 fn scalar(node: &Node, text: &Str, flow: bool) -> Result<Value, DecodeError> {
