@@ -7,6 +7,8 @@ use crate::case::Case;
 
 mod charts;
 mod helm_cases;
+mod kustomize_cases;
+mod kustomize_random;
 mod kustomize_real;
 mod smd;
 
@@ -50,6 +52,8 @@ pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
         "charts" => charts::load(dir, charts::Helm::V3).map(Set::from),
         "charts-helm4" => charts::load(dir, charts::Helm::V4).map(Set::from),
         "helm-cases" => helm_cases::load(dir),
+        "kustomize-cases" => kustomize_cases::load(dir),
+        "kustomize-random" => kustomize_random::load(dir).map(Set::from),
         "kustomize-real" => kustomize_real::load(dir).map(Set::from),
         "smd" => smd::load(dir).map(Set::from),
         other => Err(format!("no set {other:?}; there are {}", NAMES.join(", ")).into()),

@@ -16,7 +16,8 @@ use gitops_apply::report::Event;
 use gitops_apply::{Cluster, KubeCluster, Reconciler, SyncRequest};
 use gitops_core::app::App;
 use gitops_core::{Value, yaml};
-use gitops_examples::helm::Template;
+use gitops_examples::helm::{Outcome, Template};
+use gitops_examples::kustomize::Build;
 use gitops_examples::repo::{Found, Workspace};
 use gitops_examples::screen::{Color, Screen};
 use gitops_render::helm::{Capabilities, Seed};
@@ -75,6 +76,8 @@ enum Render {
     },
     /// A chart, as `helm template` prints it
     Helm(Box<Template>),
+    /// A kustomization, as `kustomize build` prints it
+    Kustomize(Build),
 }
 
 #[derive(Args)]
@@ -120,7 +123,10 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Render {
             what: Render::Helm(template),
-        } => return helm(template),
+        } => return finish(template.run(Path::new("."))),
+        Command::Render {
+            what: Render::Kustomize(build),
+        } => return finish(build.run(Path::new("."))),
         command => run(command),
     };
     match result {
@@ -132,8 +138,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn helm(template: &Template) -> ExitCode {
-    let outcome = template.run(Path::new("."));
+fn finish(outcome: Outcome) -> ExitCode {
     eprint!("{}", outcome.stderr);
     print!("{}", outcome.stdout);
     ExitCode::from(outcome.code)

@@ -114,11 +114,8 @@ impl<'a> Context<'a> {
         if path.is_empty() {
             let _ = write!(message, "value of type {wanted}");
         } else {
-            let _ = write!(
-                message,
-                "struct field {}.{path} of type {wanted}",
-                self.root
-            );
+            let holder = self.parent.map_or(self.root, Context::structure);
+            let _ = write!(message, "struct field {holder}.{path} of type {wanted}");
         }
         Error::new(ErrorKind::Kustomization, message)
     }

@@ -154,7 +154,7 @@ impl Namespace {
     fn set(&self, tree: &mut Tree, node: NodeId) -> Result<()> {
         if self.unset_only {
             let has_value =
-                !tree.node(node).is_empty() && tree.text(node).is_none_or(|text| !text.is_empty());
+                !tree.node(node).is_empty() && tree.text(node).is_some_and(|text| !text.is_empty());
             if has_value {
                 return Ok(());
             }

@@ -283,7 +283,7 @@ impl<'a> Writer<'a> {
         if !first {
             self.indicator(b",", false, false, false);
         }
-        if self.column > WIDTH {
+        if self.style.fold && self.column > WIDTH {
             self.write_indent();
         }
     }
@@ -337,7 +337,7 @@ impl<'a> Writer<'a> {
                 leading_spaces = matches!(character, ' ' | '\t');
             }
             let single = character == ' ' && characters.peek() != Some(&' ');
-            if !breaks && single && self.column > WIDTH {
+            if !breaks && single && self.style.fold && self.column > WIDTH {
                 self.write_indent();
             } else {
                 self.put_char(character);

@@ -24,7 +24,7 @@ const STYLE: WriterStyle = WriterStyle {
     dialect: Dialect::GoYaml3,
     via_json: false,
     indent_lists: false,
-    fold: true,
+    fold: false,
 };
 
 /// The longest key that needs no `?`.
