@@ -5,4 +5,5 @@
 //! counts.
 
 pub mod case;
+pub mod kustomizations;
 pub mod sets;

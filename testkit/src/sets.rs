@@ -7,13 +7,22 @@ use crate::case::Case;
 
 mod charts;
 mod helm_cases;
+mod kustomize_cases;
+mod kustomize_random;
+mod kustomize_real;
 mod smd;
 
 /// Why a set could not be loaded.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The names of the sets.
-pub const NAMES: &[&str] = &["charts", "charts-helm4", "helm-cases", "smd"];
+pub const NAMES: &[&str] = &[
+    "charts",
+    "charts-helm4",
+    "helm-cases",
+    "kustomize-real",
+    "smd",
+];
 
 /// A set, ready to run.
 #[derive(Default)]
@@ -43,6 +52,9 @@ pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
         "charts" => charts::load(dir, charts::Helm::V3).map(Set::from),
         "charts-helm4" => charts::load(dir, charts::Helm::V4).map(Set::from),
         "helm-cases" => helm_cases::load(dir),
+        "kustomize-cases" => kustomize_cases::load(dir),
+        "kustomize-random" => kustomize_random::load(dir).map(Set::from),
+        "kustomize-real" => kustomize_real::load(dir).map(Set::from),
         "smd" => smd::load(dir).map(Set::from),
         other => Err(format!("no set {other:?}; there are {}", NAMES.join(", ")).into()),
     }
