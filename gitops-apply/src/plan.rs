@@ -15,7 +15,7 @@ use gitops_core::app::IgnoreDifference;
 use gitops_core::inventory::{self, Tracking};
 use gitops_core::schema::Schemas;
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
-use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides};
+use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides, immutable};
 use serde::Serialize;
 
 use crate::cluster::Propagation;
@@ -24,7 +24,6 @@ use crate::live::LiveState;
 use crate::secrets::{self, Mask};
 
 pub mod hooks;
-pub(crate) mod immutable;
 pub(crate) mod migrate;
 pub mod options;
 pub(crate) mod order;
@@ -398,6 +397,15 @@ pub enum Warning {
         /// Why not.
         problem: String,
     },
+    /// The schema of a definition is not understood, so its objects are
+    /// compared as if they had none.
+    #[error("{key}: the schema is not understood: {problem}")]
+    Schema {
+        /// The definition.
+        key: ObjectKey,
+        /// What is wrong with its schema.
+        problem: String,
+    },
     /// Objects of a kind could not be read, so none of them is pruned.
     #[error("{kind} could not be read: {problem}")]
     Unreadable {
@@ -559,15 +567,21 @@ impl fmt::Display for Plan {
 /// ```
 pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Plan {
     let mut schemas = options.schemas.clone();
+    let mut warnings = Vec::new();
     for object in desired {
-        schemas.add_crd(object);
+        if let Err(problem) = schemas.add_crd(object) {
+            warnings.push(Warning::Schema {
+                key: object.key().clone(),
+                problem: problem.to_string(),
+            });
+        }
     }
     let mut plan = Plan {
         app: options.tracking.app.clone(),
         revision: options.revision.clone(),
         tasks: Vec::new(),
         refusals: Vec::new(),
-        warnings: Vec::new(),
+        warnings,
         propagation: options.app.propagation,
         manager: options.manager.clone(),
     };
@@ -776,7 +790,9 @@ fn write(
                 let (rules, schemas) = (&comparing.rules, comparing.schemas);
                 desired = rules.leave_ignored(&desired, current, schemas);
             }
-            let fixed = immutable::changed(&desired, current, difference.as_ref());
+            let fixed = difference
+                .as_ref()
+                .and_then(|found| immutable::changed(current, found));
             match fixed {
                 Some(field) if own.force => Action::Recreate { field },
                 Some(field) => {

@@ -49,6 +49,50 @@ pub fn fill(gvk: &Gvk, object: &mut Map) {
     }
 }
 
+/// Fills in the defaults of a custom resource's structural schema, and drops
+/// nulls where it does not allow them, as a server does once an object is
+/// merged (`apiextensions-apiserver/pkg/apiserver/schema/defaulting`).
+pub fn fill_structural(schema: &Value, object: &mut Map) {
+    let additional = schema.get("additionalProperties");
+    let properties = schema.get("properties").and_then(Value::as_map);
+    let property = |name: &str| {
+        let declared = properties.and_then(|properties| properties.get(name));
+        declared.or(additional.filter(|schema| schema.as_map().is_some()))
+    };
+    object.retain(|name, value| {
+        let Some(schema) = property(name).filter(|_| value.is_null()) else {
+            return true;
+        };
+        schema.get("nullable").and_then(Value::as_bool) == Some(true)
+    });
+    for (name, schema) in properties.into_iter().flat_map(Map::iter) {
+        if let Some(default) = schema.get("default")
+            && !object.contains_key(name)
+        {
+            object.insert(name.clone(), default.clone());
+        }
+    }
+    for (name, value) in object.iter_mut() {
+        if let Some(schema) = property(name) {
+            fill_value(schema, value);
+        }
+    }
+}
+
+fn fill_value(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Map(map) => fill_structural(schema, map),
+        Value::List(items) if !items.is_empty() => {
+            if let Some(schema) = schema.get("items") {
+                for item in items.make_mut() {
+                    fill_value(schema, item);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 fn core(kind: &str, object: &mut Map) {
     match kind {
         "Pod" => {

@@ -76,6 +76,11 @@ pub(super) fn object(object: &Manifest) -> Result<(), String> {
             "spec.jobTemplate.spec.template.spec",
         ),
         ("", "Secret") => secret(fields),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            let read = Schemas::new().add_crd(object);
+            read.map(drop)
+                .map_err(|error| format!("spec.versions: {error}"))
+        }
         ("", "Service") => service(fields.get("spec")),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             required(object.at(&["roleRef", "name"]), "roleRef.name")
