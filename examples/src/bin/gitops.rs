@@ -356,7 +356,7 @@ async fn diff(target: &OnCluster) -> Result<ExitCode, Failure> {
             print!("{}", screen.status(&status));
             for task in status.plan.iter().flat_map(|plan| &plan.tasks) {
                 if let Some(difference) = task.preview() {
-                    print!("{}", difference.unified(screen.color));
+                    print!("{}", difference.unified(screen.color)?);
                 }
             }
         }
