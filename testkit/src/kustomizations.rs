@@ -73,9 +73,8 @@ pub fn random(seed: u64) -> Files {
     }
     let has_component = dice.once(3);
     if has_component {
-        let mut text = String::from(
-            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
-        );
+        let mut text =
+            String::from("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n");
         transformers(&mut dice, "component", &mut text, &mut files);
         files.push(("component/kustomization.yaml".into(), text));
     }
@@ -146,7 +145,11 @@ fn metadata(dice: &mut Dice, name: &str, out: &mut String) {
         out.push_str("  namespace: elsewhere\n");
     }
     if dice.once(3) {
-        let _ = writeln!(out, "  labels: {{app: {name}, port: {}}}", dice.pick(&["8080", "'8080'"]));
+        let _ = writeln!(
+            out,
+            "  labels: {{app: {name}, port: {}}}",
+            dice.pick(&["8080", "'8080'"])
+        );
     }
     if dice.once(4) {
         let _ = writeln!(out, "  annotations:\n    note: {}", dice.pick(SCALARS));
@@ -164,7 +167,10 @@ fn pod(dice: &mut Dice, indent: &str, out: &mut String) {
         line(format!("  image: {}", dice.pick(IMAGES)));
         if dice.once(2) {
             line("  env:".into());
-            line(format!("  - name: A\n{indent}    value: {}", dice.pick(SCALARS)));
+            line(format!(
+                "  - name: A\n{indent}    value: {}",
+                dice.pick(SCALARS)
+            ));
             if dice.once(2) {
                 line(format!(
                     "  - name: B\n{indent}    valueFrom: {{configMapKeyRef: {{name: {}, key: k}}}}",
@@ -173,7 +179,10 @@ fn pod(dice: &mut Dice, indent: &str, out: &mut String) {
             }
         }
         if dice.once(3) {
-            line(format!("  envFrom: [{{secretRef: {{name: {}}}}}]", dice.pick(NAMES)));
+            line(format!(
+                "  envFrom: [{{secretRef: {{name: {}}}}}]",
+                dice.pick(NAMES)
+            ));
         }
         if dice.once(3) {
             line("  ports: [{containerPort: 80, protocol: TCP}, {containerPort: 443}]".into());
@@ -184,8 +193,14 @@ fn pod(dice: &mut Dice, indent: &str, out: &mut String) {
     }
     if dice.once(3) {
         line("volumes:".into());
-        line(format!("- name: v\n{indent}  configMap: {{name: {}}}", dice.pick(NAMES)));
-        line(format!("- name: s\n{indent}  secret: {{secretName: {}}}", dice.pick(NAMES)));
+        line(format!(
+            "- name: v\n{indent}  configMap: {{name: {}}}",
+            dice.pick(NAMES)
+        ));
+        line(format!(
+            "- name: s\n{indent}  secret: {{secretName: {}}}",
+            dice.pick(NAMES)
+        ));
     }
     if dice.once(4) {
         line(format!("serviceAccountName: {}", dice.pick(NAMES)));
@@ -232,7 +247,11 @@ fn object(dice: &mut Dice, kind: usize, name: &str, out: &mut String) {
         }
         5 => {
             head("v1", "ConfigMap", dice);
-            let _ = writeln!(out, "data:\n  k: {}\n  l: text", dice.pick(&["'1'", "v", "\"a\\nb\""]));
+            let _ = writeln!(
+                out,
+                "data:\n  k: {}\n  l: text",
+                dice.pick(&["'1'", "v", "\"a\\nb\""])
+            );
         }
         6 => {
             head("v1", "Secret", dice);
@@ -349,7 +368,11 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
         _ => {}
     }
     if dice.once(5) {
-        let _ = writeln!(text, "commonAnnotations: {{note: {}}}", dice.pick(&["n", "'8'"]));
+        let _ = writeln!(
+            text,
+            "commonAnnotations: {{note: {}}}",
+            dice.pick(&["n", "'8'"])
+        );
     }
     if dice.once(4) {
         let _ = writeln!(
@@ -376,7 +399,12 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
 fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
     text.push_str("patches:\n");
     for number in 0..=dice.roll(3) {
-        let kind = dice.pick(&["Deployment", "StatefulSet", "Deployment|DaemonSet", "Service"]);
+        let kind = dice.pick(&[
+            "Deployment",
+            "StatefulSet",
+            "Deployment|DaemonSet",
+            "Service",
+        ]);
         match dice.roll(7) {
             0 => {
                 let _ = writeln!(

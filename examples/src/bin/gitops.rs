@@ -124,10 +124,10 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Render {
             what: Render::Helm(template),
-        } => return finish(template.run(Path::new("."))),
+        } => return finish(template.run(Path::new(".")), template.explain_errors),
         Command::Render {
             what: Render::Kustomize(build),
-        } => return finish(build.run(Path::new("."))),
+        } => return finish(build.run(Path::new(".")), false),
         command => run(command),
     };
     match result {
@@ -139,10 +139,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn finish(outcome: Outcome) -> ExitCode {
+fn finish(outcome: Outcome, explain_errors: bool) -> ExitCode {
     eprint!("{}", outcome.stderr);
     if let Some(report) = &outcome.report
-        && (template.explain_errors || std::io::stderr().is_terminal())
+        && (explain_errors || std::io::stderr().is_terminal())
     {
         eprint!("\n{report}");
     }

@@ -196,10 +196,9 @@ impl Specs {
             &mut self.images,
             &mut self.replicas,
         ] {
-            list.sort_by(|a, b| order(&a.gvk).cmp(&order(&b.gvk)));
+            list.sort_by_key(|a| order(&a.gvk));
         }
-        self.name_reference
-            .sort_by(|a, b| order(&a.referral).cmp(&order(&b.referral)));
+        self.name_reference.sort_by_key(|a| order(&a.referral));
     }
 }
 
