@@ -5,8 +5,8 @@
 //! platform in memory, and `gitops`, a command line on a real cluster.
 
 pub mod helm;
-pub mod kustomize;
 pub mod history;
+pub mod kustomize;
 pub mod repo;
 pub mod screen;
 

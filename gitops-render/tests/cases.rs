@@ -4,5 +4,7 @@
 mod functions;
 #[path = "cases/gotmpl.rs"]
 mod gotmpl;
+#[path = "cases/kustomize.rs"]
+mod kustomize;
 #[path = "cases/regex.rs"]
 mod regex;

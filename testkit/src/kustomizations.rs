@@ -11,12 +11,16 @@ use std::fmt::Write as _;
 pub const ROOT: &str = "top";
 
 /// Numbers that one seed determines: splitmix64.
-struct Dice(u64);
+struct Dice {
+    state: u64,
+    /// The ConfigMaps that bases generate.
+    generated: Vec<String>,
+}
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) % sides as u64) as usize
@@ -64,7 +68,10 @@ const SCALARS: &[&str] = &[
 
 /// The files of a kustomization; the one to build is [`ROOT`].
 pub fn random(seed: u64) -> Files {
-    let mut dice = Dice(seed);
+    let mut dice = Dice {
+        state: seed,
+        generated: Vec::new(),
+    };
     let mut files = Files::new();
     let bases = 1 + dice.roll(2);
     for base in 0..bases {
@@ -73,9 +80,8 @@ pub fn random(seed: u64) -> Files {
     }
     let has_component = dice.once(3);
     if has_component {
-        let mut text = String::from(
-            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
-        );
+        let mut text =
+            String::from("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n");
         transformers(&mut dice, "component", &mut text, &mut files);
         files.push(("component/kustomization.yaml".into(), text));
     }
@@ -126,7 +132,8 @@ fn base_of(dice: &mut Dice, dir: &str, files: &mut Files) {
     let mut seen = Vec::new();
     for _ in 0..count {
         let name = dice.pick(NAMES);
-        let kind = dice.roll(14);
+        // Namespaces keep their names, so that only one base may have some.
+        let kind = dice.roll(if dir == "base0" { 14 } else { 13 });
         if seen.contains(&(kind, name)) {
             continue;
         }
@@ -146,7 +153,11 @@ fn metadata(dice: &mut Dice, name: &str, out: &mut String) {
         out.push_str("  namespace: elsewhere\n");
     }
     if dice.once(3) {
-        let _ = writeln!(out, "  labels: {{app: {name}, port: {}}}", dice.pick(&["8080", "'8080'"]));
+        let _ = writeln!(
+            out,
+            "  labels: {{app: {name}, port: {}}}",
+            dice.pick(&["8080", "'8080'"])
+        );
     }
     if dice.once(4) {
         let _ = writeln!(out, "  annotations:\n    note: {}", dice.pick(SCALARS));
@@ -164,7 +175,10 @@ fn pod(dice: &mut Dice, indent: &str, out: &mut String) {
         line(format!("  image: {}", dice.pick(IMAGES)));
         if dice.once(2) {
             line("  env:".into());
-            line(format!("  - name: A\n{indent}    value: {}", dice.pick(SCALARS)));
+            line(format!(
+                "  - name: A\n{indent}    value: {}",
+                dice.pick(SCALARS)
+            ));
             if dice.once(2) {
                 line(format!(
                     "  - name: B\n{indent}    valueFrom: {{configMapKeyRef: {{name: {}, key: k}}}}",
@@ -173,7 +187,10 @@ fn pod(dice: &mut Dice, indent: &str, out: &mut String) {
             }
         }
         if dice.once(3) {
-            line(format!("  envFrom: [{{secretRef: {{name: {}}}}}]", dice.pick(NAMES)));
+            line(format!(
+                "  envFrom: [{{secretRef: {{name: {}}}}}]",
+                dice.pick(NAMES)
+            ));
         }
         if dice.once(3) {
             line("  ports: [{containerPort: 80, protocol: TCP}, {containerPort: 443}]".into());
@@ -184,8 +201,14 @@ fn pod(dice: &mut Dice, indent: &str, out: &mut String) {
     }
     if dice.once(3) {
         line("volumes:".into());
-        line(format!("- name: v\n{indent}  configMap: {{name: {}}}", dice.pick(NAMES)));
-        line(format!("- name: s\n{indent}  secret: {{secretName: {}}}", dice.pick(NAMES)));
+        line(format!(
+            "- name: v\n{indent}  configMap: {{name: {}}}",
+            dice.pick(NAMES)
+        ));
+        line(format!(
+            "- name: s\n{indent}  secret: {{secretName: {}}}",
+            dice.pick(NAMES)
+        ));
     }
     if dice.once(4) {
         line(format!("serviceAccountName: {}", dice.pick(NAMES)));
@@ -232,7 +255,11 @@ fn object(dice: &mut Dice, kind: usize, name: &str, out: &mut String) {
         }
         5 => {
             head("v1", "ConfigMap", dice);
-            let _ = writeln!(out, "data:\n  k: {}\n  l: text", dice.pick(&["'1'", "v", "\"a\\nb\""]));
+            let _ = writeln!(
+                out,
+                "data:\n  k: {}\n  l: text",
+                dice.pick(&["'1'", "v", "\"a\\nb\""])
+            );
         }
         6 => {
             head("v1", "Secret", dice);
@@ -293,14 +320,15 @@ fn generators(dice: &mut Dice, dir: &str, overlay: bool, text: &mut String, file
     if !dice.once(3) {
         return;
     }
-    let behavior = match overlay && dice.once(3) {
-        true => "\n  behavior: merge",
-        false => "",
-    };
-    let name = match behavior.is_empty() {
-        true => format!("gen-{dir}"),
-        false => "gen-base0".to_owned(),
-    };
+    let mut behavior = "";
+    let mut name = format!("gen-{dir}");
+    if overlay && dice.once(2) && !dice.generated.is_empty() {
+        behavior = dice.pick(&["\n  behavior: merge", "\n  behavior: replace"]);
+        name.clone_from(&dice.generated[0]);
+    }
+    if !overlay {
+        dice.generated.push(name.clone());
+    }
     let _ = writeln!(
         text,
         "configMapGenerator:\n- name: {name}{behavior}\n  literals: [a=1, 'b=\"x y\"', c={}]",
@@ -345,11 +373,15 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
         }
         1 => text.push_str("labels:\n- pairs: {tier: x}\n"),
         2 => text.push_str("labels:\n- pairs: {tier: x, app: z}\n  includeSelectors: true\n"),
-        3 => text.push_str("labels:\n- pairs: {tier: y}\n  includeTemplates: true\n"),
+        3 => text.push_str("labels:\n- pairs: {tier: why}\n  includeTemplates: true\n"),
         _ => {}
     }
     if dice.once(5) {
-        let _ = writeln!(text, "commonAnnotations: {{note: {}}}", dice.pick(&["n", "'8'"]));
+        let _ = writeln!(
+            text,
+            "commonAnnotations: {{note: {}}}",
+            dice.pick(&["text", "'8'"])
+        );
     }
     if dice.once(4) {
         let _ = writeln!(
@@ -361,14 +393,14 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
     if dice.once(3) {
         patches(dice, dir, text, files);
     }
-    if dice.once(10) {
+    if dice.once(50) {
         let _ = writeln!(
             text,
             "replacements:\n- source: {{kind: ConfigMap, name: {}, fieldPath: data.k}}\n  targets:\n  - select: {{kind: Deployment}}\n    fieldPaths: ['spec.template.spec.containers.[name=c0].image']\n    options: {{delimiter: ':', index: 1}}",
             dice.pick(NAMES)
         );
     }
-    if dice.once(12) {
+    if dice.once(60) {
         let _ = writeln!(text, "replicas: [{{name: {}, count: 7}}]", dice.pick(NAMES));
     }
 }
@@ -376,9 +408,14 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
 fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
     text.push_str("patches:\n");
     for number in 0..=dice.roll(3) {
-        let kind = dice.pick(&["Deployment", "StatefulSet", "Deployment|DaemonSet", "Service"]);
-        match dice.roll(7) {
-            0 => {
+        let kind = dice.pick(&[
+            "Deployment",
+            "StatefulSet",
+            "Deployment|DaemonSet",
+            "Service",
+        ]);
+        match dice.roll(13) {
+            0 | 5 => {
                 let _ = writeln!(
                     text,
                     "- target: {{kind: {kind}}}\n  patch: |-\n    - {{op: add, path: /metadata/annotations/patched, value: '{number}'}}\n    - {{op: replace, path: /metadata/labels, value: {{l: \"1\"}}}}"
@@ -395,7 +432,7 @@ fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
                         .into(),
                 ));
             }
-            2 => {
+            2 | 6 | 7 => {
                 let _ = writeln!(
                     text,
                     "- target: {{kind: {kind}, name: {}.*}}\n  path: merge{number}.yaml",
@@ -410,7 +447,7 @@ fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
                     ),
                 ));
             }
-            3 => {
+            3 | 8 => {
                 let _ = writeln!(
                     text,
                     "- target: {{kind: Widget}}\n  patch: |-\n    apiVersion: example.com/v1\n    kind: Widget\n    metadata: {{name: x}}\n    spec: {{a: null, b: {{$patch: replace, z: {}}}, list: [{{name: y, w: 2}}]}}",
@@ -424,7 +461,7 @@ fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
                     dice.pick(NAMES)
                 );
             }
-            5 => {
+            12 => {
                 let _ = writeln!(
                     text,
                     "- target: {{labelSelector: 'app in (app, db)'}}\n  options: {{allowNameChange: true}}\n  patch: |-\n    apiVersion: v1\n    kind: X\n    metadata: {{name: renamed-{dir}-{number}, annotations: {{q: \"8\"}}}}"

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gitops_core::tree::DirTree;
 use gitops_core::{TreePath, Value, yaml};
-use gitops_render::kustomize::{
-    HelmSupport, KustomizeOptions, LoadRestrictor, Reorder, build,
-};
+use gitops_render::kustomize::{HelmSupport, KustomizeOptions, LoadRestrictor, Reorder, build};
 use serde::Deserialize;
 
 use super::{LoadError, Set};
