@@ -11,12 +11,16 @@ use std::fmt::Write as _;
 pub const ROOT: &str = "top";
 
 /// Numbers that one seed determines: splitmix64.
-struct Dice(u64);
+struct Dice {
+    state: u64,
+    /// The ConfigMaps that bases generate.
+    generated: Vec<String>,
+}
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) % sides as u64) as usize
@@ -64,7 +68,10 @@ const SCALARS: &[&str] = &[
 
 /// The files of a kustomization; the one to build is [`ROOT`].
 pub fn random(seed: u64) -> Files {
-    let mut dice = Dice(seed);
+    let mut dice = Dice {
+        state: seed,
+        generated: Vec::new(),
+    };
     let mut files = Files::new();
     let bases = 1 + dice.roll(2);
     for base in 0..bases {
@@ -125,7 +132,8 @@ fn base_of(dice: &mut Dice, dir: &str, files: &mut Files) {
     let mut seen = Vec::new();
     for _ in 0..count {
         let name = dice.pick(NAMES);
-        let kind = dice.roll(14);
+        // Namespaces keep their names, so that only one base may have some.
+        let kind = dice.roll(if dir == "base0" { 14 } else { 13 });
         if seen.contains(&(kind, name)) {
             continue;
         }
@@ -312,14 +320,15 @@ fn generators(dice: &mut Dice, dir: &str, overlay: bool, text: &mut String, file
     if !dice.once(3) {
         return;
     }
-    let behavior = match overlay && dice.once(3) {
-        true => "\n  behavior: merge",
-        false => "",
-    };
-    let name = match behavior.is_empty() {
-        true => format!("gen-{dir}"),
-        false => "gen-base0".to_owned(),
-    };
+    let mut behavior = "";
+    let mut name = format!("gen-{dir}");
+    if overlay && dice.once(2) && !dice.generated.is_empty() {
+        behavior = dice.pick(&["\n  behavior: merge", "\n  behavior: replace"]);
+        name.clone_from(&dice.generated[0]);
+    }
+    if !overlay {
+        dice.generated.push(name.clone());
+    }
     let _ = writeln!(
         text,
         "configMapGenerator:\n- name: {name}{behavior}\n  literals: [a=1, 'b=\"x y\"', c={}]",
@@ -364,14 +373,14 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
         }
         1 => text.push_str("labels:\n- pairs: {tier: x}\n"),
         2 => text.push_str("labels:\n- pairs: {tier: x, app: z}\n  includeSelectors: true\n"),
-        3 => text.push_str("labels:\n- pairs: {tier: y}\n  includeTemplates: true\n"),
+        3 => text.push_str("labels:\n- pairs: {tier: why}\n  includeTemplates: true\n"),
         _ => {}
     }
     if dice.once(5) {
         let _ = writeln!(
             text,
             "commonAnnotations: {{note: {}}}",
-            dice.pick(&["n", "'8'"])
+            dice.pick(&["text", "'8'"])
         );
     }
     if dice.once(4) {
@@ -384,14 +393,14 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
     if dice.once(3) {
         patches(dice, dir, text, files);
     }
-    if dice.once(10) {
+    if dice.once(50) {
         let _ = writeln!(
             text,
             "replacements:\n- source: {{kind: ConfigMap, name: {}, fieldPath: data.k}}\n  targets:\n  - select: {{kind: Deployment}}\n    fieldPaths: ['spec.template.spec.containers.[name=c0].image']\n    options: {{delimiter: ':', index: 1}}",
             dice.pick(NAMES)
         );
     }
-    if dice.once(12) {
+    if dice.once(60) {
         let _ = writeln!(text, "replicas: [{{name: {}, count: 7}}]", dice.pick(NAMES));
     }
 }
@@ -405,8 +414,8 @@ fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
             "Deployment|DaemonSet",
             "Service",
         ]);
-        match dice.roll(7) {
-            0 => {
+        match dice.roll(13) {
+            0 | 5 => {
                 let _ = writeln!(
                     text,
                     "- target: {{kind: {kind}}}\n  patch: |-\n    - {{op: add, path: /metadata/annotations/patched, value: '{number}'}}\n    - {{op: replace, path: /metadata/labels, value: {{l: \"1\"}}}}"
@@ -423,7 +432,7 @@ fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
                         .into(),
                 ));
             }
-            2 => {
+            2 | 6 | 7 => {
                 let _ = writeln!(
                     text,
                     "- target: {{kind: {kind}, name: {}.*}}\n  path: merge{number}.yaml",
@@ -438,7 +447,7 @@ fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
                     ),
                 ));
             }
-            3 => {
+            3 | 8 => {
                 let _ = writeln!(
                     text,
                     "- target: {{kind: Widget}}\n  patch: |-\n    apiVersion: example.com/v1\n    kind: Widget\n    metadata: {{name: x}}\n    spec: {{a: null, b: {{$patch: replace, z: {}}}, list: [{{name: y, w: 2}}]}}",
@@ -452,7 +461,7 @@ fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
                     dice.pick(NAMES)
                 );
             }
-            5 => {
+            12 => {
                 let _ = writeln!(
                     text,
                     "- target: {{labelSelector: 'app in (app, db)'}}\n  options: {{allowNameChange: true}}\n  patch: |-\n    apiVersion: v1\n    kind: X\n    metadata: {{name: renamed-{dir}-{number}, annotations: {{q: \"8\"}}}}"

@@ -87,8 +87,18 @@ pub(super) fn run(loader: Loader<'_>, options: &KustomizeOptions) -> Result<Outc
         ));
     }
     objects.retain(|object| !object.is_local());
+    let legacy = target.has_legacy_order()?;
+    if legacy {
+        objects
+            .check_unique()
+            .map_err(|error| error.within("SortOrderTransformer: Failed to append to resources"))?;
+    }
     let mut list = objects.into_list();
-    target.sort(&mut list)?;
+    if legacy {
+        let options = target.file.sort_options.as_ref();
+        let lists = options.and_then(|options| options.legacy.as_ref());
+        super::order::sort_legacy(&mut list, lists);
+    }
     let wants = |what: &str| {
         target
             .file
@@ -242,21 +252,12 @@ impl<'a, 'o> Target<'a, 'o> {
         Ok(())
     }
 
-    fn sort(&self, list: &mut [Object]) -> Result<()> {
-        let legacy = match &self.file.sort_options {
-            None => self.shared.options.reorder == super::Reorder::Legacy,
+    fn has_legacy_order(&self) -> Result<bool> {
+        match &self.file.sort_options {
+            None => Ok(self.shared.options.reorder == super::Reorder::Legacy),
             Some(options) => super::order::check(options)
-                .map_err(|problem| Error::new(ErrorKind::Kustomization, problem))?,
-        };
-        if legacy {
-            let lists = self
-                .file
-                .sort_options
-                .as_ref()
-                .and_then(|options| options.legacy.as_ref());
-            super::order::sort_legacy(list, lists);
+                .map_err(|problem| Error::new(ErrorKind::Kustomization, problem)),
         }
-        Ok(())
     }
 
     fn accumulate(&self, mut into: Accumulated) -> Result<Accumulated> {

@@ -18,6 +18,8 @@ struct Repr {
     message: String,
     file: Option<TreePath>,
     line: u32,
+    /// Of a conflict: where the identity was claimed first.
+    first: Option<(TreePath, u32)>,
     /// Set for text that is no YAML: Kustomize does not look for a directory
     /// of that name then.
     malformed: bool,
@@ -56,6 +58,7 @@ impl Error {
             message: message.into(),
             file: None,
             line: 0,
+            first: None,
             malformed: false,
         }))
     }
@@ -84,6 +87,12 @@ impl Error {
     }
 
     #[must_use]
+    pub(super) fn claimed_first_at(mut self, file: &TreePath, line: u32) -> Self {
+        self.0.first = Some((file.clone(), line));
+        self
+    }
+
+    #[must_use]
     pub(super) fn malformed(mut self) -> Self {
         self.0.malformed = true;
         self
@@ -106,6 +115,12 @@ impl Error {
     /// The file of the tree in which the trouble is, if one can be named.
     pub fn file(&self) -> Option<&TreePath> {
         self.0.file.as_ref()
+    }
+
+    /// Of two claims to one identity: the file and line of the first. The
+    /// second is at [`file`](Error::file) and [`line`](Error::line).
+    pub fn first_claim(&self) -> Option<(&TreePath, u32)> {
+        self.0.first.as_ref().map(|(file, line)| (file, *line))
     }
 
     /// The line of that file, from 1; 0 if it is not known.

@@ -172,10 +172,20 @@ impl<'a> Loader<'a> {
             };
         }
         self.root.join(path).map_err(|_| {
+            // Where it would be, if the tree had no root.
+            let mut parts: Vec<String> = Vec::new();
+            let shown = format!("{}/{path}", self.show_root());
+            for part in shown.split('/') {
+                match part {
+                    "" | "." => {}
+                    ".." => drop(parts.pop()),
+                    part => parts.push(part.to_owned()),
+                }
+            }
             load_error(format!(
-                "security; file '{}/{path}' is not in or below '{}'",
-                self.show_root(),
-                self.show(&TreePath::ROOT)
+                "security; file '/{}' is not in or below '{}'",
+                parts.join("/"),
+                self.show_root()
             ))
         })
     }

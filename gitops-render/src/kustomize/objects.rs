@@ -22,6 +22,8 @@ pub(super) struct Objects {
     list: Vec<Object>,
     index: HashMap<u64, SmallVec<[u32; 2]>, BuildPassThrough>,
     hasher: RandomState,
+    /// Whether two objects may have come to have one identity.
+    collided: bool,
 }
 
 /// The keys of the index are hashes already.
@@ -88,8 +90,12 @@ impl Objects {
         let result = change(object)?;
         object.refresh();
         let new_history = object.previous.len() > before;
-        if new_history || !same_identity(&old, &object.id) {
+        let moved = !same_identity(&old, &object.id);
+        if new_history || moved {
             self.note(at);
+        }
+        if moved && !self.collided {
+            self.collided = self.with_id(&self.list[at].id).len() > 1;
         }
         Ok(result)
     }
@@ -148,6 +154,21 @@ impl Objects {
         }
     }
 
+    /// Refuses objects that came to have one identity. Kustomize notices them
+    /// where it makes a new list of the objects.
+    pub(super) fn check_unique(&mut self) -> Result<()> {
+        if !self.collided {
+            return Ok(());
+        }
+        for at in self.places() {
+            if let [first, second, ..] = self.with_id(&self.list[at].id)[..] {
+                return Err(already_there(&self.list[first], &self.list[second]));
+            }
+        }
+        self.collided = false;
+        Ok(())
+    }
+
     /// Adds an object.
     pub(super) fn push(&mut self, object: Object) -> Result<()> {
         if let Some(first) = self.with_id(&object.id).first() {
@@ -159,27 +180,10 @@ impl Objects {
     }
 
     /// Adds the objects of another list.
-    pub(super) fn append(&mut self, other: Objects) -> Result<()> {
-        if self.list.is_empty() {
-            let Objects {
-                list,
-                index,
-                hasher,
-            } = other;
-            let any_gone = list.iter().any(Object::is_empty);
-            if !any_gone {
-                *self = Objects {
-                    list,
-                    index,
-                    hasher,
-                };
-                return Ok(());
-            }
-            for object in list {
-                if !object.is_empty() {
-                    self.push(object)?;
-                }
-            }
+    pub(super) fn append(&mut self, mut other: Objects) -> Result<()> {
+        if self.list.is_empty() && !other.list.iter().any(Object::is_empty) {
+            other.check_unique()?;
+            *self = other;
             return Ok(());
         }
         for object in other.list {
@@ -277,10 +281,9 @@ fn already_there(first: &Object, second: &Object) -> Error {
         second.id
     );
     let error = Error::new(ErrorKind::Conflict, message);
-    let origins = [&first.declared, &second.declared];
-    let error = error.at(&second.declared.file, second.declared.line);
-    let _ = origins;
     error
+        .at(&second.declared.file, second.declared.line)
+        .claimed_first_at(&first.declared.file, first.declared.line)
 }
 
 /// What a generated object takes from the one that it merges into or replaces.

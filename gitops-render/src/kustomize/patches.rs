@@ -230,6 +230,7 @@ impl Prepared {
                 for at in &selected {
                     apply_strategic(objects, *at, &patches[0], schema, true)?;
                 }
+                objects.check_unique()?;
                 Ok(!selected.is_empty())
             }
             (Loaded::Strategic(patches), None) => {
@@ -485,6 +486,7 @@ pub(super) fn apply_all_strategic(
             .unique(&patch.original())
             .map_err(|error| error.at(&patch.declared.file, patch.declared.line))?;
         apply_strategic(objects, at, patch, schema, true)?;
+        objects.check_unique()?;
     }
     Ok(())
 }
