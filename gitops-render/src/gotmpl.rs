@@ -94,6 +94,7 @@ mod text;
 mod trace;
 mod unicode;
 mod value;
+mod write;
 
 pub use ast::Template;
 pub use draw::Draw;
@@ -109,3 +110,4 @@ pub(crate) use stack::deeper;
 pub use text::Str;
 pub use trace::{Extent, LineOrigin, NodeOrigin, Record, Step, Trace, ValuesPath};
 pub use value::{Kind, MAX_NESTING, Object, Value};
+pub use write::FieldOrder;

@@ -40,6 +40,10 @@ impl Rules {
         }
     }
 
+    pub(super) fn profile(self) -> Profile {
+        self.profile
+    }
+
     fn cleans(self) -> bool {
         !self.merge && self.profile.drops_null_defaults()
     }

@@ -7,7 +7,8 @@ use gitops_core::{Value as Core, json, yaml};
 use super::profile::Profile;
 use super::toml;
 use crate::gotmpl::{
-    Args, Context, Failure, Function, List, Map, MapKind, Method, Str, Type, Value, printf,
+    Args, Context, Failure, FieldOrder, Function, List, Map, MapKind, Method, Str, Type, Value,
+    printf,
 };
 
 const S: Type = Type::Str;
@@ -249,12 +250,16 @@ fn to_yaml_pretty(value: &Value) -> Result<String, Failure> {
 }
 
 fn write_yaml(value: &Value, style: yaml::Style) -> Result<String, Failure> {
-    let mut text = yaml::to_string_with(&value.to_core()?, style)
+    let mut out = Vec::new();
+    let mut writer = yaml::Writer::new(&mut out, style);
+    value.write_to(&mut writer, FieldOrder::Sorted)?;
+    writer
+        .finish()
         .map_err(|error| Failure::new(error.to_string()))?;
-    if text.ends_with('\n') {
-        text.pop();
+    if out.ends_with(b"\n") {
+        out.pop();
     }
-    Ok(text)
+    Ok(text_of(out))
 }
 
 fn to_json(value: &Value, escape_html: bool) -> Result<String, Failure> {
@@ -270,7 +275,17 @@ fn write_json(value: &Value, escape_html: bool, indent: Option<usize>) -> Result
         escape_html,
         indent,
     };
-    json::to_string_with(&value.to_core()?, style).map_err(|error| Failure::new(error.to_string()))
+    let mut out = Vec::new();
+    let mut writer = json::Writer::new(&mut out, style);
+    value.write_to(&mut writer, FieldOrder::Declared)?;
+    writer
+        .finish()
+        .map_err(|error| Failure::new(error.to_string()))?;
+    Ok(text_of(out))
+}
+
+fn text_of(written: Vec<u8>) -> String {
+    String::from_utf8(written).expect("the writers write text")
 }
 
 fn from_yaml(text: &Str) -> Result<Core, String> {

@@ -94,15 +94,23 @@ impl Object for Record {
         self.text.clone()
     }
 
-    fn to_core(&self) -> Result<Core, Failure> {
+    fn members(&self) -> Option<Vec<(&'static str, Value)>> {
         self.note();
-        let mut map = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            if !field.omit_empty || field.value.is_true() {
-                map.push((field.json, field.value.to_core()?));
-            }
-        }
-        Ok(Core::Map(map.into_iter().collect()))
+        let written = |field: &&Field| !field.omit_empty || field.value.is_true();
+        let fields = self.fields.iter().filter(written);
+        Some(
+            fields
+                .map(|field| (field.json, field.value.clone()))
+                .collect(),
+        )
+    }
+
+    fn to_core(&self) -> Result<Core, Failure> {
+        let members = self.members().unwrap_or_default();
+        let members = members
+            .iter()
+            .map(|(name, value)| Ok((*name, value.to_core()?)));
+        Ok(Core::Map(members.collect::<Result<_, Failure>>()?))
     }
 
     fn same(&self, other: &dyn Object) -> bool {
@@ -248,7 +256,11 @@ pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
             "dependencies",
             pointers(
                 "[]*chart.Dependency",
-                node.dependencies.iter().flatten().map(dependency).collect(),
+                node.dependencies
+                    .iter()
+                    .flatten()
+                    .map(|declared| dependency(&declared.entry.borrow()))
+                    .collect(),
                 node.dependencies.is_none(),
             ),
         ),
@@ -318,7 +330,15 @@ fn maintainer(maintainer: &Maintainer) -> Value {
 }
 
 fn dependency(dependency: &Dependency) -> Value {
-    let imports: gitops_core::List = dependency.import_values.iter().cloned().collect();
+    let imports: Vec<Value> = dependency
+        .import_values
+        .iter()
+        .map(|import| match Value::from(import) {
+            // Helm writes them down anew, as maps of strings.
+            Value::Map(import) => Value::Map(import.with_kind(MapKind::Strings)),
+            other => other,
+        })
+        .collect();
     Value::object(Record {
         type_name: "*chart.Dependency",
         kind: Kind::Ptr,

@@ -255,6 +255,9 @@ struct Place {
     /// The path of what Helm loaded. It works on copies, and an alias is only
     /// known to the copy.
     loaded: String,
+    /// The path of the last copy of the same chart. What nobody declares is
+    /// not copied, and has only one parent.
+    last: String,
 }
 
 impl Place {
@@ -262,21 +265,32 @@ impl Place {
         Place {
             path: node.name.to_string(),
             loaded: node.name.to_string(),
+            last: node.name.to_string(),
         }
     }
 
     /// The place of `child` in `node`, which is here.
     fn below(&self, node: &Node, child: &Node, profile: Profile) -> Place {
-        let parent = match node.owns_children || profile.is_4() {
-            false => &self.loaded,
-            true => &self.path,
+        let parent = match (node.owns_children, child.is_copy) {
+            _ if profile.is_4() => &self.path,
+            (false, _) => &self.loaded,
+            (true, true) => &self.path,
+            (true, false) => &self.last,
         };
         let path = format!("{parent}/charts/{}", child.name);
+        let last = node
+            .children
+            .iter()
+            .rfind(|sibling| child.is_copy && Arc::ptr_eq(&sibling.chart, &child.chart))
+            .map_or_else(
+                || path.clone(),
+                |sibling| format!("{parent}/charts/{}", sibling.name),
+            );
         let loaded = match child.is_copy {
             true => format!("{}/charts/{}", self.loaded, child.chart.metadata.name),
             false => path.clone(),
         };
-        Place { path, loaded }
+        Place { path, loaded, last }
     }
 }
 
@@ -346,6 +360,14 @@ fn execute(
         depth(&b.path)
             .cmp(&depth(&a.path))
             .then_with(|| b.path.cmp(&a.path))
+    });
+    // Helm keeps them by path: of two the last one stays.
+    sources.dedup_by(|later, earlier| {
+        let same = later.path == earlier.path;
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
     });
     let trace = options.trace.then(|| watch(root, values));
     let result = run(&sources, options, asked, trace);
