@@ -15,6 +15,7 @@ use gitops_core::app::IgnoreDifference;
 use gitops_core::inventory::{self, Tracking};
 use gitops_core::schema::Schemas;
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
+use gitops_diff::predict::{self, Certainty, Prediction};
 use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides, immutable};
 use serde::Serialize;
 
@@ -79,6 +80,9 @@ pub struct PlanOptions {
     pub ignore: Vec<IgnoreDifference>,
     /// The name under which fields are owned.
     pub manager: Str,
+    /// Whether webhooks or policies of the cluster may change what is
+    /// applied; no write is then sure to come out as predicted.
+    pub mutated: bool,
 }
 
 impl PlanOptions {
@@ -102,6 +106,7 @@ impl PlanOptions {
             schemas: Schemas::new(),
             ignore: Vec::new(),
             manager: gitops_diff::FIELD_MANAGER.into(),
+            mutated: false,
         }
     }
 }
@@ -148,6 +153,11 @@ pub struct Task {
     /// Secrets are masked in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
+    /// How sure it is what the server will answer to the write, and why it is
+    /// not; `None` if nothing is applied. A sync asks the server first where
+    /// it is not sure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
     /// How it is done.
     pub options: ObjectOptions,
     /// Whether the server does not know the kind yet, because its definition
@@ -155,6 +165,8 @@ pub struct Task {
     pub kind_is_new: bool,
     /// Where the object was declared; for a prune, nowhere.
     pub origin: Origin,
+    #[serde(skip)]
+    pub(crate) prediction: Option<Prediction>,
     #[serde(skip)]
     pub(crate) desired: Option<Manifest>,
     #[serde(skip)]
@@ -181,6 +193,12 @@ impl Task {
     /// The object as it is; `None` if it is not there.
     pub fn live(&self) -> Option<&Manifest> {
         self.live.as_ref()
+    }
+
+    /// What the server is expected to answer to the write, if anything is
+    /// applied. It holds the object as it will be, Secrets included.
+    pub fn prediction(&self) -> Option<&Prediction> {
+        self.prediction.as_ref()
     }
 
     /// Group, version and kind.
@@ -586,6 +604,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         manager: options.manager.clone(),
     };
     let comparing = Comparing {
+        server_version: live.kinds.server_version.clone(),
         schemas: &schemas,
         rules: Rules {
             manager: options.manager.clone(),
@@ -808,6 +827,9 @@ fn write(
             }
         }
     };
+    let applied = matches!(action, Action::Create | Action::Update) && !own.replace;
+    let prediction =
+        applied.then(|| comparing.predict(&desired, current, &own.migrate_from, options));
     Task {
         version: desired.gvk().version.clone(),
         phase: Phase::Sync,
@@ -815,6 +837,8 @@ fn write(
         action,
         delete_policies: Vec::new(),
         difference,
+        certainty: prediction.as_ref().map(|found| found.certainty.clone()),
+        prediction,
         options: own,
         kind_is_new: false,
         origin: desired.origin.clone(),
@@ -826,11 +850,32 @@ fn write(
 
 /// How live objects are compared with what is declared.
 struct Comparing<'a> {
+    server_version: Str,
     schemas: &'a Schemas,
     rules: Rules,
 }
 
 impl Comparing<'_> {
+    /// What the server will answer to the apply, fields taken by force. A
+    /// client's fields are ours by then.
+    fn predict(
+        &self,
+        desired: &Manifest,
+        live: Option<&Manifest>,
+        migrate_from: &str,
+        options: &PlanOptions,
+    ) -> Prediction {
+        let migrated =
+            live.and_then(|live| migrate::migrated(live, migrate_from, &self.rules.manager));
+        let how = predict::Options {
+            force: true,
+            server_version: self.server_version.clone(),
+            mutated: options.mutated,
+            ..predict::Options::new(self.rules.manager.clone())
+        };
+        predict::predict(migrated.as_ref().or(live), desired, self.schemas, &how)
+    }
+
     /// Compares as server-side apply would. What a client applied earlier
     /// stands in the annotation that `kubectl apply` leaves.
     fn compare(
@@ -916,6 +961,8 @@ fn hook(object: &Manifest, phase: Phase, live: &LiveState, options: &PlanOptions
         action: Action::Hook,
         delete_policies: hooks::delete_policies(&desired),
         difference: None,
+        certainty: None,
+        prediction: None,
         options: ObjectOptions::of(&options.app, Some(&desired), current),
         kind_is_new: false,
         origin: desired.origin.clone(),
@@ -933,6 +980,8 @@ fn skip(object: Manifest, reason: SkipReason, options: &PlanOptions) -> Task {
         action: Action::Skip { reason },
         delete_policies: Vec::new(),
         difference: None,
+        certainty: None,
+        prediction: None,
         options: ObjectOptions::of(&options.app, Some(&object), None),
         kind_is_new: false,
         origin: object.origin.clone(),
@@ -986,6 +1035,8 @@ fn prunes(
             action,
             delete_policies: Vec::new(),
             difference: None,
+            certainty: None,
+            prediction: None,
             options: own,
             kind_is_new: false,
             origin: Origin::default(),
@@ -1046,6 +1097,8 @@ fn destination(live: &LiveState, comparing: &Comparing<'_>, options: &PlanOption
         action,
         delete_policies: Vec::new(),
         difference,
+        certainty: None,
+        prediction: None,
         options: ObjectOptions::of(&options.app, Some(&desired), current),
         kind_is_new: false,
         origin: Origin::default(),

@@ -21,6 +21,7 @@ pub mod predict;
 pub mod smd;
 mod summary;
 mod three_way;
+pub mod validate;
 
 pub use ignore::Rules;
 pub use predict::{Certainty, Doubt, Prediction, predict};

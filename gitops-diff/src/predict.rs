@@ -11,13 +11,12 @@
 //! before anything else has a say.
 
 use gitops_core::schema::{ObjectSchema, Schema, Schemas, TypeRef, is_builtin, structural};
-use gitops_core::{Gvk, Manifest, Map, Str, Value, defaults};
+use gitops_core::{Gvk, Manifest, Map, Origin, Str, Value, defaults};
 
-use crate::immutable;
 use crate::managed_fields::{self, Writer, conflict_message, entries};
-use crate::normalize;
 use crate::smd::{ApplyError, Conflict, Path, PathElement, Typed};
 use crate::three_way::value_at;
+use crate::{immutable, normalize, validate};
 
 /// How an object would be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +49,7 @@ impl Options {
 }
 
 /// What an apply comes to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prediction {
     /// The object afterwards, with its owners; `None` if the server refuses.
     /// `resourceVersion` is the one before, and what a server gives a new
@@ -97,6 +96,9 @@ pub enum Doubt {
     /// A quantity is not written as the server writes it.
     #[error("{0}: the server spells the quantity otherwise")]
     Quantity(Path),
+    /// The object is not valid; the server may have more to say of it.
+    #[error("the object is not valid")]
+    Refused,
     /// The field is fixed; the object would have to be replaced.
     #[error("{0} cannot be changed")]
     Immutable(String),
@@ -114,6 +116,29 @@ pub enum Doubt {
     /// The server keeps kubectl's annotation up to date.
     #[error("the server rewrites kubectl's last-applied annotation")]
     LastApplied,
+}
+
+impl std::fmt::Debug for Prediction {
+    /// Without the object: it may be a Secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prediction")
+            .field("writes", &self.writes)
+            .field("conflicts", &self.conflicts)
+            .field("refusal", &self.refusal)
+            .field("certainty", &self.certainty)
+            .finish_non_exhaustive()
+    }
+}
+
+impl serde::Serialize for Certainty {
+    /// The doubts in words; none if it is exact.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let doubts: &[Doubt] = match self {
+            Certainty::Exact => &[],
+            Certainty::Unsure(doubts) => doubts,
+        };
+        serializer.collect_seq(doubts.iter().map(ToString::to_string))
+    }
 }
 
 impl Prediction {
@@ -261,14 +286,14 @@ pub fn predict(
         doubts.push(Doubt::Creation);
     }
     changes.doubt(live, &mut doubts);
-    if let Some(structural) = schemas.structural(gvk)
-        && let Some(violation) = structural::violations(structural, &object).first()
-    {
+    if let Some(problem) = invalid(&object, schemas, gvk) {
         let name = match gvk.group.is_empty() {
             true => gvk.kind.to_string(),
             false => format!("{}.{}", gvk.kind, gvk.group),
         };
-        let refusal = format!("{name} {:?} is invalid: {violation}", desired.name());
+        let refusal = format!("{name} {:?} is invalid: {problem}", desired.name());
+        // That something is wrong is sure; what the server says of it is not.
+        doubts.push(Doubt::Refused);
         return Prediction::refused(refusal, doubts);
     }
     Prediction {
@@ -278,6 +303,17 @@ pub fn predict(
         refusal: None,
         certainty: certainty(doubts),
     }
+}
+
+/// What a server would not take of the object as it would be stored.
+fn invalid(object: &Map, schemas: &Schemas, gvk: &Gvk) -> Option<String> {
+    if let Some(structural) = schemas.structural(gvk)
+        && let Some(violation) = structural::violations(structural, object).first()
+    {
+        return Some(violation.to_string());
+    }
+    let object = Manifest::new(Value::Map(object.clone()), Origin::default()).ok()?;
+    validate::object(&object).err()
 }
 
 /// The refusal of an object that pins another version or uid.
@@ -304,6 +340,14 @@ fn wrong_version(desired: &Manifest, live: &Manifest) -> Option<String> {
 /// one spelling.
 pub fn decoded(object: Map, schemas: &Schemas, gvk: &Gvk) -> Map {
     let mut object = object;
+    if let Some(structural) = schemas.structural(gvk) {
+        defaults::drop_structural_nulls(structural, &mut object);
+    }
+    filled(object, schemas, gvk)
+}
+
+fn filled(object: Map, schemas: &Schemas, gvk: &Gvk) -> Map {
+    let mut object = object;
     if is_builtin(gvk) {
         normalize::drop_nulls(&mut object);
         let schema = schemas.of(gvk);
@@ -315,14 +359,25 @@ pub fn decoded(object: Map, schemas: &Schemas, gvk: &Gvk) -> Map {
             _ => Map::new(),
         };
         defaults::fill(gvk, &mut object);
-    } else if let Some(structural) = schemas.structural(gvk) {
+        return object;
+    }
+    // The metadata of a custom resource is a struct all the same.
+    let schema = schemas.of(gvk);
+    let metadata = normalize::type_at(schema, &[PathElement::Field("metadata".into())]);
+    if let (Some(ty), Some(value)) = (metadata, object.get_mut("metadata")) {
+        if let Value::Map(metadata) = value {
+            normalize::drop_nulls(metadata);
+        }
+        normalize::drop_empty(schema.schema, ty, value);
+    }
+    if let Some(structural) = schemas.structural(gvk) {
         defaults::fill_structural(structural, &mut object);
     }
     object
 }
 
-/// The merged object as the server stores it: [`decoded`], with the status
-/// that was there, and a new generation if it needs one.
+/// The merged object as the server stores it: defaulted, with the status that
+/// was there, and a new generation if it needs one.
 pub fn stored(merged: Map, live: Option<&Manifest>, schemas: &Schemas, gvk: &Gvk) -> Map {
     let mut object = merged;
     if schemas.has_status(gvk) {
@@ -334,7 +389,7 @@ pub fn stored(merged: Map, live: Option<&Manifest>, schemas: &Schemas, gvk: &Gvk
     if gvk.group.is_empty() && gvk.kind == "Secret" && object.contains_key("stringData") {
         normalize::fold_string_data(&mut object);
     }
-    object = decoded(object, schemas, gvk);
+    object = filled(object, schemas, gvk);
     let Some(live) = live else { return object };
     let generation = live.at(&["metadata", "generation"]).and_then(Value::as_i64);
     if let Some(generation) = generation

@@ -5,6 +5,8 @@
 
 #[path = "cases/patches.rs"]
 mod patches;
+#[path = "cases/predictions.rs"]
+mod predictions;
 
 use gitops_core::app::IgnoreDifference;
 use gitops_core::schema::Schemas;

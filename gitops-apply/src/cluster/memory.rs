@@ -44,7 +44,6 @@ mod deletion;
 mod kinds;
 mod refusals;
 mod simulate;
-mod validate;
 mod watching;
 
 use refusals::{invalid, not_found};
@@ -359,7 +358,8 @@ impl MemoryCluster {
                 && object
                     .at(&["metadata", "generation"])
                     .and_then(Value::as_i64)
-                    == Some(step.generation);
+                    .unwrap_or_default()
+                    == step.generation;
             if !same || is_leaving(&object) {
                 continue;
             }

@@ -3,10 +3,10 @@
 use gitops_core::schema::structural;
 use gitops_core::{Manifest, Origin, Value};
 use gitops_diff::managed_fields::{self, Writer};
-use gitops_diff::{immutable, predict};
+use gitops_diff::{immutable, predict, validate};
 
 use super::refusals::{apply_error, invalid, masked, not_found};
-use super::{MemoryCluster, State, Verb, change, edit, key_of, kinds, simulate, text, validate};
+use super::{MemoryCluster, State, Verb, change, edit, key_of, kinds, simulate, text};
 use crate::cluster::{ClusterError, Write};
 
 /// How a write ends: what is stored, and whether it is new.

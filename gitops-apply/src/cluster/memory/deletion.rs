@@ -4,8 +4,7 @@ use gitops_core::{List, Manifest, Map, ObjectKey, Value, inventory};
 
 use super::refusals::{not_found, resource};
 use super::{
-    Key, MemoryCluster, State, change, edit, finalizers, is_leaving, is_uid, key_of, owners,
-    text,
+    Key, MemoryCluster, State, change, edit, finalizers, is_leaving, is_uid, key_of, owners, text,
 };
 use crate::cluster::{ClusterError, Deletion, Propagation};
 
