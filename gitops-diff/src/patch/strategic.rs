@@ -9,7 +9,7 @@
 //! | `$deleteFromPrimitiveList/f: [...]` | scalars that go from the list `f`      |
 //!
 //! What merges by which key is not what server-side apply says of the same
-//! field: see [`PatchRule`](gitops_core::schema::PatchRule).
+//! field: see [`gitops_core::schema::PatchRule`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
