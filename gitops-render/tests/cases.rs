@@ -6,5 +6,7 @@ mod functions;
 mod gotmpl;
 #[path = "cases/helm.rs"]
 mod helm;
+#[path = "cases/kustomize.rs"]
+mod kustomize;
 #[path = "cases/regex.rs"]
 mod regex;

@@ -6,5 +6,6 @@
 //! `agree`.
 
 pub mod case;
+pub mod kustomizations;
 pub mod random;
 pub mod sets;

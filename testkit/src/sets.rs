@@ -5,15 +5,26 @@ use std::path::Path;
 
 use crate::case::Case;
 
+mod apply_cases;
 mod charts;
 mod helm_cases;
-mod smd;
+mod kustomize_cases;
+mod kustomize_random;
+mod kustomize_real;
 
 /// Why a set could not be loaded.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The names of the sets.
-pub const NAMES: &[&str] = &["charts", "charts-helm4", "helm-cases", "smd"];
+pub const NAMES: &[&str] = &[
+    "apply-cases",
+    "charts",
+    "charts-helm4",
+    "helm-cases",
+    "kustomize-cases",
+    "kustomize-random",
+    "kustomize-real",
+];
 
 /// A set, ready to run.
 #[derive(Default)]
@@ -40,10 +51,13 @@ impl From<Vec<Case>> for Set {
 /// If there is no such set, or its files cannot be read.
 pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
     match name {
+        "apply-cases" => apply_cases::load(dir),
         "charts" => charts::load(dir, charts::Helm::V3).map(Set::from),
         "charts-helm4" => charts::load(dir, charts::Helm::V4).map(Set::from),
         "helm-cases" => helm_cases::load(dir),
-        "smd" => smd::load(dir).map(Set::from),
+        "kustomize-cases" => kustomize_cases::load(dir),
+        "kustomize-random" => kustomize_random::load(dir).map(Set::from),
+        "kustomize-real" => kustomize_real::load(dir).map(Set::from),
         other => Err(format!("no set {other:?}; there are {}", NAMES.join(", ")).into()),
     }
 }

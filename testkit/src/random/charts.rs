@@ -20,11 +20,11 @@ fn table(source: &mut Source, depth: usize) -> Map<String, Value> {
     let count = source.below(4);
     (0..count)
         .map(|_| {
-            let key = source.text(&["a", "b", "c", "enabled", "x"]);
+            let key = source.pick(&["a", "b", "c", "enabled", "x"]);
             let value = match source.below(if depth == 0 { 4 } else { 7 }) {
                 0 => Value::Null,
                 1 => json!(source.one_in(2)),
-                2 => json!(source.text(&["t", "u", ""])),
+                2 => json!(source.pick(&["t", "u", ""])),
                 3 => json!(source.below(3)),
                 4 => json!([1, "l"]),
                 _ => Value::Object(table(source, depth - 1)),
@@ -100,12 +100,12 @@ fn chart(
                 }
                 let mut dependency = json!({"name": child, "repository": "https://x"});
                 dependency["version"] =
-                    json!(source.text(&["1.2.3", ">=1.0.0", "^1", "*", "~1.2"]));
+                    json!(source.pick(&["1.2.3", ">=1.0.0", "^1", "*", "~1.2"]));
                 if !alias.is_empty() {
                     dependency["alias"] = json!(shown);
                 }
                 if source.one_in(3) {
-                    dependency["condition"] = json!(source.text(&[
+                    dependency["condition"] = json!(source.pick(&[
                         "enabled",
                         "sub.enabled",
                         "a.enabled,sub.enabled",
@@ -114,13 +114,13 @@ fn chart(
                     ]));
                 }
                 if source.one_in(3) {
-                    dependency["tags"] = json!([source.text(&["t1", "t2"])]);
+                    dependency["tags"] = json!([source.pick(&["t1", "t2"])]);
                 }
                 if source.one_in(4) {
                     dependency["import-values"] = match source.one_in(2) {
                         true => json!(["a"]),
                         false => {
-                            json!([{"child": source.text(&["a", "x.b", "global"]), "parent": source.text(&["imported", ".", "a.b"])}])
+                            json!([{"child": source.pick(&["a", "x.b", "global"]), "parent": source.pick(&["imported", ".", "a.b"])}])
                         }
                     };
                 }

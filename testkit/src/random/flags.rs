@@ -70,7 +70,7 @@ const JSON: &[&str] = &[
 
 /// A flag and its argument; what it sets lies below `under`.
 pub fn flag(source: &mut Source, under: &str) -> (&'static str, String) {
-    let name = source.text(&[
+    let name = source.pick(&[
         "--set",
         "--set",
         "--set",
@@ -85,7 +85,7 @@ pub fn flag(source: &mut Source, under: &str) -> (&'static str, String) {
     };
     let pairs: Vec<String> = (0..count)
         .map(|_| {
-            let key = source.text(KEYS);
+            let key = source.pick(KEYS);
             let equals = if source.one_in(20) { "" } else { "=" };
             format!("{under}.{key}{equals}{}", source.pick(values))
         })

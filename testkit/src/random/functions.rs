@@ -298,7 +298,7 @@ pub fn literal(text: &str) -> String {
 /// An argument of a kind, or now and then of another.
 fn argument(source: &mut Source, kind: u8, depth: usize) -> String {
     let kind = match source.one_in(12) {
-        true => *source.pick(b"sifbldap"),
+        true => source.pick(b"sifbldap"),
         false => kind,
     };
     if depth > 0 && source.one_in(5) {
@@ -317,7 +317,7 @@ fn argument(source: &mut Source, kind: u8, depth: usize) -> String {
         b's' => match source.below(4) {
             0 => "$.s".into(),
             1 => "$.t".into(),
-            _ => literal(source.text(TEXTS)),
+            _ => literal(source.pick(TEXTS)),
         },
         b'i' => match source.below(8) {
             0 => "(int $.n)".into(),
@@ -347,11 +347,11 @@ fn argument(source: &mut Source, kind: u8, depth: usize) -> String {
                 "(dict \"a\" (dict \"x\" \"y\"))",
             ])
             .to_string(),
-        b'c' => literal(source.text(RANGES)),
-        b'w' => literal(source.text(VERSIONS)),
-        b'p' => literal_raw(source.text(PATTERNS)),
-        b'y' => literal(source.text(LAYOUTS)),
-        b'f' => literal(source.text(FORMATS)),
+        b'c' => literal(source.pick(RANGES)),
+        b'w' => literal(source.pick(VERSIONS)),
+        b'p' => literal_raw(source.pick(PATTERNS)),
+        b'y' => literal(source.pick(LAYOUTS)),
+        b'f' => literal(source.pick(FORMATS)),
         _ => match source.below(10) {
             0 => "nil".into(),
             1 => "$.nil".into(),
@@ -394,7 +394,7 @@ fn returning(source: &mut Source, kind: u8, depth: usize) -> String {
         b'd' => &["dict", "pick", "merge", "deepCopy", "fromYaml"],
         _ => &["default", "coalesce", "ternary", "first", "get", "index"],
     };
-    let name = source.text(names);
+    let name = source.pick(names);
     let takes = FUNCTIONS
         .iter()
         .find(|(known, _)| *known == name)
@@ -425,7 +425,7 @@ fn call(source: &mut Source, name: &str, takes: &str, depth: usize) -> String {
         out.push(' ');
         // What makes as much as a number says would take all memory there is.
         if kind == b'i' && MAKERS.contains(&name) {
-            out.push_str(source.text(&["0", "1", "2", "5", "9", "-1"]));
+            out.push_str(source.pick(&["0", "1", "2", "5", "9", "-1"]));
             continue;
         }
         out.push_str(&argument(source, kind, depth));
@@ -435,7 +435,7 @@ fn call(source: &mut Source, name: &str, takes: &str, depth: usize) -> String {
 
 /// A call, as an expression.
 pub fn expression(source: &mut Source) -> String {
-    let (name, takes) = *source.pick(FUNCTIONS);
+    let (name, takes) = source.pick(FUNCTIONS);
     call(source, name, takes, 2)
 }
 

@@ -30,13 +30,8 @@ impl Source {
         self.below(of) == 0
     }
 
-    /// One of these texts.
-    pub fn text<'t>(&mut self, texts: &[&'t str]) -> &'t str {
-        texts[self.below(texts.len())]
-    }
-
     /// One of these.
-    pub fn pick<'i, T>(&mut self, items: &'i [T]) -> &'i T {
-        &items[self.below(items.len())]
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
     }
 }

@@ -49,9 +49,9 @@ const RANGES: &[&str] = &[
 fn operand(source: &mut Source) -> String {
     match source.below(5) {
         0 => format!("({})", expression(source)),
-        1 => literal(source.text(TEXTS)),
+        1 => literal(source.pick(TEXTS)),
         2 => source.below(5).to_string(),
-        _ => (source.text(PLACES)).to_owned(),
+        _ => (source.pick(PLACES)).to_owned(),
     }
 }
 
@@ -62,7 +62,7 @@ fn pipeline(source: &mut Source) -> String {
     };
     for _ in 0..source.below(3) {
         out.push_str(" | ");
-        out.push_str(source.text(&[
+        out.push_str(source.pick(&[
             "quote",
             "toJson",
             "toYaml",
@@ -100,7 +100,7 @@ fn action(source: &mut Source, body: &str) -> String {
 pub fn statements(source: &mut Source, depth: usize, out: &mut String) {
     for _ in 0..1 + source.below(3) {
         match source.below(if depth == 0 { 5 } else { 10 }) {
-            0 => out.push_str(source.text(&["text", "\n", "  a: ", "- ", " ", "\n\n  x\n", "é"])),
+            0 => out.push_str(source.pick(&["text", "\n", "  a: ", "- ", " ", "\n\n  x\n", "é"])),
             1 | 2 => {
                 let body = pipeline(source);
                 out.push_str(&action(source, &body));
@@ -144,7 +144,7 @@ pub fn statements(source: &mut Source, depth: usize, out: &mut String) {
             }
             8 => {
                 // Never an integer that was computed: it may be a large one.
-                let over = source.text(RANGES);
+                let over = source.pick(RANGES);
                 let head = match source.below(3) {
                     0 => format!("range {over}"),
                     1 => format!("range $x := {over}"),
@@ -153,7 +153,7 @@ pub fn statements(source: &mut Source, depth: usize, out: &mut String) {
                 out.push_str(&action(source, &head));
                 statements(source, depth - 1, out);
                 if source.one_in(4) {
-                    let jump = source.text(&["break", "continue"]);
+                    let jump = source.pick(&["break", "continue"]);
                     out.push_str(&action(source, jump));
                 }
                 out.push_str(&action(source, "end"));

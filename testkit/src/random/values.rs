@@ -152,7 +152,7 @@ pub fn scalar(source: &mut Source) -> Value {
         0 => Value::Null,
         1 => json!(source.one_in(2)),
         2..=4 => number(source),
-        _ => json!(source.text(TEXTS)),
+        _ => json!(source.pick(TEXTS)),
     }
 }
 
@@ -175,7 +175,7 @@ pub fn value(source: &mut Source, depth: usize) -> Value {
 pub fn map(source: &mut Source, depth: usize) -> Map<String, Value> {
     let count = source.below(5);
     (0..count)
-        .map(|_| ((source.text(KEYS)).to_owned(), value(source, depth)))
+        .map(|_| ((source.pick(KEYS)).to_owned(), value(source, depth)))
         .collect()
 }
 
@@ -184,14 +184,14 @@ pub fn map(source: &mut Source, depth: usize) -> Map<String, Value> {
 pub fn fixture(source: &mut Source) -> Map<String, Value> {
     let mut map = Map::new();
     for name in ["s", "t", "u"] {
-        map.insert(name.into(), json!(source.text(TEXTS)));
+        map.insert(name.into(), json!(source.pick(TEXTS)));
     }
     for name in ["n", "m"] {
         map.insert(name.into(), number(source));
     }
     map.insert("b".into(), json!(source.one_in(2)));
     map.insert("nil".into(), Value::Null);
-    let texts: Vec<&str> = (0..source.below(4)).map(|_| source.text(TEXTS)).collect();
+    let texts: Vec<&str> = (0..source.below(4)).map(|_| source.pick(TEXTS)).collect();
     map.insert("words".into(), json!(texts));
     let numbers: Vec<Value> = (0..source.below(4)).map(|_| number(source)).collect();
     map.insert("numbers".into(), Value::Array(numbers));
