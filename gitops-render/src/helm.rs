@@ -13,6 +13,10 @@
 //! | `objects`, `funcs`          | `pkg/engine/{files,funcs}.go`           |
 //! | `release`                   | `pkg/engine/engine.go`, `pkg/action`    |
 //! | `manifests`                 | `pkg/releaseutil`                       |
+//! | `profile`                   | what differs between versions           |
+//!
+//! `seed`, `cluster` and `world` are what a render asks; `origin` and `report`
+//! what it can say about itself.
 //!
 //! **Invariant:** rendering is a pure function of chart and options. What Helm
 //! asks of the world (the clock, random numbers, a cluster) comes from

@@ -76,6 +76,12 @@ impl Error {
         self
     }
 
+    /// The same error with something before its text.
+    pub(super) fn behind(mut self, prefix: &str) -> Self {
+        self.0.text.insert_str(0, prefix);
+        self
+    }
+
     pub(super) fn of_template(mut self, error: gotmpl::Error) -> Self {
         self.0.cause = Cause::Template(Box::new(error));
         self

@@ -123,8 +123,8 @@ pub(super) fn of_profile(profile: Profile) -> Vec<&'static [Function]> {
     if profile < Profile::Helm3_21 {
         tables.push(BEFORE_3_21);
     }
-    if profile.formats_required() {
-        tables.push(BEFORE_3_18);
+    if profile.has_functions_of_3_16() {
+        tables.push(OF_3_16);
     }
     tables
 }
@@ -147,19 +147,48 @@ const BEFORE_3_21: &[Function] = &[Function::new(
     },
 )];
 
-const BEFORE_3_18: &[Function] = &[Function::new(
-    "required",
-    &[S, ANY],
-    ANY,
-    |context, args| {
+const OF_3_16: &[Function] = &[
+    Function::new("required", &[S, ANY], ANY, |context, args| {
         required(context, args).map_err(|_| {
             let mut text = Vec::new();
             // What is cut off at the limit is the tail of a message.
             let _ = printf::sprintf(&mut text, args.str(0).as_bytes(), &[], 1 << 16);
             Failure::abort(String::from_utf8_lossy(&text))
         })
-    },
-)];
+    }),
+    Function::new(
+        "semver",
+        &[S],
+        Type::Object("*semver.Version"),
+        |context, args| sprig(context, args, "semver"),
+    ),
+    Function::new("semverCompare", &[S, S], Type::Bool, |context, args| {
+        let range = args.str(0).to_text();
+        if Constraint::parse(&range).is_err() {
+            return Err(Failure::new(format!("improper constraint: {range}")));
+        }
+        sprig(context, args, "semverCompare")
+    }),
+];
+
+/// A function about versions, with the errors of an older library.
+fn sprig(context: &mut Context<'_>, args: &mut Args<'_>, name: &str) -> Result<Value, Failure> {
+    let function = crate::sprig::TABLES
+        .iter()
+        .copied()
+        .flatten()
+        .find(|function| function.name == name)
+        .expect("sprig has both functions about versions");
+    (function.call)(context, args).map_err(|failure| {
+        let text = failure.to_string();
+        if text == "invalid semantic version" {
+            return Failure::new("Invalid Semantic Version");
+        }
+        let mut letters = text.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        Failure::new(first.into_iter().chain(letters).collect::<String>())
+    })
+}
 
 /// What only Helm 4 has.
 const HELM4: &[Function] = &[

@@ -110,8 +110,9 @@ impl Profile {
         self != Profile::Helm3_21
     }
 
-    /// Whether the message of `required` is a format of Go's `fmt`.
-    pub(super) fn formats_required(self) -> bool {
+    /// Whether the message of `required` is a format of Go's `fmt`, and errors
+    /// about versions begin with a capital.
+    pub(super) fn has_functions_of_3_16(self) -> bool {
         self < Profile::Helm3_19
     }
 
@@ -151,6 +152,14 @@ impl Profile {
                 "an error occurred while checking for chart dependencies. You may need to run \
                  'helm dependency build' to fetch missing dependencies:"
             }
+        }
+    }
+
+    /// What goes before the text of an error while dependencies are processed.
+    pub(super) fn processing_dependencies(self) -> &'static str {
+        match self.is_4() {
+            false => "",
+            true => "chart dependencies processing failed: ",
         }
     }
 

@@ -194,7 +194,8 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
             ),
         ));
     }
-    root.process(&options.values, options.profile, &mut warnings)?;
+    root.process(&options.values, options.profile, &mut warnings)
+        .map_err(|error| error.behind(options.profile.processing_dependencies()))?;
     let rules = Rules::coalesce(options.profile);
     let values = coalesce::values(&root, options.values.clone(), rules, &mut warnings)?;
     if !options.skip_schema_validation {

@@ -112,7 +112,11 @@ impl Values {
                 _ => Err(failed("JSON: ")),
             };
         }
-        strvals::parse_into(text, &Flavour::Json, &mut self.map).map_err(|_| failed(""))?;
+        match strvals::parse_into(text, &Flavour::Json, &mut self.map) {
+            Ok(()) => {}
+            Err(problem) if self.ends_with_index(&problem) => {}
+            Err(_) => return Err(failed("")),
+        }
         self.came_from_flag("--set-json", text, &Flavour::Json);
         Ok(())
     }
@@ -163,6 +167,11 @@ impl Values {
         &self.sources
     }
 
+    /// Helm 4 takes an index that the text ends in for the end of the text.
+    fn ends_with_index(&self, problem: &str) -> bool {
+        self.profile.is_4() && problem == strvals::UNENDED_INDEX
+    }
+
     fn came_from(&mut self, name: &str, values: Map, text: Option<Bytes>) {
         self.sources.push(ValuesSource {
             name: name.into(),
@@ -195,9 +204,7 @@ impl Values {
                 self.came_from_flag(name, text, flavour);
                 Ok(())
             }
-            // Helm 4 takes an index that the text ends in for the end of the
-            // text.
-            Err(problem) if self.profile.is_4() && problem == strvals::UNENDED_INDEX => Ok(()),
+            Err(problem) if self.ends_with_index(&problem) => Ok(()),
             Err(problem) => Err(Error::new(
                 ErrorKind::Values,
                 format!("failed parsing {name} data: {problem}"),

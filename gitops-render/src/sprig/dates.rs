@@ -576,7 +576,7 @@ fn parse(layout: &str, text: &str) -> Result<Time, String> {
                 value = &value[digits..];
             }
             Part::ZeroDay => day = number(2, 2)? as i8,
-            Part::Hour => hour = number(2, 2)? as i8,
+            Part::Hour => hour = number(1, 2)? as i8,
             Part::Hour12 => hour = number(1, 2)? as i8,
             Part::ZeroHour12 => hour = number(2, 2)? as i8,
             Part::Minute => minute = number(1, 2)? as i8,

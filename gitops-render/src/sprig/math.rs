@@ -188,6 +188,17 @@ fn to_float(value: &Value) -> f64 {
 
 /// Go's `strconv.ParseFloat`, zero for what it refuses.
 fn parse_float(text: &str) -> f64 {
+    let separated;
+    let text = match text.contains('_') {
+        false => text,
+        true => match without_underscores(text) {
+            Some(text) => {
+                separated = text;
+                &separated
+            }
+            None => return 0.0,
+        },
+    };
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if unsigned.starts_with("0x") || unsigned.starts_with("0X") {
         return hex_float(text).unwrap_or(0.0);
@@ -206,6 +217,25 @@ fn parse_float(text: &str) -> f64 {
         Ok(number) => number,
         Err(_) => 0.0,
     }
+}
+
+/// The text without underscores, if each of them stands between digits; the
+/// prefix of a hexadecimal number counts as one.
+fn without_underscores(text: &str) -> Option<String> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let hex = unsigned.starts_with("0x") || unsigned.starts_with("0X");
+    let digit = |byte: u8| byte.is_ascii_digit() || hex && byte.is_ascii_hexdigit();
+    let bytes = unsigned.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte != b'_' {
+            continue;
+        }
+        let before = at > 0 && (digit(bytes[at - 1]) || hex && at == 2);
+        if !before || !bytes.get(at + 1).copied().is_some_and(digit) {
+            return None;
+        }
+    }
+    Some(text.replace('_', ""))
 }
 
 /// `0x1.8p3`; the exponent is required.

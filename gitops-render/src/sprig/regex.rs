@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use regex::bytes::Match;
+
 use crate::gotmpl::{Failure, Function, Slice, Str, Type, Value};
 use crate::re2::Re2;
 
@@ -93,9 +95,7 @@ fn find(re: &Re2, text: &Str) -> Value {
 
 fn find_all(re: &Re2, text: &Str, most: i64) -> Value {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let found: Vec<Str> = re
-        .regex
-        .find_iter(text.as_bytes())
+    let found: Vec<Str> = matches(re, text.as_bytes())
         .take(most)
         .map(|found| Str::from_bytes(found.as_bytes()))
         .collect();
@@ -106,12 +106,52 @@ fn find_all(re: &Re2, text: &Str, most: i64) -> Value {
 }
 
 fn replace(re: &Re2, text: &Str, with: &Str) -> Value {
-    bytes(&re.regex.replace_all(text.as_bytes(), with.as_bytes()))
+    let text = text.as_bytes();
+    let (mut out, mut at) = (Vec::new(), 0);
+    for found in re.regex.captures_iter(text) {
+        let whole = found.get(0).expect("a match is its own first group");
+        if !is_go_match(text, &whole) {
+            continue;
+        }
+        out.extend_from_slice(&text[at..whole.start()]);
+        found.expand(with.as_bytes(), &mut out);
+        at = whole.end();
+    }
+    out.extend_from_slice(&text[at..]);
+    bytes(&out)
 }
 
 fn literally(re: &Re2, text: &Str, with: &Str) -> Value {
-    let with = regex::bytes::NoExpand(with.as_bytes());
-    bytes(&re.regex.replace_all(text.as_bytes(), with))
+    let text = text.as_bytes();
+    let (mut out, mut at) = (Vec::new(), 0);
+    for found in matches(re, text) {
+        out.extend_from_slice(&text[at..found.start()]);
+        out.extend_from_slice(with.as_bytes());
+        at = found.end();
+    }
+    out.extend_from_slice(&text[at..]);
+    bytes(&out)
+}
+
+/// The matches that Go finds.
+fn matches<'t>(re: &Re2, text: &'t [u8]) -> impl Iterator<Item = Match<'t>> {
+    re.regex
+        .find_iter(text)
+        .filter(|found| is_go_match(text, found))
+}
+
+/// Whether Go finds this match too: it goes on by characters, so that none is
+/// empty within one.
+fn is_go_match(text: &[u8], found: &Match<'_>) -> bool {
+    let within = |back: usize| {
+        let Some(from) = found.start().checked_sub(back) else {
+            return false;
+        };
+        let head = &text[from..text.len().min(from + 4)];
+        let valid = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        valid.chars().next().is_some_and(|c| c.len_utf8() > back)
+    };
+    !found.is_empty() || !(1..4).any(within)
 }
 
 fn split(re: &Re2, text: &Str, most: i64) -> Value {
@@ -124,7 +164,7 @@ fn split(re: &Re2, text: &Str, most: i64) -> Value {
     }
     let mut parts: Vec<Str> = Vec::new();
     let (mut start, mut end) = (0, 0);
-    for found in re.regex.find_iter(text) {
+    for found in matches(re, text) {
         if most > 0 && parts.len() as i64 == most - 1 {
             break;
         }

@@ -544,3 +544,220 @@ mod maps {
         assert_eq!(unread, ["sub.typo"]);
     }
 }
+
+/// What charts do that mean harm: each ends with an error, soon.
+mod hostile {
+    use super::*;
+    use gitops_render::gotmpl::Limits;
+    use gitops_render::helm::{ErrorKind, Profile};
+
+    fn limited() -> HelmOptions {
+        HelmOptions {
+            limits: Limits {
+                bytes: 1 << 20,
+                steps: 1 << 20,
+                ..Limits::default()
+            },
+            ..HelmOptions::default()
+        }
+    }
+
+    fn refusal(text: &str) -> String {
+        let error = render(&[("templates/a.yaml", text)], &limited()).expect_err("it must fail");
+        let text = error.to_string();
+        let innermost = error.template().and_then(|error| error.chain().last());
+        innermost.map_or(text, |error| error.detail().to_owned())
+    }
+
+    #[test]
+    fn endless_recursion_ends() {
+        let included =
+            refusal("{{ define \"x\" }}{{ include \"x\" . }}{{ end }}{{ include \"x\" . }}");
+        assert!(included.contains("nested reference name: x"), "{included}");
+        let called =
+            refusal("{{ define \"x\" }}{{ template \"x\" . }}{{ end }}{{ template \"x\" . }}");
+        assert!(
+            called.contains("exceeded maximum template depth"),
+            "{called}"
+        );
+        let text = refusal("{{ $t := \"{{ tpl .t . }}\" }}{{ tpl $t (dict \"t\" $t) }}");
+        assert!(text.contains("more than 10000 levels deep"), "{text}");
+    }
+
+    #[test]
+    fn long_loops_end() {
+        for text in [
+            "{{ range 1000000000 }}{{ end }}",
+            "{{ range until 1000000000 }}{{ end }}",
+            "{{ range untilStep 0 1000000000 1 }}{{ end }}",
+        ] {
+            let detail = refusal(text);
+            assert!(detail.contains("the render "), "{text}: {detail}");
+        }
+    }
+
+    #[test]
+    fn large_texts_end() {
+        for text in [
+            "{{ repeat 1073741824 \"x\" }}",
+            "{{ \"x\" | indent 1073741824 }}",
+            "{{ randAlpha 1073741824 }}",
+            "{{ $x := \"xxxxxxxxxx\" }}{{ range 40 }}{{ $x = printf \"%s%s\" $x $x }}{{ end }}{{ $x }}",
+            "{{ printf \"%999999d%999999d\" 1 1 }}",
+        ] {
+            let detail = refusal(text);
+            assert!(
+                detail.contains("produces more than 1048576 bytes"),
+                "{text}: {detail}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_render_stops_in_time() {
+        let options = HelmOptions {
+            timeout: Some(std::time::Duration::from_millis(50)),
+            ..HelmOptions::default()
+        };
+        let text = "{{ range 100000 }}{{ range 100000 }}{{ end }}{{ end }}";
+        let error = render(&[("templates/a.yaml", text)], &options).expect_err("it must fail");
+        assert!(
+            error.to_string().contains("the render took too long"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn aliases_do_not_multiply() {
+        let mut values = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let items = vec![format!("*a{}", level - 1); 9].join(", ");
+            values.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        }
+        let mut tree = MemoryTree::new();
+        tree.insert(&TreePath::parse("Chart.yaml").expect("a path"), CHART);
+        tree.insert(&TreePath::parse("values.yaml").expect("a path"), values);
+        let error = Chart::load(&tree, &TreePath::ROOT, &LoadLimits::default());
+        let error = error.expect_err("it must fail");
+        assert_eq!(error.kind(), ErrorKind::Load);
+        assert!(error.to_string().contains("excessive aliasing"), "{error}");
+    }
+
+    /// A gzipped tar of these files; `sizes` says more than there is.
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, data) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(data.len() as u64);
+            header.set_mode(0o644);
+            // The builder refuses names that leave; a hostile one does not.
+            let bytes = name.as_bytes();
+            header.as_gnu_mut().expect("a GNU header").name[..bytes.len()].copy_from_slice(bytes);
+            header.set_cksum();
+            tar.append(&header, *data).expect("memory takes it");
+        }
+        let tar = tar.into_inner().expect("memory takes it");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, &tar).expect("memory takes it");
+        gzip.finish().expect("memory takes it")
+    }
+
+    fn unpacked(files: &[(&str, &[u8])]) -> String {
+        let mut tree = MemoryTree::new();
+        let path = TreePath::parse("c.tgz").expect("a path");
+        tree.insert(&path, archive(files));
+        let limits = LoadLimits {
+            file: 1 << 16,
+            archive: 1 << 18,
+            ..LoadLimits::default()
+        };
+        Chart::load(&tree, &path, &limits)
+            .expect_err("it must fail")
+            .to_string()
+    }
+
+    #[test]
+    fn archives_stay_within_their_bounds() {
+        let chart = ("c/Chart.yaml", CHART.as_bytes());
+        let zeros = vec![0; 1 << 17];
+        let large = unpacked(&[chart, ("c/files/zeros", &zeros)]);
+        assert_eq!(
+            large,
+            "decompressed chart file \"c/files/zeros\" is larger than the maximum file size 65536"
+        );
+        let part = &zeros[..1 << 16];
+        let many: Vec<(String, &[u8])> = (0..8)
+            .map(|index| (format!("c/files/{index}"), part))
+            .collect();
+        let mut files = vec![chart];
+        files.extend(many.iter().map(|(name, data)| (name.as_str(), *data)));
+        assert_eq!(
+            unpacked(&files),
+            "decompressed chart is larger than the maximum size 262144"
+        );
+        for name in [
+            "c/../../etc/passwd",
+            "../c/Chart.yaml",
+            "/etc/passwd",
+            "c//etc/passwd",
+        ] {
+            let text = unpacked(&[chart, (name, b"x")]);
+            assert!(text.starts_with("chart illegally"), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_differs_between_profiles() {
+        // By Helm 3.16.4, 3.19.5, 3.21.4 and 4.2.4.
+        let helms = [
+            Profile::Helm3_16,
+            Profile::Helm3_19,
+            Profile::Helm3_21,
+            Profile::Helm4_2,
+        ];
+        let shown = |profile: Profile, text: &str, values: &str| {
+            let mut given = Values::new(profile);
+            given.file("v", values.as_bytes()).expect("values");
+            let options = HelmOptions {
+                profile,
+                values: given.into_map(),
+                capabilities: gitops_render::helm::Capabilities::of(profile),
+                ..HelmOptions::default()
+            };
+            let files = [
+                ("values.yaml", "t: {a: 1, m: null}\n"),
+                ("templates/a.yaml", text),
+            ];
+            match render(&files, &options) {
+                Ok(release) => written(&release, "a.yaml"),
+                Err(error) => error.to_string(),
+            }
+        };
+        let all = |text: &str, values: &str| helms.map(|profile| shown(profile, text, values));
+        assert_eq!(
+            all("v: {{ toJson .Values.t }}", "t: {a: null, b: null}"),
+            [
+                "v: {\"b\":null,\"m\":null}",
+                "v: {\"m\":null}",
+                "v: {\"b\":null,\"m\":null}",
+                "v: {\"b\":null}",
+            ]
+        );
+        assert_eq!(
+            all(
+                "v: {{ .Capabilities.KubeVersion }} {{ .Capabilities.HelmVersion.Version }}",
+                ""
+            ),
+            [
+                "v: v1.31.0 v3.16.4",
+                "v: v1.34.0 v3.19.5",
+                "v: v1.36.0 v3.21.4",
+                "v: v1.36.0 v4.2.4"
+            ]
+        );
+        let required = all("{{ required \"100% of it\" .Values.none }}", "");
+        let place = "execution error at (shop/templates/a.yaml:1:3): 100% of it";
+        assert_eq!(required[1..], [place, place, place]);
+        assert_eq!(required[0], place.replace("% of", "%!o(MISSING)f"));
+    }
+}
