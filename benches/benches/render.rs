@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use gitops_core::tree::MemoryTree;
 use gitops_core::{TreePath, Value as Core};
 use gitops_render::gotmpl::{
     Context, Failure, File, Functions, Host, Limits, Map, Set, Str, TEMPLATE_FUNCTIONS, Value,
 };
 use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits};
+use gitops_render::kustomize::{KustomizeOptions, build};
 use gitops_render::{Renderer, render};
 
 fn charts(criterion: &mut Criterion) {
@@ -123,9 +125,74 @@ impl Host for Offline {
     }
 }
 
+/// Half Deployments and half ConfigMaps that they refer to, with a prefix, a
+/// namespace, an image and a label for all.
+fn kustomizations(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("kustomization");
+    for count in [100, 1000, 4000] {
+        let mut objects = String::new();
+        for number in 0..count / 2 {
+            objects.push_str(&DEPLOYMENT.replace("NUMBER", &number.to_string()));
+        }
+        let tree: MemoryTree = [
+            ("kustomization.yaml", KUSTOMIZATION),
+            ("all.yaml", objects.as_str()),
+        ]
+        .map(|(path, text)| (path, text.as_bytes().to_vec()))
+        .try_into()
+        .expect("the paths are good");
+        let options = KustomizeOptions::default();
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(BenchmarkId::new("build", count), |bencher| {
+            bencher.iter(|| build(&tree, &TreePath::ROOT, &options));
+        });
+        let built = build(&tree, &TreePath::ROOT, &options).expect("it is built");
+        group.bench_function(BenchmarkId::new("text", count), |bencher| {
+            bencher.iter(|| built.to_text());
+        });
+    }
+    group.finish();
+}
+
+const KUSTOMIZATION: &str = "\
+resources: [all.yaml]
+namePrefix: p-
+namespace: ns
+images: [{name: nginx, newTag: '1.27'}]
+labels: [{pairs: {team: x}, includeSelectors: true}]
+";
+
+const DEPLOYMENT: &str = "\
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: app-NUMBER
+spec:
+  selector:
+    matchLabels: {app: app-NUMBER}
+  template:
+    metadata:
+      labels: {app: app-NUMBER}
+    spec:
+      containers:
+      - name: main
+        image: nginx:1.25
+        envFrom:
+        - configMapRef: {name: cm-NUMBER}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: cm-NUMBER
+data:
+  a: '1'
+";
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     charts(&mut criterion);
     templates(&mut criterion);
+    kustomizations(&mut criterion);
     criterion.final_summary();
 }

@@ -6,6 +6,7 @@
 
 pub mod helm;
 pub mod history;
+pub mod kustomize;
 pub mod repo;
 pub mod screen;
 

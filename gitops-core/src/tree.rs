@@ -29,6 +29,24 @@ pub trait FileTree {
     /// `None` if there is no such directory. A symbolic link is listed as what
     /// it points at.
     fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError>;
+
+    /// What stands at `path`, and its path without symbolic links; `None` if
+    /// nothing does.
+    ///
+    /// Trees without links need not implement it.
+    fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+        let kind = if self.read(path)?.is_some() {
+            EntryKind::File
+        } else if self.list(path)?.is_some() {
+            EntryKind::Dir
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Entry {
+            path: path.clone(),
+            kind,
+        }))
+    }
 }
 
 impl<T: FileTree + ?Sized> FileTree for &T {
@@ -38,6 +56,10 @@ impl<T: FileTree + ?Sized> FileTree for &T {
 
     fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
         (**self).list(dir)
+    }
+
+    fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+        (**self).resolve(path)
     }
 }
 
@@ -49,6 +71,10 @@ impl<T: FileTree + ?Sized> FileTree for std::sync::Arc<T> {
     fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
         (**self).list(dir)
     }
+
+    fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+        (**self).resolve(path)
+    }
 }
 
 impl<T: FileTree + ?Sized> FileTree for Box<T> {
@@ -58,6 +84,10 @@ impl<T: FileTree + ?Sized> FileTree for Box<T> {
 
     fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
         (**self).list(dir)
+    }
+
+    fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+        (**self).resolve(path)
     }
 }
 
@@ -267,6 +297,16 @@ enum Found {
     Link(String),
     /// A link whose target is taken from the root of the tree.
     LinkFromRoot(String),
+}
+
+/// What was reached by following links, as an entry.
+fn entry((path, found): (TreePath, Found)) -> Option<Entry> {
+    let kind = match found {
+        Found::File => EntryKind::File,
+        Found::Dir => EntryKind::Dir,
+        Found::Absent | Found::Link(_) | Found::LinkFromRoot(_) => return None,
+    };
+    Some(Entry { path, kind })
 }
 
 /// How a listing shows what a name leads to; `None` for dangling links.

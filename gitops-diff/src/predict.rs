@@ -592,12 +592,12 @@ impl Changes<'_> {
     /// Fields that are written though they are zero: pointers.
     fn keeps_empty(&self, path: &Path) -> bool {
         let names = names(path);
-        match names.as_slice() {
-            ["spec", "replicas"] => true,
-            ["data" | "binaryData" | "stringData", _] => true,
-            ["metadata", "labels" | "annotations", _] => true,
-            _ => false,
-        }
+        matches!(
+            names.as_slice(),
+            ["spec", "replicas"]
+                | ["data" | "binaryData" | "stringData", _]
+                | ["metadata", "labels" | "annotations", _]
+        )
     }
 
     /// Whether the server takes any such value here.

@@ -1,8 +1,9 @@
 //! Files in, manifests out.
 //!
 //! [`render`] turns the files of a [`FileTree`](gitops_core::FileTree) into
-//! Kubernetes manifests, as Helm ([`helm`]), plain YAML ([`directory`]) or
-//! Handlebars ([`handlebars`]) would, without any of these programs: no
+//! Kubernetes manifests, as Helm ([`helm`]), Kustomize
+//! ([`kustomize`]), plain YAML ([`directory`]) or Handlebars ([`handlebars`])
+//! would, without any of these programs: no
 //! subprocess, no checkout, no temporary file.
 //!
 //! What it deliberately is not: it knows no cluster and compares nothing
@@ -19,6 +20,7 @@ pub mod glob;
 pub mod gotmpl;
 pub mod handlebars;
 pub mod helm;
+pub mod kustomize;
 mod re2;
 mod renderer;
 mod sprig;

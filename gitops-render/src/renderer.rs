@@ -6,6 +6,7 @@ use gitops_core::{FileTree, Manifest, TreePath};
 use crate::directory::{self, DirectoryError, DirectoryOptions};
 use crate::handlebars::{self, HandlebarsError, HandlebarsOptions};
 use crate::helm::{self, HelmOptions};
+use crate::kustomize::{self, KustomizeOptions};
 
 /// A tool and its options. The set is closed: these are the ways to write
 /// manifests down that this crate knows.
@@ -14,6 +15,8 @@ use crate::helm::{self, HelmOptions};
 pub enum Renderer {
     /// A Helm chart.
     Helm(Box<HelmOptions>),
+    /// A kustomization.
+    Kustomize(Box<KustomizeOptions>),
     /// Plain YAML and JSON.
     Directory(DirectoryOptions),
     /// Handlebars templates.
@@ -48,6 +51,9 @@ pub enum RenderError {
     /// The chart could not be rendered.
     #[error(transparent)]
     Helm(#[from] helm::Error),
+    /// The kustomization could not be built.
+    #[error(transparent)]
+    Kustomize(#[from] kustomize::Error),
     /// The directory could not be read.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -102,6 +108,13 @@ pub fn render(
             Ok(Rendered {
                 manifests,
                 warnings: release.warnings,
+            })
+        }
+        Renderer::Kustomize(options) => {
+            let mut built = kustomize::build(tree, path, options)?;
+            Ok(Rendered {
+                warnings: std::mem::take(&mut built.warnings),
+                manifests: built.manifests()?,
             })
         }
         Renderer::Directory(options) => Ok(Rendered {

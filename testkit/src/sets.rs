@@ -8,12 +8,23 @@ use crate::case::Case;
 mod apply_cases;
 mod charts;
 mod helm_cases;
+mod kustomize_cases;
+mod kustomize_random;
+mod kustomize_real;
 
 /// Why a set could not be loaded.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The names of the sets.
-pub const NAMES: &[&str] = &["apply-cases", "charts", "charts-helm4", "helm-cases"];
+pub const NAMES: &[&str] = &[
+    "apply-cases",
+    "charts",
+    "charts-helm4",
+    "helm-cases",
+    "kustomize-cases",
+    "kustomize-random",
+    "kustomize-real",
+];
 
 /// A set, ready to run.
 #[derive(Default)]
@@ -44,6 +55,9 @@ pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
         "charts" => charts::load(dir, charts::Helm::V3).map(Set::from),
         "charts-helm4" => charts::load(dir, charts::Helm::V4).map(Set::from),
         "helm-cases" => helm_cases::load(dir),
+        "kustomize-cases" => kustomize_cases::load(dir),
+        "kustomize-random" => kustomize_random::load(dir).map(Set::from),
+        "kustomize-real" => kustomize_real::load(dir).map(Set::from),
         other => Err(format!("no set {other:?}; there are {}", NAMES.join(", ")).into()),
     }
 }

@@ -5,6 +5,7 @@
     reason = "a command prints"
 )]
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use gitops_apply::report::Event;
 use gitops_apply::{Cluster, KubeCluster, Reconciler, SyncRequest};
 use gitops_core::app::App;
 use gitops_core::{Value, yaml};
-use gitops_examples::helm::Template;
+use gitops_examples::helm::{Outcome, Template};
+use gitops_examples::kustomize::Build;
 use gitops_examples::repo::{Found, Workspace};
 use gitops_examples::screen::{Color, Screen};
 use gitops_render::helm::{Capabilities, Seed};
@@ -75,6 +77,8 @@ enum Render {
     },
     /// A chart, as `helm template` prints it
     Helm(Box<Template>),
+    /// A kustomization, as `kustomize build` prints it
+    Kustomize(Build),
 }
 
 #[derive(Args)]
@@ -120,7 +124,10 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Render {
             what: Render::Helm(template),
-        } => return helm(template),
+        } => return finish(template.run(Path::new(".")), template.explain_errors),
+        Command::Render {
+            what: Render::Kustomize(build),
+        } => return finish(build.run(Path::new(".")), false),
         command => run(command),
     };
     match result {
@@ -132,9 +139,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn helm(template: &Template) -> ExitCode {
-    let outcome = template.run(Path::new("."));
+fn finish(outcome: Outcome, explain_errors: bool) -> ExitCode {
     eprint!("{}", outcome.stderr);
+    if let Some(report) = &outcome.report
+        && (explain_errors || std::io::stderr().is_terminal())
+    {
+        eprint!("\n{report}");
+    }
     print!("{}", outcome.stdout);
     ExitCode::from(outcome.code)
 }

@@ -1,13 +1,14 @@
 //! The manifests that an application declares.
 
 use gitops_core::app::argo::{self, AppError};
-use gitops_core::app::{App, HelmSource, InlineValues, Source, Tool};
+use gitops_core::app::{App, HelmSource, InlineValues, KustomizeSource, Source, Tool};
 use gitops_core::tree::{LeavesTree, TreePath};
-use gitops_core::{Manifest, Str};
+use gitops_core::{Manifest, Str, Value};
 use gitops_render::directory::DirectoryOptions;
 use gitops_render::helm::{
     self, Capabilities, HelmOptions, KubeVersion, Profile, ReleaseName, Seed, Values,
 };
+use gitops_render::kustomize::{self, HelmSupport, ImageOverride, KustomizeOptions, Overrides};
 use gitops_render::{Detected, RenderError, Rendered, Renderer, detect};
 
 use super::sources::{Repositories, Snapshot, SourceError};
@@ -120,6 +121,7 @@ pub fn desired(
             source,
             snapshot,
             snapshots: &snapshots,
+            repositories,
             cluster,
             seed,
         };
@@ -143,6 +145,7 @@ struct Job<'a> {
     source: &'a Source,
     snapshot: &'a Snapshot,
     snapshots: &'a [Snapshot],
+    repositories: &'a Repositories,
     cluster: &'a Capabilities,
     seed: Seed,
 }
@@ -166,7 +169,7 @@ impl Job<'_> {
                     any_extension: options.any_extension,
                 })
             }
-            Tool::Kustomize(_) => return Err(kustomize()),
+            Tool::Kustomize(options) => self.kustomize(options, &path)?,
             Tool::Plugin { name } => {
                 return Err(DesiredError::Unsupported {
                     what: format!("the plugin {:?}", &**name),
@@ -175,7 +178,7 @@ impl Job<'_> {
             }
             Tool::Detect => match detect(&self.snapshot.tree, &path).map_err(self.failed())? {
                 Detected::Helm => self.helm(&HelmSource::default(), &path)?,
-                Detected::Kustomize => return Err(kustomize()),
+                Detected::Kustomize => self.kustomize(&KustomizeSource::default(), &path)?,
                 Detected::Directory => Renderer::Directory(DirectoryOptions::default()),
             },
         };
@@ -280,11 +283,77 @@ impl Job<'_> {
             skip_tests: source.skip_tests,
             skip_schema_validation: source.skip_schema_validation,
             profile: match source.version.as_deref() {
-                Some("v4") => Profile::Helm4,
-                _ => Profile::Helm3,
+                Some("v4") => Profile::Helm4_2,
+                _ => Profile::default(),
             },
-            seed: self.seed,
+            seed: self.seed.for_application(&self.app.name),
             ..HelmOptions::default()
+        })))
+    }
+
+    fn kustomize(
+        &self,
+        source: &KustomizeSource,
+        path: &TreePath,
+    ) -> Result<Renderer, DesiredError> {
+        let failed = |error: kustomize::Error| self.failed()(RenderError::Kustomize(error));
+        let images = source
+            .images
+            .iter()
+            .map(|image| ImageOverride::parse(&self.with_environment(image)))
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
+        let pairs = |map: &gitops_core::Map, filled_in: bool| {
+            let text = |value: &Value| match value.as_str() {
+                Some(text) if filled_in => self.with_environment(text),
+                Some(text) => text.into(),
+                None => gitops_core::json::to_string(value).into(),
+            };
+            map.iter()
+                .map(|(key, value)| (key.clone(), text(value)))
+                .collect::<Vec<(Str, Str)>>()
+        };
+        let mut components = source.components.clone();
+        if source.ignore_missing_components {
+            components.retain(|component| {
+                let there = path
+                    .join(component)
+                    .map(|path| self.snapshot.tree.list(&path));
+                !matches!(there, Ok(Ok(None)))
+            });
+        }
+        let kube_version = match &source.kube_version {
+            Some(version) => version.clone(),
+            None => self.cluster.kube_version.version.clone(),
+        };
+        let api_versions = match source.api_versions.is_empty() {
+            true => self.cluster.api_versions.clone(),
+            false => source.api_versions.clone(),
+        };
+        Ok(Renderer::Kustomize(Box::new(KustomizeOptions {
+            helm: Some(HelmSupport {
+                kube_version,
+                api_versions,
+                seed: self.seed,
+                ..HelmSupport::default()
+            }),
+            remotes: Some(std::sync::Arc::new(self.repositories.clone())),
+            overrides: Overrides {
+                name_prefix: source.name_prefix.clone(),
+                name_suffix: source.name_suffix.clone(),
+                namespace: source.namespace.clone().unwrap_or_default(),
+                images,
+                replicas: source.replicas.clone(),
+                common_labels: pairs(&source.labels, false),
+                labels_without_selectors: source.label_without_selector,
+                labels_in_templates: source.label_include_templates,
+                force_common_labels: source.force_labels,
+                common_annotations: pairs(&source.annotations, source.annotations_envsubst),
+                force_common_annotations: source.force_annotations,
+                components,
+                patches: source.patches.clone(),
+            },
+            ..KustomizeOptions::default()
         })))
     }
 
@@ -352,13 +421,6 @@ impl Job<'_> {
             text = text.replace(&format!("${name}"), &value);
         }
         text.into()
-    }
-}
-
-fn kustomize() -> DesiredError {
-    DesiredError::Unsupported {
-        what: "Kustomize".into(),
-        instead: "render the kustomization to YAML and point the source there",
     }
 }
 

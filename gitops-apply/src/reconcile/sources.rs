@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use gitops_core::git::{CommitId, GitError, RemoteOptions, Repository};
 use gitops_core::tree::{DirTree, TreeError};
 use gitops_core::{FileTree, Str};
+use gitops_render::kustomize::{GitSource, RemoteError, Remotes, SharedTree};
 
 /// The repositories that applications name by URL.
 ///
@@ -15,12 +16,13 @@ use gitops_core::{FileTree, Str};
 /// prescribed for it. URLs are compared by what they name: scheme, user,
 /// a final `.git` and the difference between `git@host:path` and
 /// `https://host/path` do not count.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Repositories {
     remote: RemoteOptions,
     places: BTreeMap<String, String>,
     revisions: BTreeMap<String, Str>,
-    opened: Mutex<BTreeMap<String, Repository>>,
+    /// Shared with clones.
+    opened: Arc<Mutex<BTreeMap<String, Repository>>>,
 }
 
 /// The files of one source at one moment.
@@ -91,7 +93,7 @@ impl Repositories {
 
     /// Takes `repository` for `url`, as it is opened already.
     pub fn adopt(&mut self, url: &str, repository: Repository) {
-        let opened = self.opened.get_mut().expect("no panic under the lock");
+        let mut opened = self.opened.lock().expect("no panic under the lock");
         opened.insert(normalise(url), repository);
     }
 
@@ -136,6 +138,18 @@ impl Repositories {
         let repository = Repository::open(place, &self.remote)?;
         opened.insert(name.to_owned(), repository.clone());
         Ok(repository)
+    }
+}
+
+/// The bases of kustomizations are found where sources are.
+impl Remotes for Repositories {
+    fn repository(&self, source: &GitSource) -> Result<SharedTree, RemoteError> {
+        let snapshot = self.snapshot(&source.clone_spec(), &source.reference)?;
+        Ok(snapshot.tree)
+    }
+
+    fn file(&self, url: &str) -> Result<bytes::Bytes, RemoteError> {
+        Err(format!("{url}: single files are not fetched; put it into the repository").into())
     }
 }
 

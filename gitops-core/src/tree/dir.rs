@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{Entry, FileTree, Found, TreeError, TreePath, follow, listed};
+use super::{Entry, FileTree, Found, TreeError, TreePath, entry, follow, listed};
 
 /// A directory of the file system, as a jail: no path and no symbolic link
 /// leads out of it.
@@ -102,6 +102,10 @@ impl FileTree for DirTree {
             Err(error) if absent(&error) => Ok(None),
             Err(error) => Err(storage(path, error)),
         }
+    }
+
+    fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+        follow(path, |path| self.look(path)).map(entry)
     }
 
     fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {

@@ -7,7 +7,7 @@ use gix::ObjectId;
 use gix::objs::TreeRefIter;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::{Entry, EntryKind, FileTree, Found, TreeError, TreePath, follow, listed};
+use super::{Entry, EntryKind, FileTree, Found, TreeError, TreePath, entry, follow, listed};
 use crate::git::{CommitId, Objects};
 
 /// The files of a Git commit, read straight from the object database: nothing
@@ -121,6 +121,10 @@ impl FileTree for GitTree {
                 .map(Some)
                 .map_err(|error| storage(path, Box::new(error))),
         }
+    }
+
+    fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+        follow(path, |path| self.look(path)).map(entry)
     }
 
     fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {

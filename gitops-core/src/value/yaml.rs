@@ -33,6 +33,7 @@ mod block;
 mod compose;
 mod go_syntax;
 mod input;
+pub mod node;
 mod order;
 mod parse;
 mod resolve;

@@ -164,7 +164,7 @@ impl<'a, 'o> Composer<'a, 'o> {
             let event = self.event()?;
             if start.is_none() {
                 start = Some(event.mark);
-                written = !matches!(&event.kind, EventKind::Scalar { text, implicit: true }
+                written = !matches!(&event.kind, EventKind::Scalar { text, implicit: true, .. }
                     if text.is_empty() && event.anchor.is_none());
             }
             if matches!(event.kind, EventKind::DocumentEnd) {
@@ -194,8 +194,10 @@ impl<'a, 'o> Composer<'a, 'o> {
     fn apply(&mut self, event: Event<'a>, state: &mut State<'a>) -> Result<(), Error> {
         let mark = event.mark;
         match event.kind {
-            EventKind::SequenceStart => self.enter(event, Collection::List(List::new()), state),
-            EventKind::MappingStart => {
+            EventKind::SequenceStart { .. } => {
+                self.enter(event, Collection::List(List::new()), state)
+            }
+            EventKind::MappingStart { .. } => {
                 let strict = self.options.duplicate_keys == DuplicateKeys::Error;
                 let map = Collection::Map {
                     entries: ecow::EcoVec::new(),
@@ -232,7 +234,7 @@ impl<'a, 'o> Composer<'a, 'o> {
                 self.place(node, height, frame.mark, state);
                 Ok(())
             }
-            EventKind::Scalar { text, implicit } => {
+            EventKind::Scalar { text, implicit, .. } => {
                 let merge = text == "<<" && (implicit || is_standard(&event.tag, "merge"));
                 let as_key = merge && state.expects_key();
                 if !as_key {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::input::Input;
+use super::node::Quoting;
 use super::scan::{Fault, Mark, Scan, Scanner, Stage, TokenKind};
 
 pub(super) struct Event<'a> {
@@ -26,10 +27,15 @@ pub(super) enum EventKind<'a> {
     Scalar {
         text: Cow<'a, str>,
         implicit: bool,
+        quoting: Quoting,
     },
-    SequenceStart,
+    SequenceStart {
+        flow: bool,
+    },
     SequenceEnd,
-    MappingStart,
+    MappingStart {
+        flow: bool,
+    },
     MappingEnd,
 }
 
@@ -283,39 +289,41 @@ impl<'a> Parser<'a> {
         let kind = match token.kind {
             TokenKind::BlockEntry if indentless => {
                 self.state = State::IndentlessSequenceEntry;
-                EventKind::SequenceStart
+                EventKind::SequenceStart { flow: false }
             }
             TokenKind::Scalar { .. } => {
-                let TokenKind::Scalar { text, plain } = self.scanner.take().kind else {
+                let TokenKind::Scalar { text, quoting } = self.scanner.take().kind else {
                     unreachable!("the token peeked at is the one taken")
                 };
                 self.leave();
                 EventKind::Scalar {
                     text,
-                    implicit: (tag.is_empty() && plain) || tag == "!",
+                    implicit: (tag.is_empty() && quoting == Quoting::Plain) || tag == "!",
+                    quoting,
                 }
             }
             TokenKind::FlowSequenceStart => {
                 self.state = State::FlowSequenceEntry { first: true };
-                EventKind::SequenceStart
+                EventKind::SequenceStart { flow: true }
             }
             TokenKind::FlowMappingStart => {
                 self.state = State::FlowMappingKey { first: true };
-                EventKind::MappingStart
+                EventKind::MappingStart { flow: true }
             }
             TokenKind::BlockSequenceStart if block => {
                 self.state = State::BlockSequenceEntry { first: true };
-                EventKind::SequenceStart
+                EventKind::SequenceStart { flow: false }
             }
             TokenKind::BlockMappingStart if block => {
                 self.state = State::BlockMappingKey { first: true };
-                EventKind::MappingStart
+                EventKind::MappingStart { flow: false }
             }
             _ if anchor.is_some() || !tag.is_empty() => {
                 self.leave();
                 EventKind::Scalar {
                     text: Cow::Borrowed(""),
                     implicit: tag.is_empty(),
+                    quoting: Quoting::Plain,
                 }
             }
             _ => {
@@ -465,7 +473,7 @@ impl<'a> Parser<'a> {
                 let mark = token.start;
                 self.scanner.take();
                 self.state = State::FlowSequencePairKey;
-                Ok(event(EventKind::MappingStart, mark))
+                Ok(event(EventKind::MappingStart { flow: true }, mark))
             }
             _ => self.child(State::FlowSequenceEntry { first: false }, false, false),
         }
@@ -533,6 +541,7 @@ fn empty<'a>(mark: Mark) -> Event<'a> {
         EventKind::Scalar {
             text: Cow::Borrowed(""),
             implicit: true,
+            quoting: Quoting::Plain,
         },
         mark,
     )

@@ -293,6 +293,52 @@ fn timestamp(text: &str) -> Option<()> {
     }
 }
 
+/// A date, perhaps with a time, as Go's JSON shows the moment it means:
+/// `2001-12-14T21:59:43.1-05:00`. The text must be one.
+pub(super) fn timestamp_in_json(text: &str) -> String {
+    let digits = |text: &str| -> (String, usize) {
+        let width = count_digits(text).min(2);
+        (format!("{:0>2}", &text[..width]), width)
+    };
+    let mut out = text[..5].to_owned();
+    let mut rest = &text[5..];
+    let part = |out: &mut String, rest: &mut &str, skip: usize| {
+        *rest = &rest[skip..];
+        let (digits, width) = digits(rest);
+        out.push_str(&digits);
+        *rest = &rest[width..];
+    };
+    part(&mut out, &mut rest, 0);
+    out.push('-');
+    part(&mut out, &mut rest, 1);
+    if rest.is_empty() {
+        out.push_str("T00:00:00Z");
+        return out;
+    }
+    rest = rest.trim_start_matches(['T', 't', ' ']);
+    out.push('T');
+    part(&mut out, &mut rest, 0);
+    out.push(':');
+    part(&mut out, &mut rest, 1);
+    out.push(':');
+    part(&mut out, &mut rest, 1);
+    if let Some(fraction) = rest.strip_prefix(['.', ',']) {
+        let width = count_digits(fraction);
+        // Nanoseconds are the finest that Go keeps.
+        let kept = fraction[..width.min(9)].trim_end_matches('0');
+        if !kept.is_empty() {
+            out.push('.');
+            out.push_str(kept);
+        }
+        rest = &fraction[width..];
+    }
+    match rest {
+        "" | "Z" | "+00:00" | "-00:00" => out.push('Z'),
+        zone => out.push_str(zone),
+    }
+    out
+}
+
 fn one_or_two(text: &str) -> Option<(u32, &str)> {
     let width = match count_digits(text) {
         0 => return None,

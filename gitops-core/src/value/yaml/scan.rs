@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::input::{Blocks, Input};
+use super::node::Quoting;
 
 /// A place in the text, in characters, from 0.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
@@ -55,7 +56,10 @@ pub(super) enum TokenKind<'a> {
     StreamStart,
     StreamEnd,
     Version(u8, u8),
-    TagDirective { handle: &'a str, prefix: String },
+    TagDirective {
+        handle: &'a str,
+        prefix: String,
+    },
     DocumentStart,
     DocumentEnd,
     BlockSequenceStart,
@@ -71,8 +75,14 @@ pub(super) enum TokenKind<'a> {
     Value,
     Alias(&'a str),
     Anchor(&'a str),
-    Tag { handle: &'a str, suffix: String },
-    Scalar { text: Cow<'a, str>, plain: bool },
+    Tag {
+        handle: &'a str,
+        suffix: String,
+    },
+    Scalar {
+        text: Cow<'a, str>,
+        quoting: Quoting,
+    },
 }
 
 pub(super) struct Scanner<'a> {
@@ -853,7 +863,11 @@ impl<'a> Scanner<'a> {
         self.push(
             TokenKind::Scalar {
                 text: Cow::Owned(text),
-                plain: false,
+                quoting: if literal {
+                    Quoting::Literal
+                } else {
+                    Quoting::Folded
+                },
             },
             start,
             end,
@@ -985,7 +999,11 @@ impl<'a> Scanner<'a> {
         self.push(
             TokenKind::Scalar {
                 text: text.finish(),
-                plain: false,
+                quoting: if single {
+                    Quoting::Single
+                } else {
+                    Quoting::Double
+                },
             },
             start,
             self.mark,
@@ -1115,7 +1133,7 @@ impl<'a> Scanner<'a> {
         self.push(
             TokenKind::Scalar {
                 text: text.finish(),
-                plain: true,
+                quoting: Quoting::Plain,
             },
             start,
             end,

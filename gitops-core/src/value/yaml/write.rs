@@ -10,6 +10,7 @@ use std::fmt;
 
 use base64::Engine as _;
 
+use super::node::Quoting;
 use super::{order, resolve};
 use crate::value::sink::Sink;
 use crate::value::{Value, json, number};
@@ -142,6 +143,8 @@ pub struct Writer<'a> {
     /// Whether nothing but indentation and indicators that count as
     /// indentation is on the line.
     indention: bool,
+    /// Whether what comes before the next node is written already.
+    begun: bool,
 }
 
 /// An open collection.
@@ -172,6 +175,7 @@ impl<'a> Writer<'a> {
             column: 0,
             whitespace: true,
             indention: true,
+            begun: false,
         }
     }
 
@@ -196,7 +200,10 @@ impl<'a> Writer<'a> {
     }
 
     /// What comes before a node: the `-` of an item.
-    fn begin_node(&mut self) {
+    pub(super) fn begin_node(&mut self) {
+        if std::mem::take(&mut self.begun) {
+            return;
+        }
         let Some(level) = self.open.last_mut() else {
             return;
         };
@@ -212,7 +219,28 @@ impl<'a> Writer<'a> {
         self.indicator(b"-", true, false, true);
     }
 
-    fn increase_indent(&mut self, aligned: bool) {
+    /// Says that the `-` before the collection that comes is written.
+    pub(super) fn node_begun(&mut self) {
+        self.begun = true;
+    }
+
+    /// What was written.
+    pub(super) fn so_far(&self) -> &[u8] {
+        self.out
+    }
+
+    /// Starts the line of the next entry of a mapping.
+    pub(super) fn begin_entry(&mut self) {
+        if let Some(level) = self.open.last_mut()
+            && !level.started
+        {
+            level.started = true;
+            self.increase_indent(false);
+        }
+        self.write_indent();
+    }
+
+    pub(super) fn increase_indent(&mut self, aligned: bool) {
         if self.indent < 0 {
             self.indent = 0;
         } else if !aligned {
@@ -238,6 +266,84 @@ impl<'a> Writer<'a> {
         self.indent = level.indent_before;
         if !level.started {
             self.indicator(if list { b"[]" } else { b"{}" }, true, false, false);
+        }
+    }
+
+    /// Starts a collection that stands in brackets, after which lines that
+    /// are too long go on two columns further in. The answer ends it.
+    pub(super) fn open_flow(&mut self, bracket: &[u8]) -> isize {
+        let before = self.indent;
+        self.indicator(bracket, true, true, false);
+        self.indent = if before < 0 { INDENT } else { before + INDENT };
+        before
+    }
+
+    /// What comes before an item of a collection in brackets.
+    pub(super) fn flow_item(&mut self, first: bool) {
+        if !first {
+            self.indicator(b",", false, false, false);
+        }
+        if self.style.fold && self.column > WIDTH {
+            self.write_indent();
+        }
+    }
+
+    /// Ends a collection in brackets.
+    pub(super) fn close_flow(&mut self, bracket: &[u8], before: isize) {
+        self.indent = before;
+        self.indicator(bracket, false, false, false);
+    }
+
+    /// A scalar in these quotes, with what comes before a node only in a list.
+    pub(super) fn quoted(&mut self, text: &str, quoting: Quoting, key: bool) {
+        let before = self.indent;
+        self.indent = if before < 0 { INDENT } else { before + INDENT };
+        match quoting {
+            Quoting::Plain => self.plain(text, key),
+            Quoting::Single => self.single_quoted(text, key),
+            Quoting::Double => self.double_quoted(text, key),
+            Quoting::Literal => self.literal(text, &Traits::of(text, self.style.dialect)),
+            Quoting::Folded => self.folded(text),
+        }
+        self.indent = before;
+    }
+
+    fn folded(&mut self, text: &str) {
+        self.block_header(b">", text);
+        let is_break = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        // The original looks at how the whole text begins where it means the
+        // line that comes next.
+        let first = text.chars().find(|character| !is_break(*character));
+        let doubled = !matches!(first, None | Some(' ' | '\t'));
+        let mut characters = text.chars().peekable();
+        let (mut breaks, mut leading_spaces) = (true, true);
+        while let Some(character) = characters.next() {
+            if is_break(character) {
+                if !breaks && !leading_spaces && character == '\n' && doubled {
+                    self.line_break();
+                }
+                if character == '\n' {
+                    self.line_break();
+                } else {
+                    self.put_char(character);
+                    self.column = 0;
+                    self.indention = true;
+                }
+                breaks = true;
+                continue;
+            }
+            if breaks {
+                self.write_indent();
+                leading_spaces = matches!(character, ' ' | '\t');
+            }
+            let single = character == ' ' && characters.peek() != Some(&' ');
+            if !breaks && single && self.style.fold && self.column > WIDTH {
+                self.write_indent();
+            } else {
+                self.put_char(character);
+            }
+            self.indention = false;
+            breaks = false;
         }
     }
 
@@ -292,7 +398,7 @@ impl<'a> Writer<'a> {
         self.indent = before;
     }
 
-    fn plain(&mut self, text: &str, key: bool) {
+    pub(super) fn plain(&mut self, text: &str, key: bool) {
         self.space();
         // Bytes are at least as many as columns.
         if key || !self.style.fold || self.column + text.len() <= WIDTH {
@@ -320,7 +426,7 @@ impl<'a> Writer<'a> {
         self.indention = false;
     }
 
-    fn single_quoted(&mut self, text: &str, key: bool) {
+    pub(super) fn single_quoted(&mut self, text: &str, key: bool) {
         self.indicator(b"'", true, false, false);
         let bytes = text.as_bytes();
         let mut spaces = false;
@@ -361,7 +467,7 @@ impl<'a> Writer<'a> {
         self.indicator(b"'", false, false, false);
     }
 
-    fn double_quoted(&mut self, text: &str, key: bool) {
+    pub(super) fn double_quoted(&mut self, text: &str, key: bool) {
         self.indicator(b"\"", true, false, false);
         let bytes = text.as_bytes();
         // The original looks for a byte order mark at the start of the text
@@ -432,8 +538,9 @@ impl<'a> Writer<'a> {
         self.put(short);
     }
 
-    fn literal(&mut self, text: &str, traits: &Traits) {
-        self.indicator(b"|", true, false, false);
+    /// The first line of a block.
+    fn block_header(&mut self, style: &[u8], text: &str) {
+        self.indicator(style, true, false, false);
         let first_break = |c: char| matches!(c, ' ' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}');
         if text.starts_with(first_break) {
             self.indicator(b"2", false, false, false);
@@ -452,6 +559,10 @@ impl<'a> Writer<'a> {
         self.line_break();
         self.whitespace = true;
         self.indention = true;
+    }
+
+    pub(super) fn literal(&mut self, text: &str, traits: &Traits) {
+        self.block_header(b"|", text);
         if !traits.rare_breaks {
             for line in text.split_inclusive('\n') {
                 if line == "\n" {
@@ -475,7 +586,7 @@ impl<'a> Writer<'a> {
             if character == '\n' {
                 self.line_break();
                 breaks = true;
-            } else if is_break(Some(character)) {
+            } else if matches!(character, '\r' | '\u{85}' | '\u{2028}' | '\u{2029}') {
                 self.put_char(character);
                 self.column = 0;
                 self.indention = true;
@@ -492,7 +603,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Starts a line if something is on this one, and indents it.
-    fn write_indent(&mut self) {
+    pub(super) fn write_indent(&mut self) {
         let indent = self.indent.max(0) as usize;
         if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
             self.line_break();
@@ -512,7 +623,13 @@ impl<'a> Writer<'a> {
         self.indention = true;
     }
 
-    fn indicator(&mut self, text: &[u8], needs_space: bool, is_space: bool, is_indention: bool) {
+    pub(super) fn indicator(
+        &mut self,
+        text: &[u8],
+        needs_space: bool,
+        is_space: bool,
+        is_indention: bool,
+    ) {
         if needs_space {
             self.space();
         }
@@ -522,13 +639,13 @@ impl<'a> Writer<'a> {
         self.indention = self.indention && is_indention;
     }
 
-    fn space(&mut self) {
+    pub(super) fn space(&mut self) {
         if !self.whitespace {
             self.put(b' ');
         }
     }
 
-    fn put(&mut self, byte: u8) {
+    pub(super) fn put(&mut self, byte: u8) {
         self.out.push(byte);
         self.column += 1;
     }
@@ -662,7 +779,7 @@ impl Sink for Writer<'_> {
 }
 
 /// Whether `text` would be read as itself without quotes.
-fn is_plain(text: &str, dialect: Dialect) -> bool {
+pub(super) fn is_plain(text: &str, dialect: Dialect) -> bool {
     matches!(resolve::plain(text, dialect), resolve::Scalar::Text)
         && !resolve::is_base_60(text)
         && (dialect == Dialect::GoYaml2 || resolve::old_bool(text).is_none())
@@ -678,7 +795,7 @@ fn columns(text: &str) -> usize {
 
 /// What styles a text can be written in.
 #[derive(Debug)]
-struct Traits {
+pub(super) struct Traits {
     multiline: bool,
     /// Has breaks other than line feeds.
     rare_breaks: bool,
@@ -688,7 +805,35 @@ struct Traits {
 }
 
 impl Traits {
-    fn of(text: &str, dialect: Dialect) -> Self {
+    /// Whether it has line breaks.
+    pub(super) fn is_multiline(&self) -> bool {
+        self.multiline
+    }
+
+    /// Whether it can stand unquoted outside of brackets.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Whether `text`, whose traits these are, can stand unquoted in brackets.
+    pub(super) fn is_plain_in_flow(&self, text: &str) -> bool {
+        self.plain
+            && !text.is_empty()
+            && !text.starts_with('?')
+            && !text.contains([',', '?', '[', ']', '{', '}', ':'])
+    }
+
+    /// Whether it can stand in single quotes.
+    pub(super) fn fits_single_quotes(&self) -> bool {
+        self.single_quoted
+    }
+
+    /// Whether it can stand in a block.
+    pub(super) fn fits_block(&self) -> bool {
+        self.block
+    }
+
+    pub(super) fn of(text: &str, dialect: Dialect) -> Self {
         let bytes = text.as_bytes();
         let mut traits = Traits {
             multiline: false,

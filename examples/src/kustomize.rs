@@ -1,0 +1,125 @@
+//! `gitops render kustomize`: `kustomize build` on the library.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use gitops_apply::reconcile::Repositories;
+use gitops_core::TreePath;
+use gitops_core::tree::DirTree;
+use gitops_render::kustomize::{self, HelmSupport, KustomizeOptions, LoadRestrictor};
+
+use crate::helm::Outcome;
+
+/// Builds a kustomization to what `kustomize build` prints.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Build {
+    /// The directory of the kustomization
+    #[arg(default_value = ".")]
+    pub dir: String,
+    /// Render the charts of `helmCharts`
+    #[arg(long)]
+    pub enable_helm: bool,
+    /// The Kubernetes version to render charts for
+    #[arg(long, value_name = "VERSION", default_value = "")]
+    pub helm_kube_version: String,
+    /// API versions to render charts for
+    #[arg(long, value_name = "VERSIONS", value_delimiter = ',')]
+    pub helm_api_versions: Vec<String>,
+    /// Which files a kustomization may read
+    #[arg(long, value_enum, default_value_t = Restrictor::LoadRestrictionsRootOnly)]
+    pub load_restrictor: Restrictor,
+    /// The order of the objects
+    #[arg(long, value_enum, default_value_t = Reorder::Legacy)]
+    pub reorder: Reorder,
+    /// Find the repository of this URL at this path
+    #[arg(long, value_name = "URL=PATH")]
+    pub map: Vec<String>,
+    /// Refuse patches that hit nothing
+    #[arg(long)]
+    pub strict_patches: bool,
+}
+
+/// The values of `--load-restrictor`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Restrictor {
+    /// Files in the kustomization's directory and below
+    #[default]
+    #[value(name = "LoadRestrictionsRootOnly")]
+    LoadRestrictionsRootOnly,
+    /// All files
+    #[value(name = "LoadRestrictionsNone")]
+    LoadRestrictionsNone,
+}
+
+/// The values of `--reorder`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Reorder {
+    /// By kind
+    #[default]
+    Legacy,
+    /// As they come
+    None,
+}
+
+impl Build {
+    /// Runs the command; relative paths are taken from `dir`.
+    pub fn run(&self, dir: &Path) -> Outcome {
+        let mut outcome = Outcome::default();
+        match self.build(dir, &mut outcome.stderr) {
+            Ok(text) => outcome.stdout = text,
+            Err(error) => {
+                outcome.stderr.push_str(&format!("Error: {error}\n"));
+                outcome.code = 1;
+            }
+        }
+        outcome
+    }
+
+    fn build(
+        &self,
+        dir: &Path,
+        stderr: &mut String,
+    ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let mut repositories = Repositories::default();
+        for pair in &self.map {
+            let (url, path) = pair
+                .split_once('=')
+                .ok_or_else(|| format!("--map {pair}: write URL=PATH"))?;
+            repositories.map(url, path);
+        }
+        let options = KustomizeOptions {
+            load_restrictor: match self.load_restrictor {
+                Restrictor::LoadRestrictionsRootOnly => LoadRestrictor::RootOnly,
+                Restrictor::LoadRestrictionsNone => LoadRestrictor::Tree,
+            },
+            reorder: match self.reorder {
+                Reorder::Legacy => kustomize::Reorder::Legacy,
+                Reorder::None => kustomize::Reorder::None,
+            },
+            helm: self.enable_helm.then(|| HelmSupport {
+                kube_version: self.helm_kube_version.as_str().into(),
+                api_versions: self
+                    .helm_api_versions
+                    .iter()
+                    .map(|version| version.as_str().into())
+                    .collect(),
+                ..HelmSupport::default()
+            }),
+            // Remote bases, through Git in this process.
+            remotes: Some(Arc::new(repositories)),
+            refuse_missed_patches: self.strict_patches,
+            ..KustomizeOptions::default()
+        };
+        // Bases may be anywhere, as they may for the original.
+        let tree = DirTree::new("/")?;
+        let dir = std::path::absolute(dir.join(&self.dir))?;
+        let path = TreePath::parse(&dir.to_string_lossy())?;
+        let built = kustomize::build(&tree, &path, &options)?;
+        for warning in &built.warnings {
+            stderr.push_str(warning);
+            stderr.push('\n');
+        }
+        Ok(built.to_text()?)
+    }
+}

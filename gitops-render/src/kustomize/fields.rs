@@ -1,0 +1,621 @@
+//! Fields of documents: how kyaml finds, creates and sets them.
+//!
+//! Two notations lead to fields. A field spec (`spec/template/metadata`,
+//! Kustomize's `filters/fieldspec`) goes through lists without saying so; a
+//! path (`spec.containers.[name=app].image`, kyaml's `PathGetter` and
+//! `PathMatcher`) says which items it means.
+
+use gitops_core::Str;
+use gitops_core::yaml::node::{
+    Content, Kind, Limits, Node, NodeId, Quoting, Style, Tag, Tree, quotes_in_yaml_1_1,
+};
+
+use super::error::{Result, transform};
+use super::id::Gvk;
+use super::object::make_collection;
+use crate::re2::Re2;
+
+/// A field of the objects of some kinds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct FieldSpec {
+    /// The kinds; what is empty fits all.
+    pub(super) gvk: Gvk,
+    pub(super) path: Str,
+    /// Whether the field is made where it is missing.
+    pub(super) create: bool,
+    steps: Vec<(Str, bool)>,
+}
+
+impl FieldSpec {
+    pub(super) fn new(gvk: Gvk, path: Str, create: bool) -> Self {
+        let steps = split_path(&path, '/')
+            .into_iter()
+            .map(|step| match step.strip_suffix("[]") {
+                Some(list) => (list.into(), true),
+                None => (step.into(), false),
+            })
+            .collect();
+        FieldSpec {
+            gvk,
+            path,
+            create,
+            steps,
+        }
+    }
+
+    /// Whether `other` says the same for kinds that are among these.
+    pub(super) fn covers(&self, other: &FieldSpec) -> bool {
+        self.gvk.is_selected(&other.gvk) && self.path == other.path
+    }
+}
+
+/// What a field spec makes where nothing is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Create {
+    Nothing,
+    Scalar(&'static Tag),
+    Map,
+}
+
+impl Create {
+    fn kind(self) -> Option<Kind> {
+        match self {
+            Create::Nothing => None,
+            Create::Scalar(_) => Some(Kind::Scalar),
+            Create::Map => Some(Kind::Map),
+        }
+    }
+
+    fn tag(self) -> Tag {
+        match self {
+            Create::Nothing => Tag::None,
+            Create::Scalar(tag) => tag.clone(),
+            Create::Map => Tag::Map,
+        }
+    }
+}
+
+type Setter<'a> = &'a mut dyn FnMut(&mut Tree, NodeId) -> Result<()>;
+
+/// Calls `set` with every field that `spec` means, if the object is of its
+/// kinds. `id` names the object in messages.
+pub(super) fn visit(
+    tree: &mut Tree,
+    gvk: &Gvk,
+    id: &dyn std::fmt::Display,
+    spec: &FieldSpec,
+    create: Create,
+    set: Setter<'_>,
+) -> Result<()> {
+    if !gvk.is_selected(&spec.gvk) {
+        return Ok(());
+    }
+    let root = tree.root();
+    descend(tree, root, spec, &spec.steps, create, set).map_err(|error| {
+        error.within(format_args!(
+            "considering field '{}' of object {id}",
+            spec.path
+        ))
+    })
+}
+
+fn descend(
+    tree: &mut Tree,
+    node: NodeId,
+    spec: &FieldSpec,
+    steps: &[(Str, bool)],
+    create: Create,
+    set: Setter<'_>,
+) -> Result<()> {
+    let Some(((name, is_list), rest)) = steps.split_first() else {
+        return set(tree, node);
+    };
+    if tree.node(node).is_null() {
+        return Ok(());
+    }
+    match &tree.node(node).content {
+        Content::List(items) => {
+            for item in items.clone() {
+                descend(tree, item, spec, steps, create, set).map_err(|error| {
+                    let path: Vec<String> = steps
+                        .iter()
+                        .map(|(name, is_list)| {
+                            format!("{name}{}", if *is_list { "[]" } else { "" })
+                        })
+                        .collect();
+                    error.within(format_args!(
+                        "visit traversal on path: [{}]",
+                        path.join(" ")
+                    ))
+                })?;
+            }
+            return Ok(());
+        }
+        Content::Map(_) => {}
+        Content::Scalar(_) | Content::Alias(_) => {
+            return Err(transform("expected sequence or mapping node"));
+        }
+    }
+    if name.is_empty() {
+        return Err(transform("cannot set or create an empty field name"));
+    }
+    let create_kind = create.kind().filter(|_| spec.create && !is_list);
+    let (made, tag) = match create_kind {
+        None => (is_list.then_some(Kind::List), Tag::None),
+        Some(kind) if rest.is_empty() => (Some(kind), create.tag()),
+        Some(_) => (Some(Kind::Map), Tag::Map),
+    };
+    let missing = create_kind.and(made);
+    let Some(field) = step(tree, node, name, missing)
+        .map_err(|error| error.within(format_args!("fieldName: {name}")))?
+    else {
+        return Ok(());
+    };
+    if let Some(kind) = made
+        && tree.node(field).is_null()
+    {
+        make_collection(tree.node_mut(field), kind, tag);
+    }
+    descend(tree, field, spec, rest, create, set)
+}
+
+/// The field of that name, made if it is missing and there is a kind for it.
+fn step(
+    tree: &mut Tree,
+    node: NodeId,
+    name: &str,
+    missing: Option<Kind>,
+) -> Result<Option<NodeId>> {
+    // Nearly all names are plain keys that are there.
+    if let Some(found) = tree.get(node, name)
+        && !is_special(name)
+    {
+        return Ok(Some(found));
+    }
+    match missing {
+        None => lookup(tree, node, &[name]),
+        Some(kind) => lookup_or_add(tree, node, &[name], kind),
+    }
+}
+
+fn is_special(part: &str) -> bool {
+    part == "-" || part == "*" || is_index(part).is_some() || is_bracketed(part)
+}
+
+/// Splits at a delimiter, unless a backslash stands before it.
+pub(super) fn split_path(path: &str, delimiter: char) -> Vec<String> {
+    let mut parts: Vec<&str> = path.split(delimiter).collect();
+    if parts.len() > 1 && parts[0].is_empty() {
+        parts.remove(0);
+    }
+    let mut result: Vec<String> = Vec::with_capacity(parts.len());
+    for (at, part) in parts.into_iter().enumerate() {
+        match result.last_mut() {
+            Some(last) if at > 0 && last.ends_with('\\') => {
+                last.pop();
+                last.push(delimiter);
+                last.push_str(part);
+            }
+            _ => result.push(part.to_owned()),
+        }
+    }
+    result
+}
+
+/// Splits at dots, but not within brackets.
+pub(super) fn split_field_path(path: &str) -> Vec<String> {
+    let split = split_path(path, '.');
+    let mut result = Vec::with_capacity(split.len());
+    let mut parts = split.into_iter();
+    while let Some(part) = parts.next() {
+        if !part.starts_with('[') || part.ends_with(']') {
+            result.push(part);
+            continue;
+        }
+        let mut bracketed = part;
+        for next in parts.by_ref() {
+            bracketed.push('.');
+            bracketed.push_str(&next);
+            if next.ends_with(']') {
+                break;
+            }
+        }
+        if bracketed.contains('=') {
+            result.push(bracketed);
+        } else {
+            result.push(bracketed.trim_matches(['[', ']']).to_owned());
+        }
+    }
+    result
+}
+
+pub(super) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Scalar => "ScalarNode",
+        Kind::Map => "MappingNode",
+        Kind::List => "SequenceNode",
+        Kind::Alias => "AliasNode",
+    }
+}
+
+/// Refuses a node that is neither of this kind nor null.
+pub(super) fn demand(tree: &Tree, node: NodeId, kind: Kind) -> Result<()> {
+    if tree.node(node).is_null() || tree.kind(node) == kind {
+        return Ok(());
+    }
+    let contents = tree.to_text(node).unwrap_or_default();
+    Err(transform(format!(
+        "wrong node kind: expected {} but got {}: node contents:\n{contents}",
+        kind_name(kind),
+        kind_name(tree.kind(node)),
+    )))
+}
+
+/// Sets a scalar; its style stays. What is not a scalar is an error.
+pub(super) fn set_scalar(tree: &mut Tree, target: NodeId, mut value: Node) -> Result<()> {
+    demand(tree, target, Kind::Scalar)?;
+    if value.is_null() {
+        return Ok(());
+    }
+    let target = tree.node_mut(target);
+    value.style = target.style;
+    *target = value;
+    Ok(())
+}
+
+/// Sets a field of a mapping. One that is there keeps its style; a new one is
+/// appended, its key in `key_style`. A null removes the field.
+pub(super) fn set_field(
+    tree: &mut Tree,
+    map: NodeId,
+    name: &str,
+    value: NodeId,
+    key_style: Style,
+) -> Result<()> {
+    if tree.node(value).is_null() {
+        return clear(tree, map, name);
+    }
+    put_field(tree, map, name, value, key_style)
+}
+
+/// [`set_field`] that also sets nulls.
+pub(super) fn put_field(
+    tree: &mut Tree,
+    map: NodeId,
+    name: &str,
+    value: NodeId,
+    key_style: Style,
+) -> Result<()> {
+    let node = tree.node(value);
+    if node.is_text()
+        && node.style.is_default()
+        && node.text().is_some_and(|text| quotes_in_yaml_1_1(text))
+    {
+        tree.node_mut(value).style = Style::quoted(Quoting::Double);
+    }
+    demand(tree, map, Kind::Map)?;
+    match tree.get(map, name) {
+        Some(field) if field == value => {}
+        Some(field) => {
+            let style = tree.node(field).style;
+            tree.node_mut(value).style = style;
+            let node = tree.node(value).clone();
+            *tree.node_mut(field) = node;
+        }
+        None => {
+            let key = tree.add(Node {
+                style: key_style,
+                ..Node::scalar(name)
+            });
+            tree.push_entry(map, key, value);
+        }
+    }
+    Ok(())
+}
+
+/// Removes a field of a mapping.
+pub(super) fn clear(tree: &mut Tree, map: NodeId, name: &str) -> Result<()> {
+    demand(tree, map, Kind::Map)?;
+    tree.remove(map, name);
+    Ok(())
+}
+
+/// Sets the field at a path of keys, making the mappings on the way.
+pub(super) fn set_at(tree: &mut Tree, path: &[&str], value: NodeId) -> Result<()> {
+    let Some((last, parents)) = path.split_last() else {
+        return Ok(());
+    };
+    let mut map = tree.root();
+    for parent in parents {
+        map = get_or_add_map(tree, map, parent)?;
+    }
+    set_field(tree, map, last, value, Style::default())
+}
+
+/// The mapping of that name, made if there is none.
+pub(super) fn get_or_add_map(tree: &mut Tree, map: NodeId, name: &str) -> Result<NodeId> {
+    match tree.get(map, name) {
+        Some(found) => Ok(found),
+        None => {
+            demand(tree, map, Kind::Map)?;
+            let value = tree.add(Node::map());
+            put_field(tree, map, name, value, Style::default())?;
+            Ok(value)
+        }
+    }
+}
+
+/// A number that Go's `Atoi` reads.
+fn number(part: &str) -> Option<i64> {
+    let digits = part.strip_prefix(['+', '-']).unwrap_or(part);
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| part.parse().ok())
+        .flatten()
+}
+
+fn is_index(part: &str) -> Option<usize> {
+    number(part).and_then(|index| usize::try_from(index).ok())
+}
+
+fn is_bracketed(part: &str) -> bool {
+    part.starts_with('[') && part.ends_with(']')
+}
+
+fn split_bracketed(part: &str) -> Result<(&str, &str)> {
+    let inner = part.strip_suffix(']').unwrap_or(part);
+    let inner = inner.strip_prefix('[').unwrap_or(inner);
+    inner.split_once('=').ok_or_else(|| {
+        transform("list path element must contain fieldName=fieldValue for element to match")
+    })
+}
+
+/// The node at a path; `None` if there is none.
+pub(super) fn lookup<S: AsRef<str>>(
+    tree: &mut Tree,
+    from: NodeId,
+    path: &[S],
+) -> Result<Option<NodeId>> {
+    walk(tree, from, path, None)
+}
+
+/// The node at a path, made as `kind` if there is none.
+pub(super) fn lookup_or_add<S: AsRef<str>>(
+    tree: &mut Tree,
+    from: NodeId,
+    path: &[S],
+    kind: Kind,
+) -> Result<Option<NodeId>> {
+    walk(tree, from, path, Some(kind))
+}
+
+fn walk<S: AsRef<str>>(
+    tree: &mut Tree,
+    from: NodeId,
+    path: &[S],
+    create: Option<Kind>,
+) -> Result<Option<NodeId>> {
+    let parts: Vec<&str> = path
+        .iter()
+        .map(|part| part.as_ref().trim())
+        .filter(|part| !part.is_empty())
+        .collect();
+    let mut node = from;
+    for (at, part) in parts.iter().copied().enumerate() {
+        let next = parts.get(at + 1).copied().unwrap_or_default();
+        let found = if let Some(index) = number(part) {
+            if index < 0 {
+                return Err(transform(format!("array index {index} cannot be negative")));
+            }
+            demand(tree, node, Kind::List)?;
+            tree.items(node).get(index as usize).copied()
+        } else if part == "-" {
+            demand(tree, node, Kind::List)?;
+            match tree.items(node).last() {
+                Some(last) => Some(*last),
+                None => return Err(transform("cannot take the last element of an empty list")),
+            }
+        } else if part == "*" {
+            return Err(transform("wildcard is not supported in PathGetter"));
+        } else if is_bracketed(part) {
+            element(tree, node, part, create.is_some())?
+        } else {
+            if tree.node(node).is_null() {
+                return Ok(None);
+            }
+            demand(tree, node, Kind::Map)?;
+            match (tree.get(node, part), create) {
+                (None, Some(kind)) => {
+                    let made = new_node(kind_for(next, kind));
+                    let made = tree.add(made);
+                    put_field(tree, node, part, made, Style::default())?;
+                    Some(made)
+                }
+                (found, _) => found,
+            }
+        };
+        match found {
+            None => return Ok(None),
+            Some(found) => node = found,
+        }
+    }
+    Ok(Some(node))
+}
+
+fn new_node(kind: Kind) -> Node {
+    match kind {
+        Kind::Map => Node::map(),
+        Kind::List => Node::list(),
+        Kind::Scalar | Kind::Alias => Node::scalar(""),
+    }
+}
+
+/// What a field has to be for the next part of a path.
+fn kind_for(next: &str, last: Kind) -> Kind {
+    if is_bracketed(next) || is_index(next).is_some() {
+        Kind::List
+    } else if next.is_empty() {
+        last
+    } else {
+        Kind::Map
+    }
+}
+
+/// The item that `[key=value]` means.
+fn element(tree: &mut Tree, list: NodeId, part: &str, create: bool) -> Result<Option<NodeId>> {
+    let (key, value) = split_bracketed(part)?;
+    demand(tree, list, Kind::List)?;
+    let found = tree.items(list).iter().copied().find(|item| {
+        if key.is_empty() {
+            return tree.text(*item).unwrap_or_default() == value;
+        }
+        let field = tree.get(*item, key);
+        field.is_some_and(|field| tree.text(field).unwrap_or_default() == value)
+    });
+    if found.is_some() || !create {
+        return Ok(found);
+    }
+    let item = match key.is_empty() {
+        true => tree.add(Node::scalar(value)),
+        false => {
+            let item = tree.add(Node::map());
+            let key = tree.add(Node::scalar(key));
+            let value = tree.add(Node::scalar(value));
+            tree.push_entry(item, key, value);
+            item
+        }
+    };
+    tree.push_item(list, item);
+    Ok(Some(item))
+}
+
+/// Every node that a path means, as kyaml's `PathMatcher` finds them: `*` and
+/// `[key=regex]` may mean several. `None` where kyaml gives none at all.
+pub(super) fn matches(
+    tree: &mut Tree,
+    node: NodeId,
+    path: &[String],
+    create: Option<Kind>,
+) -> Result<Vec<NodeId>> {
+    let Some((part, rest)) = path.split_first() else {
+        return Ok(vec![node]);
+    };
+    if let Some(index) = is_index(part) {
+        demand_list(tree, node)?;
+        let count = tree.items(node).len();
+        if count == index
+            && let Some(kind) = create
+        {
+            let next = rest.first().map_or("", String::as_str);
+            let made = tree.add(new_node(kind_for(next, kind)));
+            tree.push_item(node, made);
+        }
+        let count = tree.items(node).len();
+        let Some(item) = tree.items(node).get(index).copied() else {
+            return Err(transform(format!(
+                "index {index} specified but only {count} elements found"
+            )));
+        };
+        return matches(tree, item, rest, create);
+    }
+    if is_bracketed(part) {
+        return matching_items(tree, node, part, rest, create);
+    }
+    if part == "*" {
+        demand_list(tree, node)?;
+        let mut found = Vec::new();
+        for item in tree.items(node).to_vec() {
+            found.extend(matches(tree, item, rest, create)?);
+        }
+        return Ok(found);
+    }
+    if tree.node(node).is_null() && create.is_none() {
+        return Ok(Vec::new());
+    }
+    demand(tree, node, Kind::Map)?;
+    let field = match (tree.get(node, part), create) {
+        (Some(field), _) => field,
+        (None, None) => return Ok(Vec::new()),
+        (None, Some(kind)) => {
+            let next = rest.first().map_or("", String::as_str);
+            let made = tree.add(new_node(kind_for(next, kind)));
+            put_field(tree, node, part, made, Style::default())?;
+            made
+        }
+    };
+    if !rest.is_empty() && tree.kind(field) == Kind::Scalar {
+        return matches_within_text(tree, field, rest, create);
+    }
+    matches(tree, field, rest, create)
+}
+
+/// A path goes on in YAML that is the text of a scalar. What is found there is
+/// a copy: kyaml looks, but does not write it back.
+fn matches_within_text(
+    tree: &mut Tree,
+    field: NodeId,
+    path: &[String],
+    create: Option<Kind>,
+) -> Result<Vec<NodeId>> {
+    let text = tree.text(field).unwrap_or_default().to_owned();
+    let parsed = Tree::parse(text.as_bytes(), &Limits::default())
+        .map_err(|error| transform(error.to_string()))?;
+    let Some(parsed) = parsed else {
+        return Ok(Vec::new());
+    };
+    let copy = tree.copy(&parsed, parsed.root());
+    matches(tree, copy, path, create)
+}
+
+fn demand_list(tree: &Tree, node: NodeId) -> Result<()> {
+    demand(tree, node, Kind::List)
+}
+
+fn matching_items(
+    tree: &mut Tree,
+    list: NodeId,
+    part: &str,
+    rest: &[String],
+    create: Option<Kind>,
+) -> Result<Vec<NodeId>> {
+    let (key, pattern) = split_bracketed(part)?;
+    demand_list(tree, list)?;
+    for round in 0..2 {
+        let items = tree.items(list).to_vec();
+        let mut found = Vec::new();
+        if !items.is_empty() {
+            let pattern = Re2::cached(pattern).map_err(|error| transform(error.to_string()))?;
+            for item in items {
+                let value = match key.is_empty() {
+                    true => Some(item),
+                    false => tree.get(item, key),
+                };
+                let Some(value) = value else { continue };
+                let text = tree
+                    .to_text(value)
+                    .map_err(|error| transform(error.to_string()))?;
+                if !pattern.regex.is_match(text.trim().as_bytes()) {
+                    continue;
+                }
+                match key.is_empty() {
+                    true => found.push(item),
+                    false => found.extend(matches(tree, item, rest, create)?),
+                }
+            }
+        }
+        if !found.is_empty() || create.is_none() || round > 0 {
+            return Ok(found);
+        }
+        let item = match key.is_empty() {
+            true => tree.add(Node::scalar(pattern)),
+            false => {
+                let item = tree.add(Node::map());
+                let name = tree.add(Node::scalar(key));
+                let value = tree.add(Node::scalar(pattern));
+                tree.push_entry(item, name, value);
+                item
+            }
+        };
+        tree.push_item(list, item);
+    }
+    Ok(Vec::new())
+}

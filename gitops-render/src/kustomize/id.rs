@@ -1,0 +1,129 @@
+//! Who an object is: kyaml's `resid`.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use gitops_core::Str;
+
+use super::schema;
+
+/// Group, version and kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gvk {
+    pub(super) group: Str,
+    pub(super) version: Str,
+    pub(super) kind: Str,
+}
+
+impl Gvk {
+    pub(super) fn of(api_version: &str, kind: &str) -> Self {
+        let (group, version) = split_api_version(api_version);
+        Gvk {
+            group: group.into(),
+            version: version.into(),
+            kind: kind.into(),
+        }
+    }
+
+    pub(super) fn api_version(&self) -> Str {
+        match self.group.is_empty() {
+            true => self.version.clone(),
+            false => format!("{}/{}", self.group, self.version).into(),
+        }
+    }
+
+    /// Whether the parts of `selector` that are not empty are the same here.
+    pub(super) fn is_selected(&self, selector: &Gvk) -> bool {
+        let fits = |part: &Str, have: &Str| part.is_empty() || part == have;
+        fits(&selector.group, &self.group)
+            && fits(&selector.version, &self.version)
+            && fits(&selector.kind, &self.kind)
+    }
+}
+
+impl fmt::Display for Gvk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or = |text: &Str, other: &str| match text.is_empty() {
+            true => Str::from(other),
+            false => text.clone(),
+        };
+        write!(
+            f,
+            "{}.{}.{}",
+            or(&self.kind, "[noKind]"),
+            or(&self.version, "[noVer]"),
+            or(&self.group, "[noGrp]")
+        )
+    }
+}
+
+pub(super) fn split_api_version(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
+}
+
+/// An object's identity.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Id {
+    pub(super) gvk: Gvk,
+    pub(super) name: Str,
+    /// As it is written; empty if it is not.
+    pub(super) namespace: Str,
+    /// Whether the kind is known to live outside of namespaces.
+    pub(super) cluster_scoped: bool,
+}
+
+impl Id {
+    /// The identity of an object, whose scope the built-in table knows.
+    pub(super) fn scoped(gvk: Gvk, name: Str, namespace: Str) -> Self {
+        let cluster_scoped = schema::is_cluster_scoped(&gvk.api_version(), &gvk.kind);
+        Id {
+            gvk,
+            name,
+            namespace,
+            cluster_scoped,
+        }
+    }
+
+    /// The namespace that counts in comparisons.
+    pub(super) fn effective_namespace(&self) -> &str {
+        if self.cluster_scoped {
+            "_non_namespaceable_"
+        } else if self.namespace.is_empty() {
+            "default"
+        } else {
+            &self.namespace
+        }
+    }
+
+    pub(super) fn same_namespace(&self, other: &Id) -> bool {
+        self.effective_namespace() == other.effective_namespace()
+    }
+
+    /// Whether both are the same object.
+    pub(super) fn same(&self, other: &Id) -> bool {
+        self.name == other.name && self.gvk == other.gvk && self.same_namespace(other)
+    }
+
+    /// What [`same`](Id::same) compares, hashed.
+    pub(super) fn hash_into(&self, state: &mut impl Hasher) {
+        self.gvk.kind.hash(state);
+        self.gvk.group.hash(state);
+        self.gvk.version.hash(state);
+        self.name.hash(state);
+        self.effective_namespace().hash(state);
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.name.is_empty() {
+            true => "[noName]",
+            false => &self.name,
+        };
+        let namespace = match self.namespace.is_empty() {
+            true => "[noNs]",
+            false => &self.namespace,
+        };
+        write!(f, "{}/{name}.{namespace}", self.gvk)
+    }
+}

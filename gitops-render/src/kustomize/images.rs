@@ -1,0 +1,155 @@
+//! Names, tags and digests of images.
+
+use std::rc::Rc;
+
+use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Tree};
+
+use super::error::{Result, transform};
+use super::fields::{self, Create, FieldSpec};
+use super::file::Image;
+use super::objects::Objects;
+use crate::re2::Re2;
+
+/// Applies images, one after the other, to all objects.
+pub(super) fn set_images(
+    objects: &mut Objects,
+    images: &[Image],
+    specs: &[FieldSpec],
+) -> Result<()> {
+    if images.is_empty() {
+        return Ok(());
+    }
+    let patterns: Vec<Rc<Re2>> = images.iter().map(pattern).collect::<Result<_>>()?;
+    for at in objects.places() {
+        if objects.get(at).id.gvk.kind == "CustomResourceDefinition" {
+            continue;
+        }
+        objects.change(at, |object| {
+            // Images change texts only, so that the places of the first are
+            // those of all.
+            let mut found = Vec::new();
+            let root = object.tree.root();
+            find_in_containers(&object.tree, root, &mut found)?;
+            let id = object.id.clone();
+            for spec in specs {
+                fields::visit(
+                    &mut object.tree,
+                    &id.gvk,
+                    &id,
+                    spec,
+                    Create::Nothing,
+                    &mut |tree, node| {
+                        fields::demand(tree, node, Kind::Scalar)?;
+                        found.push(node);
+                        Ok(())
+                    },
+                )?;
+            }
+            for (image, pattern) in images.iter().zip(&patterns) {
+                for node in &found {
+                    let Some(text) = object.tree.text(*node) else {
+                        continue;
+                    };
+                    if pattern.regex.is_match(text.as_bytes()) {
+                        let renamed = renamed(text, image);
+                        fields::set_scalar(&mut object.tree, *node, Node::scalar(renamed))?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The pattern that Kustomize makes of an image's name.
+fn pattern(image: &Image) -> Result<Rc<Re2>> {
+    let tail = "(:[a-zA-Z0-9_.{}-]*)?(@sha256:[a-zA-Z0-9_.{}-]*)?$";
+    Re2::cached(&format!("^{}{tail}", image.name))
+        .map_err(|error| transform(format!("image name {:?}: {error}", image.name)))
+}
+
+/// The images of all `containers` and `initContainers`, wherever they are.
+fn find_in_containers(tree: &Tree, node: NodeId, found: &mut Vec<NodeId>) -> Result<()> {
+    match &tree.node(node).content {
+        Content::Map(entries) => {
+            for (key, value) in entries {
+                find_in_containers(tree, *value, found)?;
+                if !matches!(tree.text(*key), Some("containers" | "initContainers")) {
+                    continue;
+                }
+                for item in tree.items(*value) {
+                    fields::demand(tree, *item, Kind::Map)?;
+                    if let Some(image) = tree.get(*item, "image") {
+                        fields::demand(tree, image, Kind::Scalar)?;
+                        found.push(image);
+                    }
+                }
+            }
+        }
+        Content::List(items) => {
+            for item in items {
+                find_in_containers(tree, *item, found)?;
+            }
+        }
+        Content::Scalar(_) | Content::Alias(_) => {}
+    }
+    Ok(())
+}
+
+fn renamed(text: &str, image: &Image) -> String {
+    let (name, mut tag, mut digest) = split(text);
+    let mut name = name.to_owned();
+    if !image.new_name.is_empty() {
+        name = image.new_name.to_string();
+    }
+    let suffixed;
+    match (!image.new_tag.is_empty(), !image.digest.is_empty()) {
+        (true, true) => (tag, digest) = (&image.new_tag, &image.digest),
+        (true, false) => (tag, digest) = (&image.new_tag, ""),
+        (false, true) => (tag, digest) = ("", &image.digest),
+        (false, false) if !image.tag_suffix.is_empty() => {
+            suffixed = format!("{tag}{}", image.tag_suffix);
+            (tag, digest) = (&suffixed, "");
+        }
+        (false, false) => {}
+    }
+    if !tag.is_empty() {
+        name.push(':');
+        name.push_str(tag);
+    }
+    if !digest.is_empty() {
+        name.push('@');
+        name.push_str(digest);
+    }
+    name
+}
+
+/// Name, tag and digest of an image; what comes before the first slash may
+/// have a colon of its own.
+fn split(image: &str) -> (&str, &str, &str) {
+    let start = image.find('/').unwrap_or(0);
+    let find = |mark: char| image[start..].find(mark).map(|at| start + at);
+    match (find('@'), find(':')) {
+        (None, None) => (image, "", ""),
+        (Some(at), colon) if colon.is_none_or(|colon| at < colon) => {
+            (&image[..at], "", &image[at + 1..])
+        }
+        (Some(at), Some(colon)) => (&image[..colon], &image[colon + 1..at], &image[at + 1..]),
+        (None, Some(colon)) => (&image[..colon], &image[colon + 1..], ""),
+        (Some(at), None) => (&image[..at], "", &image[at + 1..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_no_tag() {
+        assert_eq!(split("host:5000/app"), ("host:5000/app", "", ""));
+        assert_eq!(split("host:5000/app:v1"), ("host:5000/app", "v1", ""));
+        assert_eq!(split("app:v1@sha256:ab"), ("app", "v1", "sha256:ab"));
+        assert_eq!(split("app@sha256:ab"), ("app", "", "sha256:ab"));
+    }
+}

@@ -1,0 +1,229 @@
+//! Which lists are merged by which keys, and which kinds live outside of
+//! namespaces: what kyaml reads from an OpenAPI document.
+//!
+//! The built-in part is a table (`schema.txt`) of the few fields that matter.
+//! A kustomization's `openapi` replaces it for the whole build.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
+
+use gitops_core::{Str, Value};
+
+/// The types and kinds of an OpenAPI document.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Schema {
+    types: Vec<Type>,
+    kinds: HashMap<(Str, Str), TypeId>,
+    /// The types of the table by their names there.
+    names: HashMap<&'static str, TypeId>,
+}
+
+/// The index of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TypeId(usize);
+
+#[derive(Clone, Debug, Default)]
+struct Type {
+    fields: HashMap<Str, Shape>,
+    /// What fields of other names are.
+    others: Option<Shape>,
+}
+
+/// What a field is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Shape {
+    /// Nothing that needs a schema.
+    Plain,
+    /// An object of a type.
+    Object(TypeId),
+    /// A list.
+    List(Arc<ListShape>),
+}
+
+/// What a list is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ListShape {
+    pub(super) items: Shape,
+    /// The keys by which it is merged, none if by its items themselves;
+    /// `None` if it is replaced.
+    pub(super) keys: Option<Vec<Str>>,
+}
+
+const TABLE: &str = include_str!("schema.txt");
+
+/// What the names of the table leave out.
+const PREFIXES: [&str; 4] = [
+    "io.k8s.api.",
+    "io.k8s.apimachinery.pkg.apis.",
+    "io.k8s.apiextensions-apiserver.pkg.apis.",
+    "io.k8s.kube-aggregator.pkg.apis.",
+];
+
+static BUILTIN: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::from_table()));
+
+static CLUSTER_SCOPED: LazyLock<HashSet<(&'static str, &'static str)>> = LazyLock::new(|| {
+    TABLE
+        .lines()
+        .filter_map(|line| line.strip_prefix("cluster ")?.split_once(' '))
+        .collect()
+});
+
+/// Whether a kind is known to live outside of namespaces.
+pub(super) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
+    CLUSTER_SCOPED.contains(&(api_version, kind))
+}
+
+impl Schema {
+    pub(super) fn builtin() -> Arc<Schema> {
+        BUILTIN.clone()
+    }
+
+    fn from_table() -> Self {
+        let mut schema = Schema::default();
+        let mut ids = HashMap::<&'static str, TypeId>::new();
+        for name in TABLE.lines().filter_map(|line| line.strip_prefix("type ")) {
+            ids.insert(name, schema.add_type());
+        }
+        let object = |name: &str| match ids.get(name) {
+            Some(id) => Shape::Object(*id),
+            None => Shape::Plain,
+        };
+        let mut current = TypeId(0);
+        for line in TABLE.lines() {
+            if let Some(name) = line.strip_prefix("type ") {
+                current = ids[name];
+            } else if let Some(field) = line.strip_prefix(' ') {
+                let mut words = field.split(' ');
+                let (Some(name), Some(shape)) = (words.next(), words.next()) else {
+                    continue;
+                };
+                let shape = match shape.strip_prefix("[]") {
+                    None => object(shape),
+                    Some(items) => Shape::List(Arc::new(ListShape {
+                        items: object(items),
+                        keys: words.next().map(|_| words.map(Str::from).collect()),
+                    })),
+                };
+                schema.types[current.0].fields.insert(name.into(), shape);
+            } else if let Some(kind) = line.strip_prefix("kind ") {
+                let mut words = kind.split(' ');
+                if let (Some(version), Some(kind), Some(name)) =
+                    (words.next(), words.next(), words.next())
+                {
+                    let key = (version.into(), kind.into());
+                    schema.kinds.insert(key, ids[name]);
+                }
+            }
+        }
+        schema.names = ids;
+        schema
+    }
+
+    fn add_type(&mut self) -> TypeId {
+        self.types.push(Type::default());
+        TypeId(self.types.len() - 1)
+    }
+
+    /// The definitions of an OpenAPI v2 document, beside those of `base`: the
+    /// built-in ones, unless others are given. What is in both is as there.
+    pub(super) fn from_openapi(document: &Value, base: Option<Schema>) -> Self {
+        let mut schema = base.unwrap_or_else(|| (*Schema::builtin()).clone());
+        let Some(definitions) = document.get("definitions").and_then(Value::as_map) else {
+            return schema;
+        };
+        let ids: HashMap<&str, TypeId> = definitions
+            .keys()
+            .map(|name| (name.as_str(), schema.add_type()))
+            .collect();
+        for (name, definition) in definitions {
+            let id = ids[name.as_str()];
+            schema.fill(id, definition, &ids);
+            let kinds = definition
+                .get("x-kubernetes-group-version-kind")
+                .and_then(Value::as_list)
+                .unwrap_or_default();
+            for kind in kinds {
+                let part = |key| kind.get(key).and_then(Value::as_str).unwrap_or_default();
+                let version = match part("group") {
+                    "" => part("version").into(),
+                    group => format!("{group}/{}", part("version")).into(),
+                };
+                let key = (version, part("kind").into());
+                schema.kinds.entry(key).or_insert(id);
+            }
+        }
+        schema
+    }
+
+    fn fill(&mut self, id: TypeId, definition: &Value, ids: &HashMap<&str, TypeId>) {
+        if let Some(properties) = definition.get("properties").and_then(Value::as_map) {
+            for (name, property) in properties {
+                let shape = self.shape(property, ids);
+                self.types[id.0].fields.insert(name.clone(), shape);
+            }
+        }
+        if let Some(others) = definition.get("additionalProperties")
+            && others.as_map().is_some()
+        {
+            self.types[id.0].others = Some(self.shape(others, ids));
+        }
+    }
+
+    fn shape(&mut self, property: &Value, ids: &HashMap<&str, TypeId>) -> Shape {
+        let text = |key| property.get(key).and_then(Value::as_str);
+        if let Some(reference) = text("$ref") {
+            let name = reference.rsplit('/').next().unwrap_or_default();
+            // A `/` within a name is written `~1`.
+            let name = name.replace("~1", "/").replace("~0", "~");
+            let short = PREFIXES
+                .iter()
+                .find_map(|prefix| name.strip_prefix(prefix))
+                .unwrap_or(&name);
+            let id = self.names.get(short).or_else(|| ids.get(name.as_str()));
+            return id.map_or(Shape::Plain, |id| Shape::Object(*id));
+        }
+        if text("type") == Some("array") {
+            let items = match property.get("items") {
+                Some(items) => self.shape(items, ids),
+                None => Shape::Plain,
+            };
+            let merged = text("x-kubernetes-patch-strategy")
+                .is_some_and(|strategy| strategy.split(',').any(|word| word == "merge"));
+            let keys = match property.get("x-kubernetes-list-map-keys") {
+                Some(keys) => keys.as_list().unwrap_or_default().to_vec(),
+                None => property
+                    .get("x-kubernetes-patch-merge-key")
+                    .cloned()
+                    .into_iter()
+                    .collect(),
+            };
+            let keys = keys.iter().filter_map(Value::as_str).map(Str::from);
+            return Shape::List(Arc::new(ListShape {
+                items,
+                keys: merged.then(|| keys.collect()),
+            }));
+        }
+        if property.get("properties").is_some() || property.get("additionalProperties").is_some() {
+            let id = self.add_type();
+            self.fill(id, property, ids);
+            return Shape::Object(id);
+        }
+        Shape::Plain
+    }
+
+    /// The type of a kind.
+    pub(super) fn kind(&self, api_version: &str, kind: &str) -> Option<Shape> {
+        let id = self.kinds.get(&(api_version.into(), kind.into()))?;
+        Some(Shape::Object(*id))
+    }
+
+    /// What the field of an object of this shape is; `None` if nothing is
+    /// known about it.
+    pub(super) fn field(&self, shape: &Shape, name: &str) -> Option<Shape> {
+        let Shape::Object(id) = shape else {
+            return None;
+        };
+        let of = &self.types[id.0];
+        of.fields.get(name).or(of.others.as_ref()).cloned()
+    }
+}

@@ -1,0 +1,224 @@
+//! Kustomizations, one directory each: `in/top` is built, and what comes of it
+//! was written by Kustomize 5.8.1, where the root of the inputs is `/`.
+
+use std::path::Path;
+
+use gitops_core::TreePath;
+use gitops_core::tree::{DirTree, MemoryTree};
+use gitops_render::kustomize::{
+    Error, ErrorKind, GitSource, ImageOverride, KustomizeOptions, Limits, Overrides, RemoteError,
+    Remotes, SharedTree, build,
+};
+use gitops_render::{Renderer, render};
+
+#[test]
+fn directories_are_built_as_kustomize_builds_them() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/kustomize");
+    let mut names: Vec<_> = std::fs::read_dir(&cases)
+        .expect("the cases lie beside this file")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort();
+    assert!(names.len() > 10);
+    for name in names {
+        let dir = cases.join(&name);
+        let tree = DirTree::new(dir.join("in")).expect("inputs");
+        let path = TreePath::parse("top").expect("a path");
+        let outcome =
+            build(&tree, &path, &KustomizeOptions::default()).and_then(|built| built.to_text());
+        let name = name.to_string_lossy();
+        match (outcome, std::fs::read_to_string(dir.join("expected.yaml"))) {
+            (Ok(text), Ok(expected)) => assert_eq!(text, expected, "{name}"),
+            (Err(error), Err(_)) => {
+                let expected =
+                    std::fs::read_to_string(dir.join("expected.txt")).expect("an outcome");
+                assert_eq!(error.to_string().trim(), expected.trim(), "{name}");
+            }
+            (Ok(text), Err(_)) => panic!("{name} was built:\n{text}"),
+            (Err(error), Ok(_)) => panic!("{name}: {error}"),
+        }
+    }
+}
+
+const SETTINGS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n";
+
+fn built(files: &[(&str, &str)], options: &KustomizeOptions) -> Result<String, Error> {
+    let mut tree = MemoryTree::new();
+    for (path, text) in files {
+        let path = TreePath::parse(path).expect("a path");
+        tree.insert(&path, text.as_bytes().to_vec());
+    }
+    build(&tree, &TreePath::ROOT, options)?.to_text()
+}
+
+#[test]
+fn errors_say_where() {
+    let files = [
+        ("kustomization.yaml", "resources: [a.yaml, b.yaml]"),
+        ("a.yaml", SETTINGS),
+        ("b.yaml", &format!("# second\n---\n{SETTINGS}")),
+    ];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("a conflict");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let second = (error.file().map(TreePath::as_str), error.line());
+    assert_eq!(second, (Some("b.yaml"), 3));
+    let first = error
+        .first_claim()
+        .map(|(file, line)| (file.as_str(), line));
+    assert_eq!(first, Some(("a.yaml", 1)));
+}
+
+#[test]
+fn limits_are_errors_that_name_them() {
+    let limits = |limits: Limits| KustomizeOptions {
+        limits,
+        ..KustomizeOptions::default()
+    };
+    let two = SETTINGS.to_owned() + "---\n" + &SETTINGS.replace("settings", "more");
+    let files = [
+        ("kustomization.yaml", "resources: [a.yaml]"),
+        ("a.yaml", &two),
+    ];
+    let few = limits(Limits {
+        objects: 1,
+        ..Limits::default()
+    });
+    let error = built(&files, &few).expect_err("two objects");
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    let small = limits(Limits {
+        file_size: 10,
+        ..Limits::default()
+    });
+    let error = built(&files, &small).expect_err("a long file");
+    assert!(
+        error.message().contains("more than the limit of 10"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_million_resources_end_in_an_error() {
+    let mut text = String::from("resources:\n");
+    for _ in 0..100_000 {
+        text.push_str("- a.yaml\n");
+    }
+    let files = [("kustomization.yaml", text.as_str()), ("a.yaml", SETTINGS)];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("one object, often");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+}
+
+#[test]
+fn aliases_that_stand_for_very_much_are_refused() {
+    let mut text = String::from("apiVersion: v1\nkind: A\nmetadata: {name: a}\nl0: &l0 [x, x]\n");
+    for level in 1..40 {
+        let before = level - 1;
+        text.push_str(&format!("l{level}: &l{level} [*l{before}, *l{before}]\n"));
+    }
+    let files = [
+        ("kustomization.yaml", "resources: [a.yaml]"),
+        ("a.yaml", &text),
+    ];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("a bomb");
+    assert!(
+        error.message().contains("aliases stand for more than"),
+        "{error}"
+    );
+}
+
+#[test]
+fn patches_that_hit_nothing_are_refused_when_asked() {
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [a.yaml]\npatches:\n- {target: {kind: Job}, patch: '[]'}\n- {target: {kind: Job}, patch: '[{op: remove, path: /data}]'}\n",
+        ),
+        ("a.yaml", SETTINGS),
+    ];
+    assert!(built(&files, &KustomizeOptions::default()).is_ok());
+    let strict = KustomizeOptions {
+        refuse_missed_patches: true,
+        ..KustomizeOptions::default()
+    };
+    let error = built(&files, &strict).expect_err("no job");
+    assert!(error.message().contains("hits no object"), "{error}");
+}
+
+#[derive(Debug)]
+struct Elsewhere;
+
+impl Remotes for Elsewhere {
+    fn repository(&self, source: &GitSource) -> Result<SharedTree, RemoteError> {
+        assert_eq!(source.clone_spec(), "https://example.com/org/repo");
+        assert_eq!(source.reference, "v1");
+        let tree: MemoryTree = [
+            ("base/kustomization.yaml", "resources: [a.yaml]"),
+            ("base/a.yaml", SETTINGS),
+        ]
+        .try_into()?;
+        Ok(std::sync::Arc::new(tree))
+    }
+
+    fn file(&self, url: &str) -> Result<bytes::Bytes, RemoteError> {
+        Ok(SETTINGS
+            .replace("settings", url.rsplit('/').next().unwrap_or_default())
+            .into())
+    }
+}
+
+#[test]
+fn what_is_elsewhere_comes_through_one_door() {
+    let files = [(
+        "kustomization.yaml",
+        "resources:\n- https://example.com/org/repo//base?ref=v1\n- https://example.com/named\n",
+    )];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("no door");
+    assert_eq!(error.kind(), ErrorKind::Remote);
+}
+
+#[test]
+fn git_urls_are_fetched_through_the_door() {
+    let files = [(
+        "kustomization.yaml",
+        "namePrefix: p-\nresources: ['git::https://example.com/org/repo//base?ref=v1']\n",
+    )];
+    let options = KustomizeOptions {
+        remotes: Some(std::sync::Arc::new(Elsewhere)),
+        ..KustomizeOptions::default()
+    };
+    let text = built(&files, &options).expect("it is fetched");
+    assert!(text.contains("name: p-settings"), "{text}");
+}
+
+#[test]
+fn applications_lay_their_wishes_over_the_file() {
+    let files: MemoryTree = [
+        ("kustomization.yaml", "namePrefix: a-\nresources: [a.yaml]\ncommonLabels: {l: file}"),
+        ("a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: nginx}]}\n"),
+    ]
+    .try_into()
+    .expect("paths");
+    let mut options = KustomizeOptions {
+        overrides: Overrides {
+            name_prefix: "b-".into(),
+            images: vec![ImageOverride::parse("nginx:2").expect("an image")],
+            common_labels: vec![("l".into(), "app".into())],
+            ..Overrides::default()
+        },
+        ..KustomizeOptions::default()
+    };
+    let render = |options: &KustomizeOptions| {
+        let renderer = Renderer::Kustomize(Box::new(options.clone()));
+        render(&renderer, &files, &TreePath::ROOT)
+    };
+    assert!(render(&options).is_err(), "the file has the label");
+    options.overrides.force_common_labels = true;
+    let rendered = render(&options).expect("it is built");
+    let pod = rendered.manifests[0].to_value();
+    assert_eq!(rendered.manifests[0].name(), "b-p");
+    let label = pod
+        .at(&["metadata", "labels", "l"])
+        .and_then(|v| v.as_str());
+    assert_eq!(label, Some("app"));
+    assert_eq!(rendered.manifests[0].origin.to_string(), "a.yaml:1");
+    assert_eq!(rendered.warnings.len(), 1, "commonLabels is deprecated");
+}
