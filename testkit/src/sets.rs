@@ -10,6 +10,7 @@ mod helm_cases;
 mod kustomize_cases;
 mod kustomize_random;
 mod kustomize_real;
+mod kustomize_tables;
 mod smd;
 
 /// Why a set could not be loaded.
@@ -20,7 +21,10 @@ pub const NAMES: &[&str] = &[
     "charts",
     "charts-helm4",
     "helm-cases",
+    "kustomize-cases",
+    "kustomize-random",
     "kustomize-real",
+    "kustomize-tables",
     "smd",
 ];
 
@@ -54,6 +58,7 @@ pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
         "helm-cases" => helm_cases::load(dir),
         "kustomize-cases" => kustomize_cases::load(dir),
         "kustomize-random" => kustomize_random::load(dir).map(Set::from),
+        "kustomize-tables" => kustomize_tables::load(dir).map(Set::from),
         "kustomize-real" => kustomize_real::load(dir).map(Set::from),
         "smd" => smd::load(dir).map(Set::from),
         other => Err(format!("no set {other:?}; there are {}", NAMES.join(", ")).into()),

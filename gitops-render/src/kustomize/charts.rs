@@ -123,7 +123,7 @@ pub(super) fn render(
         include_crds: chart.include_crds,
         skip_tests: chart.skip_tests,
         no_hooks: chart.skip_hooks,
-        seed: helm.seed.clone(),
+        seed: helm.seed,
         load_limits: helm.load_limits.clone(),
         ..HelmOptions::default()
     };

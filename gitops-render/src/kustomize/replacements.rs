@@ -206,10 +206,10 @@ fn put(objects: &mut Objects, value: &Tree, target: &Target) -> Result<()> {
         .reject
         .iter()
         .map(|selector| {
-            let by_id = selector.name != ""
-                || selector.namespace != ""
+            let by_id = !selector.name.is_empty()
+                || !selector.namespace.is_empty()
                 || selector.gvk != Default::default();
-            let by_metadata = selector.annotations != "" || selector.labels != "";
+            let by_metadata = !selector.annotations.is_empty() || !selector.labels.is_empty();
             Ok((
                 Chosen::new(selector).map_err(in_selector)?,
                 by_id,

@@ -196,10 +196,10 @@ impl Specs {
             &mut self.images,
             &mut self.replicas,
         ] {
-            list.sort_by(|a, b| order(&a.gvk).cmp(&order(&b.gvk)));
+            list.sort_by_cached_key(|spec| order(&spec.gvk));
         }
         self.name_reference
-            .sort_by(|a, b| order(&a.referral).cmp(&order(&b.referral)));
+            .sort_by_cached_key(|reference| order(&reference.referral));
     }
 }
 
