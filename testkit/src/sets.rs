@@ -58,7 +58,7 @@ pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
         "helm-cases" => helm_cases::load(dir),
         "kustomize-cases" => kustomize_cases::load(dir),
         "kustomize-random" => kustomize_random::load(dir).map(Set::from),
-        "kustomize-tables" => kustomize_tables::load(dir).map(Set::from),
+        "kustomize-tables" => kustomize_tables::load(dir),
         "kustomize-real" => kustomize_real::load(dir).map(Set::from),
         "smd" => smd::load(dir).map(Set::from),
         other => Err(format!("no set {other:?}; there are {}", NAMES.join(", ")).into()),
