@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use gitops_core::tree::DirTree;
-use gitops_core::{Str, TreePath};
+use gitops_core::{Origin, Str, TreePath, Value, manifest, yaml};
 use gitops_render::helm::{
-    self, Chart, ErrorKind, HelmOptions, KubeVersion, LoadLimits, Profile, ReleaseName, Values,
+    self, Chart, ErrorKind, HelmOptions, KubeVersion, LineReport, LoadLimits, Objects, Profile,
+    Release, ReleaseName, Seed, Snapshot, Values,
 };
 
 /// Renders a chart to what `helm template` prints.
@@ -66,9 +68,29 @@ pub struct Template {
     /// Do not check the values against `values.schema.json`
     #[arg(long)]
     pub skip_schema_validation: bool,
-    /// Which Helm to be
-    #[arg(long, value_name = "3|4", default_value = "3", value_parser = ["3", "4"])]
-    pub helm_version: String,
+    /// Which Helm to be: 3.16, 3.19, 3.21 or 4.2; 3 and 4 are their newest
+    #[arg(long, value_name = "VERSION", default_value = "3")]
+    pub helm_version: Profile,
+    /// Draw random numbers from this text, so that renders repeat
+    #[arg(long, value_name = "TEXT")]
+    pub seed: Option<String>,
+    /// What a seeded render takes for the time: seconds since 1970
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub now: u64,
+    /// Objects that `lookup` finds, from a file of manifests
+    #[arg(long, value_name = "FILE")]
+    pub cluster: Vec<String>,
+    /// Tell where a line comes from instead of printing: `FILE:LINE` counts the
+    /// lines of `--show-only FILE`, `:LINE` those of the whole output,
+    /// `KIND/NAME:.field` finds a field
+    #[arg(long, value_name = "WHAT")]
+    pub explain: Vec<String>,
+    /// Tell more about errors: the calls, the text, what may be meant
+    #[arg(long)]
+    pub explain_errors: bool,
+    /// Tell which of the values nobody reads
+    #[arg(long)]
+    pub unread_values: bool,
 }
 
 /// What the command printed and how it ended.
@@ -80,16 +102,19 @@ pub struct Outcome {
     pub stderr: String,
     /// 0, or 1 if it failed.
     pub code: u8,
+    /// What the library adds to an error.
+    pub report: Option<String>,
 }
 
 impl Template {
     /// Runs the command; relative paths are taken from `dir`.
     pub fn run(&self, dir: &Path) -> Outcome {
         let mut outcome = Outcome::default();
-        match self.render(dir, &mut outcome.stderr) {
+        match self.render(dir, false, &mut outcome.stderr) {
             Ok(text) => outcome.stdout = text,
             Err(error) => {
                 outcome.stderr.push_str(&format!("Error: {error}\n"));
+                outcome.report = Some(self.report(dir, error.report().to_string()));
                 // Helm says so wherever it had got as far as the templates.
                 if matches!(
                     error.kind(),
@@ -109,13 +134,60 @@ impl Template {
         outcome
     }
 
-    fn render(&self, dir: &Path, stderr: &mut String) -> Result<String, helm::Error> {
-        let options = |problem: String| helm::Error::from_text(ErrorKind::Options, problem);
-        let mut capabilities = helm::Capabilities::default();
-        if let Some(version) = &self.kube_version {
-            capabilities.kube_version = KubeVersion::parse(version).map_err(|problem| {
-                options(format!("invalid kube version '{version}': {problem}"))
+    /// What the library says of an error; a watched render says more, so the
+    /// chart is rendered again if somebody wants to know.
+    fn report(&self, dir: &Path, first: String) -> String {
+        if !self.explain_errors {
+            return first;
+        }
+        match self.render(dir, true, &mut String::new()) {
+            Err(error) => error.report().to_string(),
+            Ok(_) => first,
+        }
+    }
+
+    fn objects(&self, dir: &Path) -> Result<Option<Arc<dyn Objects>>, helm::Error> {
+        if self.cluster.is_empty() {
+            return Ok(None);
+        }
+        let mut objects = Vec::new();
+        for path in &self.cluster {
+            let failed = |problem: String| {
+                helm::Error::from_text(ErrorKind::Options, format!("{path}: {problem}"))
+            };
+            let text = std::fs::read(dir.join(path)).map_err(|error| failed(error.to_string()))?;
+            let read = manifest::parse(&text, &Origin::file(path.as_str()));
+            objects.extend(read.map_err(|error| failed(error.to_string()))?);
+        }
+        Ok(Some(Arc::new(Snapshot::new(objects))))
+    }
+
+    fn explanations(&self, release: &Release) -> Result<String, helm::Error> {
+        let mut out = String::new();
+        for what in &self.explain {
+            let report = explain(release, what).ok_or_else(|| {
+                let text = format!("nothing is known of {what:?}");
+                helm::Error::from_text(ErrorKind::Options, text)
             })?;
+            out.push_str(&format!("{what}\n{report}"));
+        }
+        Ok(out)
+    }
+
+    fn render(
+        &self,
+        dir: &Path,
+        watched: bool,
+        stderr: &mut String,
+    ) -> Result<String, helm::Error> {
+        let options = |problem: String| helm::Error::from_text(ErrorKind::Options, problem);
+        let profile = self.helm_version;
+        let mut capabilities = helm::Capabilities::of(profile);
+        if let Some(version) = &self.kube_version {
+            capabilities.kube_version =
+                KubeVersion::parse_for(profile, version).map_err(|problem| {
+                    options(format!("invalid kube version '{version}': {problem}"))
+                })?;
         }
         capabilities.api_versions.extend(
             self.api_versions
@@ -126,10 +198,6 @@ impl Template {
             [chart] => ("release-name", chart),
             [name, chart, ..] => (name.as_str(), chart),
             [] => return Err(options("a chart is needed".into())),
-        };
-        let profile = match self.helm_version.as_str() {
-            "4" => Profile::Helm4,
-            _ => Profile::Helm3,
         };
         let chart = dir.join(chart);
         if !chart.exists() {
@@ -146,8 +214,18 @@ impl Template {
                 release_name: ReleaseName::new(name)?,
                 namespace: self.namespace.as_str().into(),
                 is_upgrade: self.is_upgrade,
+                sources: values.sources().to_vec(),
                 values: values.into_map(),
                 capabilities,
+                cluster: self.objects(dir)?,
+                seed: match &self.seed {
+                    Some(seed) => Seed::fixed(
+                        seed.as_bytes(),
+                        SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
+                    ),
+                    None => Seed::System,
+                },
+                trace: watched || !self.explain.is_empty() || self.unread_values,
                 include_crds: self.include_crds,
                 skip_tests: self.skip_tests,
                 no_hooks: self.no_hooks,
@@ -159,6 +237,16 @@ impl Template {
         for warning in &release.warnings {
             stderr.push_str(warning);
             stderr.push('\n');
+        }
+        if self.unread_values
+            && let Some(map) = &release.source_map
+        {
+            for (path, origin) in map.unread() {
+                stderr.push_str(&format!("nobody reads {path} ({origin})\n"));
+            }
+        }
+        if !self.explain.is_empty() {
+            return self.explanations(&release);
         }
         if self.show_only.is_empty() {
             Ok(release.to_text())
@@ -204,6 +292,47 @@ impl Template {
         }
         Ok(values)
     }
+}
+
+/// Where a line or a field of a release comes from.
+fn explain(release: &Release, what: &str) -> Option<LineReport> {
+    let map = release.source_map.as_ref()?;
+    let all = || {
+        release
+            .crds
+            .iter()
+            .chain(&release.documents)
+            .chain(&release.hooks)
+    };
+    let (place, detail) = what.rsplit_once(':')?;
+    if let Some(field) = detail.strip_prefix('.') {
+        let (kind, name) = place.split_once('/')?;
+        let document = all().find(|document| {
+            let object = yaml::parse(document.text.as_bytes()).ok();
+            let named = object
+                .as_ref()
+                .and_then(|object| object.at(&["metadata", "name"]));
+            document.kind.eq_ignore_ascii_case(kind) && named.and_then(Value::as_str) == Some(name)
+        })?;
+        return map.field(document, field);
+    }
+    let mut line: usize = detail.parse::<usize>().ok()?.checked_sub(1)?;
+    for document in all() {
+        let inside = document
+            .path
+            .split_once('/')
+            .map_or("", |(_, inside)| inside);
+        if !place.is_empty() && place != document.path && place != inside {
+            continue;
+        }
+        // `---` and `# Source: …` stand before each.
+        let lines = 2 + document.text.lines().count();
+        if line < lines {
+            return map.line(document, line.checked_sub(2)?);
+        }
+        line -= lines;
+    }
+    None
 }
 
 fn load(path: &Path) -> Result<Chart, helm::Error> {

@@ -22,10 +22,7 @@ fuzz_target!(|text: &[u8]| {
     tree.insert(&path, text.to_vec());
     let chart = Chart::load(&tree, &TreePath::ROOT, &LoadLimits::default());
     let options = HelmOptions {
-        seed: Seed::Fixed {
-            seed: 0,
-            now: SystemTime::UNIX_EPOCH,
-        },
+        seed: Seed::fixed(b"fuzz", std::time::SystemTime::UNIX_EPOCH),
         limits: Limits {
             template_depth: 1000,
             include_depth: 100,

@@ -15,7 +15,8 @@ use gitops_core::app::IgnoreDifference;
 use gitops_core::inventory::{self, Tracking};
 use gitops_core::schema::Schemas;
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
-use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides};
+use gitops_diff::predict::{self, Certainty, Prediction};
+use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides, immutable};
 use serde::Serialize;
 
 use crate::cluster::Propagation;
@@ -24,7 +25,6 @@ use crate::live::LiveState;
 use crate::secrets::{self, Mask};
 
 pub mod hooks;
-pub(crate) mod immutable;
 pub(crate) mod migrate;
 pub mod options;
 pub(crate) mod order;
@@ -80,6 +80,9 @@ pub struct PlanOptions {
     pub ignore: Vec<IgnoreDifference>,
     /// The name under which fields are owned.
     pub manager: Str,
+    /// Whether webhooks or policies of the cluster may change what is
+    /// applied; no write is then sure to come out as predicted.
+    pub mutated: bool,
 }
 
 impl PlanOptions {
@@ -103,6 +106,7 @@ impl PlanOptions {
             schemas: Schemas::new(),
             ignore: Vec::new(),
             manager: gitops_diff::FIELD_MANAGER.into(),
+            mutated: false,
         }
     }
 }
@@ -149,6 +153,11 @@ pub struct Task {
     /// Secrets are masked in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
+    /// How sure it is what the server will answer to the write, and why it is
+    /// not; `None` if nothing is applied. A sync asks the server first where
+    /// it is not sure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
     /// How it is done.
     pub options: ObjectOptions,
     /// Whether the server does not know the kind yet, because its definition
@@ -156,6 +165,8 @@ pub struct Task {
     pub kind_is_new: bool,
     /// Where the object was declared; for a prune, nowhere.
     pub origin: Origin,
+    #[serde(skip)]
+    pub(crate) prediction: Option<Prediction>,
     #[serde(skip)]
     pub(crate) desired: Option<Manifest>,
     #[serde(skip)]
@@ -182,6 +193,12 @@ impl Task {
     /// The object as it is; `None` if it is not there.
     pub fn live(&self) -> Option<&Manifest> {
         self.live.as_ref()
+    }
+
+    /// What the server is expected to answer to the write, if anything is
+    /// applied. It holds the object as it will be, Secrets included.
+    pub fn prediction(&self) -> Option<&Prediction> {
+        self.prediction.as_ref()
     }
 
     /// Group, version and kind.
@@ -398,6 +415,15 @@ pub enum Warning {
         /// Why not.
         problem: String,
     },
+    /// The schema of a definition is not understood, so its objects are
+    /// compared as if they had none.
+    #[error("{key}: the schema is not understood: {problem}")]
+    Schema {
+        /// The definition.
+        key: ObjectKey,
+        /// What is wrong with its schema.
+        problem: String,
+    },
     /// Objects of a kind could not be read, so none of them is pruned.
     #[error("{kind} could not be read: {problem}")]
     Unreadable {
@@ -559,19 +585,26 @@ impl fmt::Display for Plan {
 /// ```
 pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Plan {
     let mut schemas = options.schemas.clone();
+    let mut warnings = Vec::new();
     for object in desired {
-        schemas.add_crd(object);
+        if let Err(problem) = schemas.add_crd(object) {
+            warnings.push(Warning::Schema {
+                key: object.key().clone(),
+                problem: problem.to_string(),
+            });
+        }
     }
     let mut plan = Plan {
         app: options.tracking.app.clone(),
         revision: options.revision.clone(),
         tasks: Vec::new(),
         refusals: Vec::new(),
-        warnings: Vec::new(),
+        warnings,
         propagation: options.app.propagation,
         manager: options.manager.clone(),
     };
     let comparing = Comparing {
+        server_version: live.kinds.server_version.clone(),
         schemas: &schemas,
         rules: Rules {
             manager: options.manager.clone(),
@@ -776,7 +809,9 @@ fn write(
                 let (rules, schemas) = (&comparing.rules, comparing.schemas);
                 desired = rules.leave_ignored(&desired, current, schemas);
             }
-            let fixed = immutable::changed(&desired, current, difference.as_ref());
+            let fixed = difference
+                .as_ref()
+                .and_then(|found| immutable::changed(current, found));
             match fixed {
                 Some(field) if own.force => Action::Recreate { field },
                 Some(field) => {
@@ -792,6 +827,9 @@ fn write(
             }
         }
     };
+    let applied = matches!(action, Action::Create | Action::Update) && !own.replace;
+    let prediction =
+        applied.then(|| comparing.predict(&desired, current, &own.migrate_from, options));
     Task {
         version: desired.gvk().version.clone(),
         phase: Phase::Sync,
@@ -799,6 +837,8 @@ fn write(
         action,
         delete_policies: Vec::new(),
         difference,
+        certainty: prediction.as_ref().map(|found| found.certainty.clone()),
+        prediction,
         options: own,
         kind_is_new: false,
         origin: desired.origin.clone(),
@@ -810,11 +850,32 @@ fn write(
 
 /// How live objects are compared with what is declared.
 struct Comparing<'a> {
+    server_version: Str,
     schemas: &'a Schemas,
     rules: Rules,
 }
 
 impl Comparing<'_> {
+    /// What the server will answer to the apply, fields taken by force. A
+    /// client's fields are ours by then.
+    fn predict(
+        &self,
+        desired: &Manifest,
+        live: Option<&Manifest>,
+        migrate_from: &str,
+        options: &PlanOptions,
+    ) -> Prediction {
+        let migrated =
+            live.and_then(|live| migrate::migrated(live, migrate_from, &self.rules.manager));
+        let how = predict::Options {
+            force: true,
+            server_version: self.server_version.clone(),
+            mutated: options.mutated,
+            ..predict::Options::new(self.rules.manager.clone())
+        };
+        predict::predict(migrated.as_ref().or(live), desired, self.schemas, &how)
+    }
+
     /// Compares as server-side apply would. What a client applied earlier
     /// stands in the annotation that `kubectl apply` leaves.
     fn compare(
@@ -900,6 +961,8 @@ fn hook(object: &Manifest, phase: Phase, live: &LiveState, options: &PlanOptions
         action: Action::Hook,
         delete_policies: hooks::delete_policies(&desired),
         difference: None,
+        certainty: None,
+        prediction: None,
         options: ObjectOptions::of(&options.app, Some(&desired), current),
         kind_is_new: false,
         origin: desired.origin.clone(),
@@ -917,6 +980,8 @@ fn skip(object: Manifest, reason: SkipReason, options: &PlanOptions) -> Task {
         action: Action::Skip { reason },
         delete_policies: Vec::new(),
         difference: None,
+        certainty: None,
+        prediction: None,
         options: ObjectOptions::of(&options.app, Some(&object), None),
         kind_is_new: false,
         origin: object.origin.clone(),
@@ -970,6 +1035,8 @@ fn prunes(
             action,
             delete_policies: Vec::new(),
             difference: None,
+            certainty: None,
+            prediction: None,
             options: own,
             kind_is_new: false,
             origin: Origin::default(),
@@ -1030,6 +1097,8 @@ fn destination(live: &LiveState, comparing: &Comparing<'_>, options: &PlanOption
         action,
         delete_policies: Vec::new(),
         difference,
+        certainty: None,
+        prediction: None,
         options: ObjectOptions::of(&options.app, Some(&desired), current),
         kind_is_new: false,
         origin: Origin::default(),

@@ -503,9 +503,6 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         plan_options.revision = status.revisions.first().cloned().unwrap_or_default();
         plan_options.now = now.as_second();
         plan_options.ignore = app.ignore_differences.clone();
-        for manifest in &rendered.manifests {
-            plan_options.schemas.add_crd(manifest);
-        }
         let plan = plan::plan(&rendered.manifests, &live, &plan_options);
         status
             .conditions

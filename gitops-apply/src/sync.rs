@@ -4,8 +4,9 @@
 //! each time somebody calls; here, one future goes through the steps:
 //!
 //! 1. refuse what the plan refuses;
-//! 2. ask the server whether it would accept everything (a dry run), so that
-//!    a typing error in the last wave is found before the first;
+//! 2. if there is more than one step, ask the server whether it would accept
+//!    what the plan is [not sure of](crate::plan::Task::certainty) (a dry run),
+//!    so that a typing error in the last wave is found before the first;
 //! 3. for each phase and wave: delete what is declared no more, delete old
 //!    hooks, apply kind by kind; then wait until objects are healthy, hooks
 //!    have ended and deleted objects are gone;
@@ -226,7 +227,23 @@ impl<C: Cluster> Run<'_, C> {
                 reasons.join("; ")
             )));
         }
-        if self.options.dry_run || self.options.check_first {
+        // Where everything is applied in one go, the apply is the question:
+        // nothing is done in an earlier wave that a refusal could leave half
+        // finished.
+        let mut steps: Vec<(Phase, i64)> = Vec::new();
+        for task in self.plan.tasks.iter().filter(|task| acts(task)) {
+            let step = (task.phase, task.wave);
+            if steps.last() != Some(&step) {
+                steps.push(step);
+            }
+        }
+        let deletes = self
+            .plan
+            .tasks
+            .iter()
+            .any(|task| task.action == Action::Prune);
+        let in_one_go = steps.len() <= 1 && !deletes;
+        if self.options.dry_run || (self.options.check_first && !in_one_go) {
             self.check().await?;
         }
         if self.options.dry_run {
@@ -343,7 +360,22 @@ impl<C: Cluster> Run<'_, C> {
                     let unknown = task.kind_is_new
                         || redefined.contains(&kind)
                         || created.contains(task.key.namespace.as_str());
-                    if in_the_way || unknown {
+                    let sure = self.options.force_conflicts
+                        && task
+                            .prediction
+                            .as_ref()
+                            .is_some_and(|found| found.is_exact() && found.refusal.is_none());
+                    if sure && !in_the_way && !unknown {
+                        if dry_run {
+                            let message = format!("{} (predicted)", task.action.name());
+                            self.settle(
+                                index,
+                                ResultCode::Synced,
+                                OperationPhase::Succeeded,
+                                &message,
+                            );
+                        }
+                    } else if in_the_way || unknown {
                         if dry_run {
                             let message = "not checked: depends on what is not there yet";
                             self.settle(
@@ -1352,6 +1384,14 @@ impl<C: Cluster> Run<'_, C> {
         let mut observe = locked(&self.observe);
         (*observe)(event);
     }
+}
+
+/// Whether anything is written or deleted for a task.
+fn acts(task: &Task) -> bool {
+    !matches!(
+        task.action,
+        Action::Unchanged | Action::AwaitApproval | Action::Skip { .. }
+    )
 }
 
 fn waiting(what: &str, key: &ObjectKey, more: usize, those: &str) -> String {

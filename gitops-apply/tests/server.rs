@@ -9,6 +9,8 @@
 //! Each test has a namespace of its own. The test of an outage disturbs the
 //! others, so it runs alone, with a command that kills and restarts the server.
 
+#[path = "cluster/differential.rs"]
+mod differential;
 #[path = "cluster/suite.rs"]
 mod suite;
 #[path = "cluster/world.rs"]
@@ -63,6 +65,12 @@ macro_rules! on_the_server {
 }
 
 suite::on_every_cluster!(on_the_server);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prediction_memory_and_server_agree() {
+    let world = real("differential").await;
+    differential::prediction_memory_and_server_agree(&world.cluster, &world.namespace).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_outlives_an_outage() {

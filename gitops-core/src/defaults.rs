@@ -49,6 +49,71 @@ pub fn fill(gvk: &Gvk, object: &mut Map) {
     }
 }
 
+/// Fills in the defaults of a custom resource's structural schema
+/// (`apiextensions-apiserver/pkg/apiserver/schema/defaulting`). A null that the
+/// schema does not allow gives way to a default.
+pub fn fill_structural(schema: &Value, object: &mut Map) {
+    let properties = schema.get("properties").and_then(Value::as_map);
+    for (name, schema) in properties.into_iter().flat_map(Map::iter) {
+        let unset = match object.get(name) {
+            None => true,
+            Some(value) => value.is_null() && !is_nullable(schema),
+        };
+        if let Some(default) = schema.get("default").filter(|_| unset) {
+            object.insert(name.clone(), default.clone());
+        }
+    }
+    descend(schema, object, &fill_structural);
+}
+
+/// Drops nulls that a custom resource's structural schema does not allow and
+/// has no default for: what a server does to objects that it reads, though not
+/// to what it merged.
+pub fn drop_structural_nulls(schema: &Value, object: &mut Map) {
+    object.retain(|name, value| {
+        let schema = below(schema, name).filter(|_| value.is_null());
+        schema.is_none_or(|schema| is_nullable(schema) || schema.get("default").is_some())
+    });
+    descend(schema, object, &drop_structural_nulls);
+}
+
+fn is_nullable(schema: &Value) -> bool {
+    schema.get("nullable").and_then(Value::as_bool) == Some(true)
+}
+
+fn below<'s>(schema: &'s Value, name: &str) -> Option<&'s Value> {
+    let declared = schema
+        .get("properties")
+        .and_then(|schemas| schemas.get(name));
+    declared.or_else(|| {
+        let additional = schema.get("additionalProperties");
+        additional.filter(|schema| schema.as_map().is_some())
+    })
+}
+
+/// Does the work for every map in a map.
+fn descend(schema: &Value, object: &mut Map, work: &dyn Fn(&Value, &mut Map)) {
+    for (name, value) in object.iter_mut() {
+        if let Some(schema) = below(schema, name) {
+            descend_value(schema, value, work);
+        }
+    }
+}
+
+fn descend_value(schema: &Value, value: &mut Value, work: &dyn Fn(&Value, &mut Map)) {
+    match value {
+        Value::Map(map) => work(schema, map),
+        Value::List(items) if !items.is_empty() => {
+            if let Some(schema) = schema.get("items") {
+                for item in items.make_mut() {
+                    descend_value(schema, item, work);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 fn core(kind: &str, object: &mut Map) {
     match kind {
         "Pod" => {

@@ -6,11 +6,12 @@
 //! untyped place can hold any of them. Server-side apply, comparison and
 //! strategic merge all ask the same questions of it.
 //!
-//! A [`Schema`] comes from one of four places:
+//! A [`Schema`] comes from one of five places:
 //!
 //! | source                        | how                          |
 //! |-------------------------------|------------------------------|
 //! | built-in kinds (1.36)         | [`Schema::builtin`]          |
+//! | a server's OpenAPI v3         | [`Schemas::add_openapi`]     |
 //! | a CustomResourceDefinition    | [`Schemas::add_crd`]         |
 //! | structured-merge-diff's own language | [`Schema::from_definition`] |
 //! | nothing known                 | [`Schema::deduced`]          |
@@ -21,6 +22,8 @@ use std::sync::{Arc, OnceLock};
 use crate::{Gvk, Manifest, Map, Str, Value};
 
 mod crd;
+mod openapi;
+pub mod structural;
 mod table;
 
 /// Types that refer to each other by number.
@@ -107,6 +110,34 @@ pub struct Field {
     /// What stands there if nothing is written; decides the identity of list
     /// items that leave out a key.
     pub default: Option<Value>,
+    /// How a strategic merge patch treats it, which is not always how
+    /// server-side apply does: ports of a container merge by `containerPort`
+    /// in the one, by number and protocol in the other.
+    pub patch: PatchRule,
+}
+
+/// How a strategic merge patch treats a field
+/// (`x-kubernetes-patch-strategy` and `-merge-key`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatchRule {
+    /// What happens to the field's content.
+    pub strategy: PatchStrategy,
+    /// Whether a patch lists the keys that may stay in the maps below.
+    pub retain_keys: bool,
+    /// The field that identifies items; empty for sets of scalars.
+    pub merge_key: Str,
+}
+
+/// What a strategic merge patch does with a field's content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PatchStrategy {
+    /// Maps are merged, lists replaced.
+    #[default]
+    Unset,
+    /// Lists are merged.
+    Merge,
+    /// Maps are replaced, too.
+    Replace,
 }
 
 impl MapType {
@@ -181,6 +212,73 @@ impl Schema {
     /// The type of this name.
     pub fn named(&self, name: &str) -> Option<TypeRef> {
         self.names.get(name).map(|&id| TypeRef::to(id))
+    }
+
+    /// The name of a type, if it has one.
+    pub fn name_of(&self, ty: TypeRef) -> Option<&str> {
+        let named = self.names.iter().find(|(_, id)| **id == ty.id);
+        named.map(|(name, _)| name.as_str())
+    }
+
+    /// The names of all types that have one, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(Str::as_str)
+    }
+
+    /// Reads the schemas of an OpenAPI v3 document, as kube-openapi's
+    /// `schemaconv` translates them.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`] names the schema that is not understood.
+    pub fn from_openapi(document: &Value) -> Result<Schema, SchemaError> {
+        openapi::read(document).map(|(schema, _)| schema)
+    }
+
+    /// All named types in the notation of the table of built-in ones
+    /// (`schema/builtin.txt`), which is read from it. Inline structs come out
+    /// as maps of anything; the schemas of Kubernetes have none.
+    pub fn to_table(&self) -> String {
+        table::write(self)
+    }
+
+    /// Adds the types that `other` has and this does not, by name, as far as
+    /// they are `wanted` or what is wanted refers to them.
+    pub fn extend(&mut self, other: &Schema, wanted: impl Fn(&str) -> bool) {
+        let mut seen = BTreeMap::new();
+        for (name, &id) in &other.names {
+            if !self.names.contains_key(name) && wanted(name) {
+                crd::import(self, other, TypeRef::to(id), &mut seen);
+            }
+        }
+    }
+
+    /// Forgets defaults that are zero, false or empty and that no list has as
+    /// a key: they decide nothing.
+    pub fn forget_idle_defaults(&mut self) {
+        let mut keys = Vec::new();
+        for list in self.types.iter().filter_map(|atom| atom.list.as_ref()) {
+            keys.extend(list.keys.iter().map(|key| (list.element.id, key.clone())));
+        }
+        for (id, atom) in self.types.iter_mut().enumerate() {
+            let Some(map) = &mut atom.map else { continue };
+            for field in &mut Arc::make_mut(map).fields {
+                let idle = match &field.default {
+                    Some(Value::String(text)) => text.is_empty(),
+                    Some(Value::Bool(flag)) => !flag,
+                    Some(Value::Map(_) | Value::List(_)) => true,
+                    Some(number) => number.as_f64() == Some(0.0),
+                    None => false,
+                };
+                let is_key = || {
+                    keys.iter()
+                        .any(|(of, key)| *of as usize == id && *key == field.name)
+                };
+                if idle && !is_key() {
+                    field.default = None;
+                }
+            }
+        }
     }
 
     /// The type of a place about which nothing is known: deduced from what it
@@ -298,6 +396,7 @@ impl Schema {
                             .get("default")
                             .filter(|value| !value.is_null())
                             .cloned(),
+                        patch: PatchRule::default(),
                     });
                 }
                 fields.sort_by(|a, b| a.name.cmp(&b.name));
@@ -333,6 +432,12 @@ const DEDUCED: u32 = 0;
 const UNTYPED_ATOMIC: u32 = 1;
 
 impl TypeRef {
+    /// How the reference wants the type's parts to belong together, if it is
+    /// not as the type itself says.
+    pub fn relationship(self) -> Option<Relationship> {
+        self.relationship
+    }
+
     const fn to(id: u32) -> TypeRef {
         TypeRef {
             id,
@@ -373,7 +478,17 @@ pub struct ObjectSchema<'a> {
 /// custom resources as far as their definitions were given.
 #[derive(Clone, Debug, Default)]
 pub struct Schemas {
-    custom: BTreeMap<Gvk, (Arc<Schema>, TypeRef)>,
+    custom: BTreeMap<Gvk, Known>,
+}
+
+/// A kind that is not compiled in, or that a server has spelled out.
+#[derive(Clone, Debug)]
+struct Known {
+    schema: Arc<Schema>,
+    root: TypeRef,
+    /// The schema as a definition declares it.
+    structural: Option<Arc<Value>>,
+    has_status: bool,
 }
 
 impl Schemas {
@@ -386,25 +501,53 @@ impl Schemas {
     /// else is left alone. Returns whether it was one.
     ///
     /// The translation is that of kube-openapi's `schemaconv`, with
-    /// `x-kubernetes-preserve-unknown-fields` handed down to what has no
-    /// schema of its own.
-    pub fn add_crd(&mut self, definition: &Manifest) -> bool {
+    /// `x-kubernetes-preserve-unknown-fields` handed down to all below.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`] names the part of a schema that no server would take;
+    /// nothing of the definition is taken up then.
+    pub fn add_crd(&mut self, definition: &Manifest) -> Result<bool, SchemaError> {
         let key = definition.key();
         if key.kind != "CustomResourceDefinition" || key.group != "apiextensions.k8s.io" {
-            return false;
+            return Ok(false);
         }
         let spec = definition.object().get("spec");
         self.custom
-            .extend(crd::versions(spec.unwrap_or(&Value::Null)));
-        true
+            .extend(crd::versions(spec.unwrap_or(&Value::Null))?);
+        Ok(true)
+    }
+
+    /// Takes up the kinds of an OpenAPI v3 document, as an API server
+    /// publishes one for each group version (`/openapi/v3/apis/apps/v1`).
+    /// They stand before the built-in ones. Returns how many kinds it had.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`] names the schema that is not understood; nothing is
+    /// taken up then.
+    pub fn add_openapi(&mut self, document: &Value) -> Result<usize, SchemaError> {
+        let (schema, kinds) = openapi::read(document)?;
+        let schema = Arc::new(schema);
+        let count = kinds.len();
+        for (gvk, root) in kinds {
+            let known = Known {
+                schema: schema.clone(),
+                root,
+                structural: None,
+                has_status: is_builtin(&gvk) || openapi::has_status(document, &gvk),
+            };
+            self.custom.insert(gvk, known);
+        }
+        Ok(count)
     }
 
     /// The schema of a kind; deduced if nothing is known of it.
     pub fn of(&self, gvk: &Gvk) -> ObjectSchema<'_> {
-        if let Some((schema, root)) = self.custom.get(gvk) {
+        if let Some(known) = self.custom.get(gvk) {
             return ObjectSchema {
-                schema,
-                root: *root,
+                schema: &known.schema,
+                root: known.root,
             };
         }
         let schema = Schema::builtin();
@@ -417,18 +560,45 @@ impl Schemas {
         }
     }
 
+    /// Whether `status` of a kind is written through an endpoint of its own,
+    /// so that nobody who writes the object itself owns or changes it. Taken
+    /// to be so where the kind is not known.
+    pub fn has_status(&self, gvk: &Gvk) -> bool {
+        self.custom.get(gvk).is_none_or(|known| known.has_status)
+    }
+
+    /// The schema of a custom resource as its definition declares it, with
+    /// defaults and constraints; `None` for all other kinds.
+    pub fn structural(&self, gvk: &Gvk) -> Option<&Value> {
+        self.custom.get(gvk)?.structural.as_deref()
+    }
+
     /// Whether the kind's schema is known rather than deduced.
     pub fn knows(&self, gvk: &Gvk) -> bool {
         !Schema::is_untyped(self.of(gvk).root)
     }
 }
 
-/// The name under which `k8s.io/api` publishes a kind: the Go package is named
+/// Whether a kind is one of Kubernetes' own: a server decodes it into a struct,
+/// fills in its defaults and leaves out what is empty.
+pub fn is_builtin(gvk: &Gvk) -> bool {
+    Schema::builtin().named(&builtin_type(gvk)).is_some()
+}
+
+/// The name under which Kubernetes publishes a kind: the Go package is named
 /// by the first label of the group.
 fn builtin_type(gvk: &Gvk) -> String {
     let package = match gvk.group.as_str() {
         "" => "core",
         "internal.apiserver.k8s.io" => "apiserverinternal",
+        "apiextensions.k8s.io" => {
+            const PACKAGE: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions";
+            return format!("{PACKAGE}.{}.{}", gvk.version, gvk.kind);
+        }
+        "apiregistration.k8s.io" => {
+            const PACKAGE: &str = "io.k8s.kube-aggregator.pkg.apis.apiregistration";
+            return format!("{PACKAGE}.{}.{}", gvk.version, gvk.kind);
+        }
         group => group.split('.').next().unwrap_or(group),
     };
     // Groups outside Kubernetes can share a first label with one inside.

@@ -20,6 +20,7 @@ mod cases {
     mod manifest;
     #[cfg(feature = "git-http")]
     mod remote;
+    mod schema;
     mod semver;
     mod table;
     mod trees;

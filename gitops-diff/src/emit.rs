@@ -3,34 +3,36 @@
 use gitops_core::{Map, Value, yaml};
 use similar::{ChangeTag, TextDiff};
 
+use crate::patch::{self, json::Patch};
 use crate::three_way::{Difference, Outcome};
 
 impl Difference {
     /// The change as an RFC 6902 patch of what the cluster holds; empty if
     /// there is none. Secret values are masked in it, so it shows and does not
     /// apply.
-    pub fn json_patch(&self) -> json_patch::Patch {
+    pub fn json_patch(&self) -> Patch {
         if self.outcome == Outcome::Same {
-            return json_patch::Patch::default();
+            return Patch::default();
         }
-        let json = |side: Option<&Map>| match side {
-            Some(map) => serde_json::to_value(Value::Map(map.clone())).unwrap_or_default(),
-            None => serde_json::Value::Null,
-        };
-        json_patch::diff(&json(self.before()), &json(self.after()))
+        let value = |side: Option<&Map>| side.cloned().map_or(Value::Null, Value::Map);
+        patch::json::diff(&value(self.before()), &value(self.after()))
     }
 
     /// The change as a unified diff of two YAML documents; empty if there is
     /// none. With `color` the lines carry terminal colours.
-    pub fn unified(&self, color: bool) -> String {
+    ///
+    /// # Errors
+    ///
+    /// If an object holds what YAML cannot write, which no server stores.
+    pub fn unified(&self, color: bool) -> Result<String, yaml::WriteError> {
         if self.outcome == Outcome::Same {
-            return String::new();
+            return Ok(String::new());
         }
         let text = |side: Option<&Map>| match side {
-            Some(map) => yaml::to_string(&Value::Map(map.clone())).unwrap_or_default(),
-            None => String::new(),
+            Some(map) => yaml::to_string(&Value::Map(map.clone())),
+            None => Ok(String::new()),
         };
-        let (before, after) = (text(self.before()), text(self.after()));
+        let (before, after) = (text(self.before())?, text(self.after())?);
         let paint = |line: String, code: &str| {
             if color {
                 format!("\x1b[{code}m{line}\x1b[0m\n")
@@ -57,6 +59,6 @@ impl Difference {
                 }
             }
         }
-        out
+        Ok(out)
     }
 }

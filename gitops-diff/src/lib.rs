@@ -12,12 +12,17 @@
 
 mod emit;
 mod ignore;
+pub mod immutable;
 pub mod managed_fields;
 mod mask;
 mod normalize;
+pub mod patch;
+pub mod predict;
 pub mod smd;
 mod summary;
 mod three_way;
+pub mod validate;
 
 pub use ignore::Rules;
+pub use predict::{Certainty, Doubt, Prediction, predict};
 pub use three_way::{Cause, Change, DiffError, Difference, FIELD_MANAGER, Outcome, Sides, diff};

@@ -4,6 +4,9 @@
 //! [`apply`] and [`update`] take whole objects and return whole objects, with
 //! the entries of all managers brought up to date, as a server would before
 //! defaulting and admission.
+//!
+//! Of the layers upstream puts around structured merge, what is kept for the
+//! manager `kubectl` alone (`lastapplied*.go`) is not here.
 
 use std::collections::BTreeMap;
 
@@ -191,6 +194,86 @@ impl Writer {
     }
 }
 
+/// Whether a server of this version (`v1.36.2+k3s1`) leaves `{}` and `[]`
+/// where pruning emptied a container, rather than null; for
+/// [`Writer::keep_emptied`].
+pub fn keeps_emptied(server_version: &str) -> bool {
+    let plain = server_version.trim_start_matches('v');
+    let end = plain.find(['-', '+']).unwrap_or(plain.len());
+    let pre_release = plain[end..].starts_with("-alpha") || plain[end..].starts_with("-beta");
+    match &plain[..end] {
+        "1.36.0" | "1.36.1" | "1.36.2" => !pre_release,
+        "1.37.0" => plain[end..].starts_with("-alpha.1") || plain[end..].starts_with("-alpha.2"),
+        _ => false,
+    }
+}
+
+/// The server's message for an apply that was not forced.
+///
+/// Managers are in the order of their identifiers, their fields in order of
+/// path.
+pub fn conflict_message(conflicts: &Conflicts) -> String {
+    if let [only] = conflicts.0.as_slice() {
+        return format!(
+            "Apply failed with 1 conflict: conflict with {}: {}",
+            only.manager, only.path
+        );
+    }
+    let mut message = format!("Apply failed with {} conflicts:", conflicts.0.len());
+    let mut manager = "";
+    for (index, conflict) in conflicts.0.iter().enumerate() {
+        if conflict.manager != manager {
+            manager = &conflict.manager;
+            message.push(if index == 0 { ' ' } else { '\n' });
+            message.push_str(&format!("conflicts with {manager}:"));
+        }
+        message.push_str(&format!("\n- {}", conflict.path));
+    }
+    message
+}
+
+/// The manager of what was there before anybody applied.
+pub const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+
+/// The manager of updates so old that they are not told apart any more.
+const ANCIENT: &str = "ancient-changes";
+
+/// How many entries by update an object may have.
+const MOST_UPDATES: usize = 10;
+
+/// Unites the oldest entries by update, version by version, until there are no
+/// more than an object may have (`internal/capmanagers.go`).
+fn cap(entries: &mut Vec<Entry>) {
+    let is_update = |entry: &Entry| entry.operation == Operation::Update;
+    let count = entries.iter().filter(|entry| is_update(entry)).count();
+    if count <= MOST_UPDATES {
+        return;
+    }
+    let (mut updates, mut kept): (Vec<Entry>, Vec<Entry>) =
+        std::mem::take(entries).into_iter().partition(is_update);
+    updates.sort_by_cached_key(|entry| (entry.time.clone(), entry.identifier()));
+    let mut length = count;
+    // The first entry of a version stays what it is unless a second one comes.
+    let mut first: BTreeMap<Str, Entry> = BTreeMap::new();
+    for entry in updates {
+        match first.get_mut(&entry.api_version) {
+            _ if length <= MOST_UPDATES => kept.push(entry),
+            None => {
+                first.insert(entry.api_version.clone(), entry);
+            }
+            Some(bucket) => {
+                bucket.manager = ANCIENT.into();
+                bucket.subresource = Str::new();
+                bucket.fields = bucket.fields.union(&entry.fields);
+                bucket.time = entry.time;
+                length -= 1;
+            }
+        }
+    }
+    kept.extend(first.into_values());
+    *entries = kept;
+}
+
 /// What an apply comes to.
 #[derive(Clone, Debug)]
 pub struct Applied {
@@ -216,11 +299,20 @@ pub fn apply(
     writer: &Writer,
 ) -> Result<Applied, ApplyError> {
     let schema = schemas.of(config.gvk());
+    let has_status = schemas.has_status(config.gvk());
     let stripped = without_entries(config.object());
     let config_typed = Typed::new(Value::Map(stripped), schema, Duplicates::Refuse)?;
     let empty = Map::new();
     let live_object = live.map_or(&empty, Manifest::object);
-    let before = entries(live_object);
+    let mut before = entries(live_object);
+    // Fields of an object that nobody has applied are not up for grabs.
+    if let Some(live) = live.filter(|_| before.is_empty()) {
+        let first = Writer {
+            manager: BEFORE_FIRST_APPLY.into(),
+            ..writer.clone()
+        };
+        before = entries(&update(None, live, schemas, &first)?);
+    }
     let live_typed = Typed::trusted(Value::Map(without_entries(live_object)), schema);
     let mut managers = managed(&before);
     let known: BTreeMap<Str, &Entry> = before
@@ -236,7 +328,7 @@ pub fn apply(
         fields: Set::new(),
     };
     let identifier = me.identifier();
-    let ignored = ignored(&writer.subresource);
+    let ignored = ignored(&writer.subresource, has_status);
     let rules = Rules {
         versions: &SameVersion,
         ignored: &|_| Some(&ignored),
@@ -298,6 +390,7 @@ pub fn update(
     writer: &Writer,
 ) -> Result<Map, ApplyError> {
     let schema = schemas.of(new.gvk());
+    let has_status = schemas.has_status(new.gvk());
     let empty = Map::new();
     let live_object = live.map_or(&empty, Manifest::object);
     let before = entries(live_object);
@@ -317,7 +410,7 @@ pub fn update(
         fields: Set::new(),
     };
     let identifier = me.identifier();
-    let ignored = ignored(&writer.subresource);
+    let ignored = ignored(&writer.subresource, has_status);
     let rules = Rules {
         versions: &SameVersion,
         ignored: &|_| Some(&ignored),
@@ -347,6 +440,7 @@ pub fn update(
             after.push(entry);
         }
     }
+    cap(&mut after);
     let mut object = without_entries(new.object());
     set_entries(&mut object, after);
     Ok(object)
@@ -425,12 +519,13 @@ fn without_meta(set: &Set) -> Set {
     set.difference(&meta)
 }
 
-/// The fields that an endpoint does not write: `status` on the object itself,
-/// everything else on `status`.
-fn ignored(subresource: &str) -> Set {
+/// The fields that an endpoint does not write: `status` on the object itself
+/// if it is written apart, everything else on `status`.
+fn ignored(subresource: &str, has_status: bool) -> Set {
     let names: &[&str] = match subresource {
         "status" => &["spec", "metadata"],
-        _ => &["status"],
+        _ if has_status => &["status"],
+        _ => &[],
     };
     let mut set = Set::new();
     for name in names {

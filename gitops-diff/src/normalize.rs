@@ -44,7 +44,7 @@ pub(crate) fn declared(object: &Map, gvk: &Gvk, builtin: bool) -> Map {
     object
 }
 
-fn drop_nulls(map: &mut Map) {
+pub(crate) fn drop_nulls(map: &mut Map) {
     map.retain(|_, value| !value.is_null());
     for (_, value) in map.iter_mut() {
         match value {
@@ -61,8 +61,90 @@ fn drop_nulls(map: &mut Map) {
     }
 }
 
+/// Drops what a server leaves out because Go does: empty text, lists and maps,
+/// and zeros of fields that are no pointers.
+pub(crate) fn drop_empty(schema: &Schema, ty: TypeRef, value: &mut Value) {
+    match value {
+        Value::Map(map) => {
+            let Some(fields) = schema.resolve(ty).map else {
+                return;
+            };
+            map.retain(|name, value| {
+                let Some(below) = fields.child(name) else {
+                    return true;
+                };
+                if !matches!(value, Value::Null | Value::Bool(_) | Value::Int(_)) {
+                    drop_empty(schema, below, value);
+                }
+                fields.field(name).is_none() || !is_omitted(schema, below, name, value)
+            });
+        }
+        Value::List(items) if items.iter().any(|item| item.as_map().is_some()) => {
+            let Some(list) = schema.resolve(ty).list else {
+                return;
+            };
+            for item in items.make_mut() {
+                drop_empty(schema, list.element, item);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_omitted(schema: &Schema, ty: TypeRef, name: &str, value: &Value) -> bool {
+    /// Texts that are pointers, or written though they are empty.
+    const WRITTEN: [&str; 14] = [
+        "apiGroup",
+        "fsType",
+        "ingressClassName",
+        "key",
+        "name",
+        "operator",
+        "resource",
+        "resourceVersion",
+        "runtimeClassName",
+        "storageClassName",
+        "topologyKey",
+        "type",
+        "volumeAttributesClassName",
+        "whenUnsatisfiable",
+    ];
+    /// Numbers and switches that are no pointers.
+    const PLAIN: [&str; 19] = [
+        "failureThreshold",
+        "hostIPC",
+        "hostNetwork",
+        "hostPID",
+        "hostPort",
+        "initialDelaySeconds",
+        "minReadySeconds",
+        "nodePort",
+        "paused",
+        "periodSeconds",
+        "publishNotReadyAddresses",
+        "readOnly",
+        "stdin",
+        "stdinOnce",
+        "successThreshold",
+        "timeoutSeconds",
+        "tty",
+        "unschedulable",
+        "preserveUnknownFields",
+    ];
+    match value {
+        Value::String(text) => text.is_empty() && !WRITTEN.contains(&name),
+        Value::List(items) => items.is_empty(),
+        Value::Map(map) if map.is_empty() => {
+            let map = schema.resolve(ty).map;
+            map.is_some_and(|map| map.fields.is_empty() && map.element.is_some())
+        }
+        Value::Bool(false) | Value::Int(0) => PLAIN.contains(&name),
+        _ => false,
+    }
+}
+
 /// The write-only `stringData` as the `data` that comes of it.
-fn fold_string_data(secret: &mut Map) {
+pub(crate) fn fold_string_data(secret: &mut Map) {
     let Some(Value::Map(texts)) = secret.remove("stringData") else {
         return;
     };
@@ -139,7 +221,7 @@ pub(crate) fn is_left_out(value: &Value) -> bool {
     }
 }
 
-fn quantity(value: &Value) -> Option<Quantity> {
+pub(crate) fn quantity(value: &Value) -> Option<Quantity> {
     match value {
         Value::String(text) => text.parse().ok(),
         Value::Int(number) => number.to_string().parse().ok(),
@@ -148,8 +230,15 @@ fn quantity(value: &Value) -> Option<Quantity> {
     }
 }
 
+/// The type of quantities.
+pub(crate) const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+
 fn is_quantity(schema: &Schema, ty: TypeRef) -> bool {
-    schema.named("io.k8s.apimachinery.pkg.api.resource.Quantity") == Some(ty)
+    schema.named(QUANTITY) == Some(ty)
+}
+
+pub(crate) fn is_quantity_at(schema: ObjectSchema<'_>, path: &[PathElement]) -> bool {
+    type_at(schema, path).is_some_and(|ty| is_quantity(schema.schema, ty))
 }
 
 /// The type of the place at `path`.

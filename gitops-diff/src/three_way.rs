@@ -182,7 +182,7 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         });
     }
     let schema = schemas.of(&gvk);
-    let builtin = std::ptr::eq(schema.schema, gitops_core::schema::Schema::builtin());
+    let builtin = gitops_core::schema::is_builtin(&gvk);
     let predicted = predict(desired, live, sides.last_applied, schemas, rules, builtin)?;
     let mut current = live.object().clone();
     if builtin {

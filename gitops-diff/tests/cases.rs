@@ -3,6 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "cases/patches.rs"]
+mod patches;
+#[path = "cases/predictions.rs"]
+mod predictions;
+
 use gitops_core::app::IgnoreDifference;
 use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Map, Origin, Str, Value, json, manifest, yaml};
@@ -112,7 +117,7 @@ fn defaults_and_equal_quantities_are_no_difference() {
     let same = compare(DEPLOYMENT, LIVE);
     assert_eq!(same.outcome, Outcome::Same, "{same}");
     assert!(same.json_patch().0.is_empty());
-    assert_eq!(same.unified(false), "");
+    assert_eq!(same.unified(false).unwrap(), "");
 }
 
 #[test]
@@ -213,9 +218,9 @@ fn ignored_pointers_are_no_difference() {
         [".spec.template.spec.containers[name=\"web\"].image"]
     );
     assert!(
-        !found.unified(false).contains("replicas: 5\n+"),
+        !found.unified(false).unwrap().contains("replicas: 5\n+"),
         "{}",
-        found.unified(false)
+        found.unified(false).unwrap()
     );
     let both = pointers(&["/spec/replicas", "/spec/template/spec/containers/0/image"]);
     let found = compare_by(DEPLOYMENT, &read(&live), &both);
@@ -295,8 +300,8 @@ fn told(difference: &Difference) -> String {
     }
     told += &serde_json::to_string(difference).unwrap();
     told += &serde_json::to_string(&difference.json_patch()).unwrap();
-    told += &difference.unified(false);
-    told += &difference.unified(true);
+    told += &difference.unified(false).unwrap();
+    told += &difference.unified(true).unwrap();
     for object in [difference.before(), difference.after()]
         .into_iter()
         .flatten()
@@ -343,7 +348,7 @@ fn a_changed_secret_shows_that_it_changed() {
         difference,
         @r#"Secret:shop/login: 2 fields: .data.key "++++++++" → "++++++++++++", .data.password "++++++++" → "++++++++++++""#
     );
-    insta::assert_snapshot!(difference.unified(false), @r"
+    insta::assert_snapshot!(difference.unified(false).unwrap(), @r"
     --- live Secret:shop/login
     +++ desired Secret:shop/login
     @@ -1,7 +1,7 @@
@@ -401,7 +406,7 @@ fn text_is_told_without_escapes_for_html() {
 #[test]
 fn a_difference_is_shown_as_a_unified_diff() {
     let live = LIVE.replace("replicas: 2", "replicas: 5");
-    insta::assert_snapshot!(compare(DEPLOYMENT, &live).unified(false), @r"
+    insta::assert_snapshot!(compare(DEPLOYMENT, &live).unified(false).unwrap(), @r"
     --- live apps/Deployment:shop/web
     +++ desired apps/Deployment:shop/web
     @@ -7,7 +7,7 @@
@@ -511,7 +516,9 @@ proptest! {
             serde_json::to_value(Value::Map(side.unwrap().clone())).unwrap()
         };
         let mut patched = as_json(difference.before());
-        json_patch::patch(&mut patched, &difference.json_patch().0).unwrap();
+        let patch = serde_json::to_value(difference.json_patch()).unwrap();
+        let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+        json_patch::patch(&mut patched, &patch).unwrap();
         if difference.outcome == Outcome::Same {
             prop_assert_eq!(difference.after(), None);
             prop_assert_eq!(patched, as_json(difference.before()));

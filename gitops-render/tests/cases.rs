@@ -4,6 +4,8 @@
 mod functions;
 #[path = "cases/gotmpl.rs"]
 mod gotmpl;
+#[path = "cases/helm.rs"]
+mod helm;
 #[path = "cases/kustomize.rs"]
 mod kustomize;
 #[path = "cases/regex.rs"]

@@ -5,19 +5,20 @@ use std::path::Path;
 
 use crate::case::Case;
 
+mod apply_cases;
 mod charts;
 mod helm_cases;
 mod kustomize_cases;
 mod kustomize_random;
 mod kustomize_real;
 mod kustomize_tables;
-mod smd;
 
 /// Why a set could not be loaded.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The names of the sets.
 pub const NAMES: &[&str] = &[
+    "apply-cases",
     "charts",
     "charts-helm4",
     "helm-cases",
@@ -25,7 +26,6 @@ pub const NAMES: &[&str] = &[
     "kustomize-random",
     "kustomize-real",
     "kustomize-tables",
-    "smd",
 ];
 
 /// A set, ready to run.
@@ -53,6 +53,7 @@ impl From<Vec<Case>> for Set {
 /// If there is no such set, or its files cannot be read.
 pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
     match name {
+        "apply-cases" => apply_cases::load(dir),
         "charts" => charts::load(dir, charts::Helm::V3).map(Set::from),
         "charts-helm4" => charts::load(dir, charts::Helm::V4).map(Set::from),
         "helm-cases" => helm_cases::load(dir),
@@ -60,7 +61,6 @@ pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
         "kustomize-random" => kustomize_random::load(dir).map(Set::from),
         "kustomize-tables" => kustomize_tables::load(dir),
         "kustomize-real" => kustomize_real::load(dir).map(Set::from),
-        "smd" => smd::load(dir).map(Set::from),
         other => Err(format!("no set {other:?}; there are {}", NAMES.join(", ")).into()),
     }
 }

@@ -5,6 +5,7 @@
     reason = "a command prints"
 )]
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -123,10 +124,10 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Render {
             what: Render::Helm(template),
-        } => return finish(template.run(Path::new("."))),
+        } => return finish(template.run(Path::new(".")), template.explain_errors),
         Command::Render {
             what: Render::Kustomize(build),
-        } => return finish(build.run(Path::new("."))),
+        } => return finish(build.run(Path::new(".")), false),
         command => run(command),
     };
     match result {
@@ -138,8 +139,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn finish(outcome: Outcome) -> ExitCode {
+fn finish(outcome: Outcome, explain_errors: bool) -> ExitCode {
     eprint!("{}", outcome.stderr);
+    if let Some(report) = &outcome.report
+        && (explain_errors || std::io::stderr().is_terminal())
+    {
+        eprint!("\n{report}");
+    }
     print!("{}", outcome.stdout);
     ExitCode::from(outcome.code)
 }
@@ -350,7 +356,7 @@ async fn diff(target: &OnCluster) -> Result<ExitCode, Failure> {
             print!("{}", screen.status(&status));
             for task in status.plan.iter().flat_map(|plan| &plan.tasks) {
                 if let Some(difference) = task.preview() {
-                    print!("{}", difference.unified(screen.color));
+                    print!("{}", difference.unified(screen.color)?);
                 }
             }
         }

@@ -75,6 +75,8 @@ pub struct KubeCluster(Arc<Inner>);
 
 struct Inner {
     client: Client,
+    /// Its URL, for errors.
+    server: Str,
     options: KubeOptions,
     permits: Semaphore,
     /// What the server serves, and when it was asked. The lock is held while
@@ -141,9 +143,14 @@ impl KubeCluster {
     /// The cluster behind a client that the caller made, with whatever layers
     /// it has.
     pub fn from_client(client: Client, options: KubeOptions) -> Self {
+        Self::new(client, "the server", options)
+    }
+
+    fn new(client: Client, server: &str, options: KubeOptions) -> Self {
         KubeCluster(Arc::new(Inner {
             permits: Semaphore::new(options.in_flight.max(1)),
             client,
+            server: server.into(),
             options,
             known: Mutex::new(None),
         }))
@@ -152,8 +159,9 @@ impl KubeCluster {
     fn from_config(mut config: Config, options: KubeOptions) -> Result<Self, ClusterError> {
         // Requests are repeated here, where it is known which may be.
         config.default_retry = false;
+        let server = config.cluster_url.to_string();
         let client = Client::try_from(config).map_err(config_error)?;
-        Ok(Self::from_client(client, options))
+        Ok(Self::new(client, server.trim_end_matches('/'), options))
     }
 
     /// Sends a request, repeating it as far as that is sound.
@@ -198,14 +206,22 @@ impl KubeCluster {
         let _permit = self.0.permits.acquire().await.expect("never closed");
         let request = call.request(Body::from(call.body.clone()))?;
         let exchange = async {
-            let response = self.0.client.send(request).await.map_err(transport_error)?;
+            let response = self
+                .0
+                .client
+                .send(request)
+                .await
+                .map_err(|error| self.0.transport_error(error))?;
             let (parts, body) = response.into_parts();
-            let body = body.collect_bytes().await.map_err(transport_error)?;
+            let body = body
+                .collect_bytes()
+                .await
+                .map_err(|error| self.0.transport_error(error))?;
             Ok((parts, body))
         };
         let (parts, body) = tokio::time::timeout(self.0.options.timeout, exchange)
             .await
-            .map_err(|late| ClusterError::Unreachable(late.into()))??;
+            .map_err(|late| self.0.unreachable(late))??;
         if parts.status.is_success() {
             return Ok(body.into());
         }
@@ -490,15 +506,16 @@ impl Cluster for KubeCluster {
                 ]);
                 return Err(refusal(code, &Value::Map(status), None, &call));
             }
-            Err(error) => return Err(transport_error(error)),
+            Err(error) => return Err(self.0.transport_error(error)),
         };
         // A connection that died without a word must not look like silence.
         let patience = lasting + Duration::from_secs(30);
         let lines = Box::pin(lines);
+        let cluster = self.clone();
         Ok(Watch::new(stream::unfold(
-            Some((lines, kind.gvk)),
+            Some((lines, kind.gvk, cluster)),
             move |state| async move {
-                let (mut lines, gvk) = state?;
+                let (mut lines, gvk, cluster) = state?;
                 let mut line = Vec::new();
                 let read = lines.read_until(b'\n', &mut line);
                 match tokio::time::timeout(patience, read).await {
@@ -507,11 +524,11 @@ impl Cluster for KubeCluster {
                     // goes down; the watch is resumed from the last whole one.
                     Ok(Ok(_)) if line.last() != Some(&b'\n') => None,
                     Ok(Ok(_)) => match event(&line, &gvk) {
-                        Ok(event) => Some((Ok(event), Some((lines, gvk)))),
+                        Ok(event) => Some((Ok(event), Some((lines, gvk, cluster)))),
                         Err(error) => Some((Err(error), None)),
                     },
-                    Ok(Err(error)) => Some((Err(ClusterError::Unreachable(error.into())), None)),
-                    Err(late) => Some((Err(ClusterError::Unreachable(late.into())), None)),
+                    Ok(Err(error)) => Some((Err(cluster.0.unreachable(error)), None)),
+                    Err(late) => Some((Err(cluster.0.unreachable(late)), None)),
                 }
             },
         )))
@@ -780,10 +797,29 @@ fn unknown(group: &str, version: &str, kind: &str) -> ClusterError {
     }
 }
 
-fn transport_error(error: kube_client::Error) -> ClusterError {
-    match error {
-        kube_client::Error::Auth(error) => ClusterError::Config(error.into()),
-        error => ClusterError::Unreachable(error.into()),
+/// Which server it was that did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{server}")]
+struct At {
+    server: Str,
+    source: BoxError,
+}
+
+impl Inner {
+    fn unreachable(&self, error: impl Into<BoxError>) -> ClusterError {
+        ClusterError::Unreachable(Box::new(At {
+            server: self.server.clone(),
+            source: error.into(),
+        }))
+    }
+
+    fn transport_error(&self, error: kube_client::Error) -> ClusterError {
+        match error {
+            kube_client::Error::Auth(error) => ClusterError::Config(error.into()),
+            // What it wraps says the same and more.
+            kube_client::Error::Service(error) => self.unreachable(error),
+            error => self.unreachable(error),
+        }
     }
 }
 

@@ -13,8 +13,10 @@
 //! - admission: no webhooks, policies, quotas or service account tokens;
 //! - authorisation: everybody may do everything;
 //! - validation beyond the schema, names, and the fields that people get wrong
-//!   most often; of a custom resource's schema, types and defaults but not
-//!   patterns, formats and CEL rules;
+//!   most often; of a custom resource's schema neither patterns and formats nor
+//!   `allOf` and its like, nor CEL rules;
+//! - what servers do for the manager `kubectl` alone: they rewrite its
+//!   last-applied annotation;
 //! - subresources, except that `status` cannot be written by anybody;
 //! - controllers, unless [`MemoryOptions::simulate`] is set, and then only
 //!   their effect on `status`: a Deployment becomes available, but there are
@@ -28,23 +30,24 @@ use std::time::Duration;
 use futures_util::stream;
 use gitops_core::schema::Schemas;
 use gitops_core::selector::Selector;
-use gitops_core::{Gvk, List, Manifest, Map, ObjectKey, Origin, Str, Value, defaults, inventory};
-use gitops_diff::managed_fields::{self, Writer};
-use gitops_diff::smd::ApplyError;
+use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, inventory};
+use gitops_diff::patch::merge::merge;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{
-    Cluster, ClusterError, Deletion, FieldConflict, Kinds, Listing, Propagation, Selection, Watch,
-    WatchEvent, Write,
-};
-use crate::plan::immutable;
-use crate::secrets::{self, Mask};
+use super::{Cluster, ClusterError, Deletion, Kinds, Listing, Selection, Watch, WatchEvent, Write};
+
+mod admission;
 mod definitions;
+mod deletion;
 mod kinds;
+mod refusals;
 mod simulate;
-mod validate;
+mod watching;
+
+use refusals::{invalid, not_found};
+use watching::{Watched, Watching};
 
 /// What kind of server it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,8 +162,6 @@ fn key_of(key: &ObjectKey) -> Key {
 struct State {
     kinds: Arc<Kinds>,
     schemas: Schemas,
-    /// The schemas of custom resources, for their defaults.
-    custom: BTreeMap<Gvk, definitions::Custom>,
     objects: BTreeMap<Key, Manifest>,
     revision: u64,
     made: u64,
@@ -178,19 +179,12 @@ struct Logged {
     after: Option<Manifest>,
 }
 
-/// How a write ends: what is stored, and whether it is new.
-enum Written {
-    Unchanged(Manifest),
-    Stored(Manifest),
-}
-
 impl MemoryCluster {
     /// An empty cluster, with the namespaces that every cluster has.
     pub fn new(options: MemoryOptions) -> Self {
         let state = State {
             kinds: Arc::new(kinds::built_in(&options.server_version)),
             schemas: Schemas::new(),
-            custom: BTreeMap::new(),
             objects: BTreeMap::new(),
             revision: 0,
             made: 0,
@@ -293,172 +287,6 @@ impl MemoryCluster {
         }
     }
 
-    /// Applies, creates, replaces or patches. `base` is what a patch was made
-    /// from.
-    fn write(
-        &self,
-        wanted: &Manifest,
-        base: Option<&Manifest>,
-        write: &Write,
-        verb: Verb,
-    ) -> Result<Manifest, ClusterError> {
-        let mut state = self.state();
-        let answer = self.admit(&mut state, wanted, base, write, verb);
-        match answer.map_err(|error| masked(error, wanted))? {
-            Written::Unchanged(live) => Ok(live),
-            Written::Stored(object) if write.dry_run => Ok(object),
-            Written::Stored(object) => Ok(self.store(&mut state, object)),
-        }
-    }
-
-    fn admit(
-        &self,
-        state: &mut State,
-        wanted: &Manifest,
-        base: Option<&Manifest>,
-        write: &Write,
-        verb: Verb,
-    ) -> Result<Written, ClusterError> {
-        let kind = state.kind(wanted.gvk())?;
-        let mut wanted = wanted.clone();
-        if kind.namespaced == wanted.namespace().is_empty() {
-            let problem = match kind.namespaced {
-                true => "an empty namespace may not be set during creation",
-                false => "the kind has no namespaces, and the object names one",
-            };
-            return Err(invalid(&wanted, problem));
-        }
-        if wanted.name().is_empty() {
-            if verb != Verb::Create {
-                return Err(invalid(
-                    &wanted,
-                    "metadata.name: Required value: name is required",
-                ));
-            }
-            state.made += 1;
-            let suffix = format!("{:05x}", state.made);
-            edit(&mut wanted, |metadata| {
-                let prefix = metadata.get("generateName").and_then(Value::as_str);
-                let name = format!("{}{suffix}", prefix.unwrap_or_default());
-                metadata.insert("name", name);
-            });
-        }
-        let live = state.objects.get(&key_of(wanted.key())).cloned();
-        match (verb, &live) {
-            (Verb::Create, Some(_)) => {
-                return Err(ClusterError::AlreadyExists {
-                    key: wanted.key().clone(),
-                });
-            }
-            (Verb::Replace | Verb::Patch, None) => {
-                return Err(not_found(wanted.key(), &kind.plural));
-            }
-            _ => {}
-        }
-        check_version(&wanted, live.as_ref())?;
-        if live.is_none() && kind.namespaced {
-            state.check_namespace(wanted.namespace())?;
-        }
-        if verb == Verb::Apply && wanted.at(&["metadata", "managedFields"]).is_some() {
-            return Err(invalid(&wanted, "metadata.managedFields must be nil"));
-        }
-
-        let writer = Writer {
-            force: write.force,
-            now: self.time(),
-            ..Writer::new(write.manager.clone())
-        };
-        let object = if verb == Verb::Apply {
-            let applied = managed_fields::apply(live.as_ref(), &wanted, &state.schemas, &writer);
-            applied.map_err(|error| apply_error(error, &wanted))?.object
-        } else {
-            if write.validate {
-                validate::fields(&wanted, &state.schemas)
-                    .map_err(|problem| invalid(&wanted, &problem))?;
-            }
-            let written =
-                managed_fields::update(base.or(live.as_ref()), &wanted, &state.schemas, &writer);
-            written.map_err(|error| apply_error(error, &wanted))?
-        };
-        let custom = state.custom.get(wanted.gvk());
-        let mut object = object;
-        if custom.is_none() {
-            drop_nulls(&mut object);
-        }
-        // Only `status` itself may write `status`.
-        if custom.is_none_or(|custom| custom.has_status) {
-            match live.as_ref().and_then(|live| live.object().get("status")) {
-                Some(status) => object.insert("status", status.clone()),
-                None => object.remove("status"),
-            };
-        }
-        let mut object = Manifest::new(Value::Map(object), Origin::default())
-            .map_err(|error| invalid(&wanted, &error.to_string()))?;
-        secrets::fold_string_data(&mut object);
-        let gvk = object.gvk().clone();
-        change(&mut object, |object| match custom {
-            Some(custom) => custom.fill(object),
-            None => defaults::fill(&gvk, object),
-        });
-        self.identify(state, &mut object, live.as_ref());
-        validate::object(&object).map_err(|problem| invalid(&object, &problem))?;
-        if let Some(live) = &live {
-            if let Some(problem) = immutable::refused(&object, live) {
-                return Err(invalid(&object, &problem));
-            }
-            if is_same(&object, live) {
-                return Ok(Written::Unchanged(live.clone()));
-            }
-        }
-        Ok(Written::Stored(object))
-    }
-
-    /// Gives the object what only a server gives.
-    fn identify(&self, state: &mut State, object: &mut Manifest, live: Option<&Manifest>) {
-        let Some(live) = live else {
-            state.made += 1;
-            let (made, time) = (state.made, self.time());
-            edit(object, |metadata| {
-                metadata.insert("uid", format!("00000000-0000-4000-8000-{made:012x}"));
-                metadata.insert("creationTimestamp", time);
-                metadata.remove("resourceVersion");
-                metadata.remove("deletionTimestamp");
-                metadata.insert("generation", 1);
-            });
-            simulate::begin(object, made);
-            return;
-        };
-        const KEPT: [&str; 6] = [
-            "uid",
-            "creationTimestamp",
-            "resourceVersion",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "generation",
-        ];
-        edit(object, |metadata| {
-            for name in KEPT {
-                match live.at(&["metadata", name]) {
-                    Some(value) => metadata.insert(name, value.clone()),
-                    None => metadata.remove(name),
-                };
-            }
-        });
-        change(object, |object| simulate::carry_over(object, live.object()));
-        let content = |object: &Manifest| {
-            let mut content = object.object().clone();
-            content.remove("metadata");
-            content.remove("status");
-            content
-        };
-        if content(object) != content(live) {
-            let generation = live.at(&["metadata", "generation"]).and_then(Value::as_i64);
-            edit(object, |metadata| {
-                metadata.insert("generation", generation.unwrap_or_default() + 1);
-            });
-        }
-    }
-
     /// Stores an object, tells watches, and does what follows from it.
     fn store(&self, state: &mut State, object: Manifest) -> Manifest {
         let key = key_of(object.key());
@@ -516,152 +344,6 @@ impl MemoryCluster {
         self.0.revision.send_replace(revision);
     }
 
-    /// Removes an object at last, and what it held up.
-    fn vanish(&self, state: &mut State, key: &Key) {
-        let Some(mut object) = state.objects.remove(key) else {
-            return;
-        };
-        state.revision += 1;
-        let revision = state.revision;
-        edit(&mut object, |metadata| {
-            metadata.insert("resourceVersion", revision.to_string());
-        });
-        self.log(state, Some(object.clone()), None);
-        if inventory::is_definition(&object) {
-            state.undefine(&object);
-        }
-        self.collect(state, &text(&object, &["metadata", "uid"]));
-        // Owners that waited for it, and its namespace.
-        let waiting: Vec<Key> = state
-            .objects
-            .iter()
-            .filter(|(_, waiting)| is_leaving(waiting))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in waiting {
-            self.advance(state, &key);
-        }
-    }
-
-    /// Deletes what nobody owns any more after `uid` is gone.
-    fn collect(&self, state: &mut State, uid: &str) {
-        let orphans: Vec<Key> = state
-            .objects
-            .iter()
-            .filter(|(_, object)| {
-                let owners = owners(object);
-                owners.iter().any(|owner| owner == uid)
-                    && !owners.iter().any(|owner| {
-                        owner != uid && state.objects.values().any(|object| is_uid(object, owner))
-                    })
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in orphans {
-            self.begin_deletion(state, &key, Propagation::Background);
-        }
-    }
-
-    fn begin_deletion(&self, state: &mut State, key: &Key, propagation: Propagation) {
-        let Some(object) = state.objects.get(key).cloned() else {
-            return;
-        };
-        let uid = text(&object, &["metadata", "uid"]);
-        let dependents: Vec<Key> = state
-            .objects
-            .iter()
-            .filter(|(_, object)| owners(object).contains(&uid))
-            .map(|(key, _)| key.clone())
-            .collect();
-        if propagation == Propagation::Orphan {
-            for key in &dependents {
-                let Some(mut dependent) = state.objects.get(key).cloned() else {
-                    continue;
-                };
-                edit(&mut dependent, |metadata| {
-                    if let Some(Value::List(owners)) = metadata.get("ownerReferences") {
-                        let others = owners
-                            .iter()
-                            .filter(|owner| owner.get("uid").and_then(Value::as_str) != Some(&uid));
-                        let others: List = others.cloned().collect();
-                        metadata.insert("ownerReferences", others);
-                    }
-                });
-                self.put(state, dependent);
-            }
-        }
-        let contents = state.contents(&object);
-        let waits = !contents.is_empty()
-            || (propagation == Propagation::Foreground && !dependents.is_empty());
-        if !waits && finalizers(&object).is_empty() {
-            self.vanish(state, key);
-            return;
-        }
-        if !is_leaving(&object) {
-            let time = self.time();
-            let mut leaving = object;
-            let foreground = propagation == Propagation::Foreground && !dependents.is_empty();
-            edit(&mut leaving, |metadata| {
-                metadata.insert("deletionTimestamp", time);
-                metadata.insert("deletionGracePeriodSeconds", 0);
-                if foreground {
-                    let mut list = metadata
-                        .get("finalizers")
-                        .and_then(Value::as_list)
-                        .map(|list| list.iter().cloned().collect::<List>())
-                        .unwrap_or_default();
-                    list.push(FOREGROUND.into());
-                    metadata.insert("finalizers", list);
-                }
-            });
-            if leaving.key().kind == "Namespace" && leaving.key().group.is_empty() {
-                change(&mut leaving, |object| {
-                    object.insert("status", Map::from_iter([("phase", "Terminating")]));
-                });
-            }
-            self.put(state, leaving);
-        }
-        let below = if propagation == Propagation::Foreground {
-            dependents
-        } else {
-            Vec::new()
-        };
-        for key in contents.into_iter().chain(below) {
-            self.begin_deletion(state, &key, Propagation::Background);
-        }
-        self.advance(state, key);
-    }
-
-    /// Takes a leaving object one step on if nothing holds it up any more.
-    fn advance(&self, state: &mut State, key: &Key) {
-        let Some(object) = state.objects.get(key).cloned() else {
-            return;
-        };
-        if !is_leaving(&object) {
-            return;
-        }
-        let uid = text(&object, &["metadata", "uid"]);
-        let mut object = object;
-        let held = finalizers(&object).iter().any(|name| name == FOREGROUND);
-        if held {
-            let owned = |object: &Manifest| owners(object).contains(&uid);
-            if state.objects.values().any(owned) {
-                return;
-            }
-            edit(&mut object, |metadata| {
-                if let Some(Value::List(list)) = metadata.get("finalizers") {
-                    let rest = list.iter().filter(|name| name.as_str() != Some(FOREGROUND));
-                    let rest: List = rest.cloned().collect();
-                    metadata.insert("finalizers", rest);
-                }
-            });
-            object = self.put(state, object);
-        }
-        if finalizers(&object).is_empty() && state.contents(&object).is_empty() {
-            self.vanish(state, key);
-        }
-    }
-
     /// Does what controllers would have done by now.
     fn catch_up(&self, state: &mut State) {
         while let Some(entry) = state.due.first_entry() {
@@ -676,7 +358,8 @@ impl MemoryCluster {
                 && object
                     .at(&["metadata", "generation"])
                     .and_then(Value::as_i64)
-                    == Some(step.generation);
+                    .unwrap_or_default()
+                    == step.generation;
             if !same || is_leaving(&object) {
                 continue;
             }
@@ -687,46 +370,6 @@ impl MemoryCluster {
                 self.put(state, after);
             }
         }
-    }
-
-    fn remove(&self, key: &ObjectKey, deletion: &Deletion) -> Result<(), ClusterError> {
-        let mut state = self.state();
-        let kind = state.preferred(&key.group, &key.kind)?;
-        let stored = key_of(&match kind.namespaced {
-            true => key.clone(),
-            false => key.in_namespace(""),
-        });
-        let Some(object) = state.objects.get(&stored) else {
-            return Err(not_found(key, &kind.plural));
-        };
-        let uid = text(object, &["metadata", "uid"]);
-        if !deletion.uid.is_empty() && deletion.uid != uid {
-            return Err(ClusterError::Conflict {
-                key: key.clone(),
-                message: format!(
-                    "Operation cannot be fulfilled on {} {:?}: Precondition failed: UID in \
-                     precondition: {}, UID in object meta: {uid}",
-                    resource(&kind.plural, &key.group),
-                    key.name.as_str(),
-                    deletion.uid
-                ),
-                fields: Vec::new(),
-            });
-        }
-        if key.kind == "Namespace"
-            && ["default", "kube-system", "kube-public"].contains(&key.name.as_str())
-        {
-            return Err(ClusterError::Forbidden {
-                message: format!(
-                    "namespaces {:?} is forbidden: this namespace may not be deleted",
-                    key.name.as_str()
-                ),
-            });
-        }
-        if !deletion.dry_run {
-            self.begin_deletion(&mut state, &stored, deletion.propagation);
-        }
-        Ok(())
     }
 
     fn select(&self, selection: &Selection) -> Result<Listing, ClusterError> {
@@ -752,63 +395,11 @@ impl MemoryCluster {
         })
     }
 
-    /// The events after a revision that a watch wants to see, and the last
-    /// revision looked at.
-    fn events(
-        &self,
-        after: u64,
-        watched: &Watched,
-    ) -> Result<(Vec<WatchEvent>, u64), ClusterError> {
-        let state = self.state();
-        if let Some(oldest) = state.log.front()
-            && oldest.revision > after + 1
-        {
-            return Err(ClusterError::Gone);
-        }
-        let begin = state.log.partition_point(|logged| logged.revision <= after);
-        let mut events = Vec::new();
-        for logged in state.log.range(begin..) {
-            let object = logged.after.as_ref().or(logged.before.as_ref());
-            let of_kind = object.is_some_and(|object| {
-                object.gvk().group == watched.gvk.group && object.gvk().kind == watched.gvk.kind
-            });
-            if !of_kind {
-                continue;
-            }
-            let seen = |object: &Option<Manifest>| {
-                object
-                    .as_ref()
-                    .filter(|object| is_selected(object, &watched.namespace, &watched.selector))
-                    .map(|object| in_version(object, &watched.gvk))
-            };
-            events.extend(match (seen(&logged.before), seen(&logged.after)) {
-                (None, Some(object)) => Some(WatchEvent::Added(object)),
-                (Some(_), Some(object)) => Some(WatchEvent::Modified(object)),
-                (Some(mut object), None) => {
-                    let revision = logged.revision.to_string();
-                    edit(&mut object, |metadata| {
-                        metadata.insert("resourceVersion", revision);
-                    });
-                    Some(WatchEvent::Deleted(object))
-                }
-                (None, None) => None,
-            });
-        }
-        Ok((events, state.revision))
-    }
-
     /// When a controller does something next.
     fn next_due(&self) -> Option<Instant> {
         let state = locked(&self.0.state);
         state.due.keys().next().map(|(at, _)| *at)
     }
-}
-
-/// What a watch wants to see.
-struct Watched {
-    gvk: Gvk,
-    namespace: Str,
-    selector: Selector,
 }
 
 impl Cluster for MemoryCluster {
@@ -990,49 +581,6 @@ impl Cluster for MemoryCluster {
     }
 }
 
-/// A watch under way.
-struct Watching {
-    cluster: MemoryCluster,
-    changes: watch::Receiver<u64>,
-    watched: Watched,
-    after: u64,
-    ready: VecDeque<WatchEvent>,
-    ends: Instant,
-}
-
-impl Watching {
-    async fn next(&mut self) -> Result<Option<WatchEvent>, ClusterError> {
-        let quiet = Instant::now() + self.cluster.0.options.bookmarks;
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(event));
-            }
-            self.changes.borrow_and_update();
-            let (events, revision) = self.cluster.events(self.after, &self.watched)?;
-            self.after = revision;
-            if !events.is_empty() {
-                self.ready.extend(events);
-                continue;
-            }
-            let now = Instant::now();
-            if now >= self.ends {
-                return Ok(None);
-            }
-            if now >= quiet {
-                return Ok(Some(WatchEvent::Bookmark {
-                    resource_version: self.after.to_string().into(),
-                }));
-            }
-            let until = [Some(self.ends), Some(quiet), self.cluster.next_due()];
-            let until = until.into_iter().flatten().min().unwrap_or(quiet);
-            let changed = tokio::time::timeout_at(until, self.changes.changed()).await;
-            if let Ok(Err(_)) = changed {
-                return Ok(None);
-            }
-        }
-    }
-}
-
 impl State {
     fn kind(&self, gvk: &Gvk) -> Result<super::Kind, ClusterError> {
         let found = self.kinds.of(gvk).cloned();
@@ -1090,18 +638,17 @@ impl State {
     }
 
     fn define(&mut self, definition: &Manifest) {
-        self.schemas.add_crd(definition);
+        // A definition with a schema that cannot be read was refused.
+        self.schemas.add_crd(definition).ok();
         let kinds = Arc::make_mut(&mut self.kinds);
-        for custom in definitions::served(definition) {
-            kinds.add(custom.kind.clone());
-            self.custom.insert(custom.kind.gvk.clone(), custom);
+        for kind in definitions::served(definition) {
+            kinds.add(kind);
         }
     }
 
     fn undefine(&mut self, definition: &Manifest) {
-        for custom in definitions::served(definition) {
-            self.custom.remove(&custom.kind.gvk);
-            Arc::make_mut(&mut self.kinds).remove(&custom.kind.gvk);
+        for kind in definitions::served(definition) {
+            Arc::make_mut(&mut self.kinds).remove(&kind.gvk);
         }
     }
 }
@@ -1113,9 +660,6 @@ enum Verb {
     Replace,
     Patch,
 }
-
-/// The finalizer of an object whose dependents go first.
-const FOREGROUND: &str = "foregroundDeletion";
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -1171,26 +715,6 @@ fn edit(object: &mut Manifest, edit: impl FnOnce(&mut Map)) {
     });
 }
 
-/// Whether writing the one over the other would change nothing but the times
-/// of owners.
-fn is_same(object: &Manifest, live: &Manifest) -> bool {
-    let bare = |object: &Manifest| {
-        let mut bare = object.object().clone();
-        if let Some(Value::Map(metadata)) = bare.get_mut("metadata") {
-            if let Some(Value::List(owners)) = metadata.get_mut("managedFields") {
-                for owner in owners.make_mut() {
-                    if let Value::Map(owner) = owner {
-                        owner.remove("time");
-                    }
-                }
-            }
-            metadata.remove("resourceVersion");
-        }
-        Value::Map(bare)
-    };
-    bare(object).same(&bare(live))
-}
-
 fn is_selected(object: &Manifest, namespace: &str, selector: &Selector) -> bool {
     (namespace.is_empty() || object.namespace() == namespace)
         && selector.matches_with(|name| object.label(name))
@@ -1208,169 +732,10 @@ fn in_version(object: &Manifest, gvk: &Gvk) -> Manifest {
     object
 }
 
-fn check_version(wanted: &Manifest, live: Option<&Manifest>) -> Result<(), ClusterError> {
-    let conflict = |message: String| ClusterError::Conflict {
-        key: wanted.key().clone(),
-        message,
-        fields: Vec::new(),
-    };
-    let named = text(wanted, &["metadata", "uid"]);
-    let uid = live.map(|live| text(live, &["metadata", "uid"]));
-    if !named.is_empty() && uid.as_ref() != Some(&named) {
-        return Err(conflict(format!(
-            "uid mismatch: the provided object specified uid {named}, and {} was found",
-            uid.map_or("no existing object".to_owned(), |uid| uid.to_string())
-        )));
-    }
-    let version = text(wanted, &["metadata", "resourceVersion"]);
-    let is = live.map(|live| text(live, &["metadata", "resourceVersion"]));
-    if !version.is_empty() && is.is_some_and(|is| is != version) {
-        return Err(conflict(format!(
-            "Operation cannot be fulfilled on {}: the object has been modified; please apply your \
-             changes to the latest version and try again",
-            wanted.key()
-        )));
-    }
-    Ok(())
-}
-
-fn drop_nulls(map: &mut Map) {
-    let has_null = map.values().any(Value::is_null);
-    if has_null {
-        map.retain(|_, value| !value.is_null());
-    }
-    for (_, value) in map.iter_mut() {
-        match value {
-            Value::Map(map) => drop_nulls(map),
-            Value::List(items) if items.iter().any(|item| item.as_map().is_some()) => {
-                for item in items.make_mut() {
-                    if let Value::Map(item) = item {
-                        drop_nulls(item);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// A JSON merge patch (RFC 7386).
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Map(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if target.as_map().is_none() {
-        *target = Value::Map(Map::new());
-    }
-    let Value::Map(target) = target else { return };
-    for (key, value) in patch {
-        match value {
-            Value::Null => {
-                target.remove(key);
-            }
-            value => merge(target.entry(key), value),
-        }
-    }
-}
-
 fn parse_selector(labels: &str) -> Result<Selector, ClusterError> {
     let parsed = labels.parse::<Selector>();
     parsed.map_err(|error| ClusterError::Refused {
         status: 400,
         message: error.to_string(),
     })
-}
-
-fn resource(plural: &str, group: &str) -> String {
-    match group {
-        "" => plural.to_owned(),
-        group => format!("{plural}.{group}"),
-    }
-}
-
-fn not_found(key: &ObjectKey, plural: &str) -> ClusterError {
-    ClusterError::NotFound {
-        key: key.clone(),
-        message: format!(
-            "{} {:?} not found",
-            resource(plural, &key.group),
-            key.name.as_str()
-        ),
-    }
-}
-
-/// The server's words for an object that it does not take.
-fn invalid(object: &Manifest, problem: &str) -> ClusterError {
-    let key = object.key();
-    ClusterError::Invalid {
-        key: key.clone(),
-        message: format!(
-            "{} {:?} is invalid: {problem}",
-            resource(&key.kind, &key.group),
-            key.name.as_str()
-        ),
-    }
-}
-
-fn apply_error(error: ApplyError, wanted: &Manifest) -> ClusterError {
-    let (key, gvk) = (wanted.key(), wanted.gvk());
-    match error {
-        ApplyError::Conflicts(conflicts) => {
-            let mut fields: Vec<FieldConflict> = conflicts
-                .0
-                .iter()
-                .map(|conflict| FieldConflict {
-                    manager: conflict.manager.to_string(),
-                    field: conflict.path.to_string(),
-                })
-                .collect();
-            fields.sort();
-            ClusterError::Conflict {
-                key: key.clone(),
-                message: conflict_message(&fields),
-                fields,
-            }
-        }
-        error => ClusterError::Invalid {
-            key: key.clone(),
-            message: format!(
-                "failed to create typed patch object ({}/{}; {}, Kind={}): {error}",
-                key.namespace,
-                key.name,
-                gvk.api_version(),
-                gvk.kind
-            ),
-        },
-    }
-}
-
-fn conflict_message(fields: &[FieldConflict]) -> String {
-    if let [only] = fields {
-        return format!(
-            "Apply failed with 1 conflict: conflict with {}: {}",
-            only.manager, only.field
-        );
-    }
-    let mut message = format!("Apply failed with {} conflicts:", fields.len());
-    let mut manager = "";
-    for (index, conflict) in fields.iter().enumerate() {
-        if conflict.manager != manager {
-            manager = &conflict.manager;
-            message.push(if index == 0 { ' ' } else { '\n' });
-            message.push_str(&format!("conflicts with {manager}:"));
-        }
-        message.push_str(&format!("\n- {}", conflict.field));
-    }
-    message
-}
-
-/// The error without what a Secret holds.
-fn masked(mut error: ClusterError, wanted: &Manifest) -> ClusterError {
-    if let ClusterError::Invalid { message, .. } | ClusterError::Conflict { message, .. } =
-        &mut error
-    {
-        *message = Mask::of(wanted.key(), Some(wanted.object())).hide(message);
-    }
-    error
 }

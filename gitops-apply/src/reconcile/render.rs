@@ -283,10 +283,10 @@ impl Job<'_> {
             skip_tests: source.skip_tests,
             skip_schema_validation: source.skip_schema_validation,
             profile: match source.version.as_deref() {
-                Some("v4") => Profile::Helm4,
-                _ => Profile::Helm3,
+                Some("v4") => Profile::Helm4_2,
+                _ => Profile::default(),
             },
-            seed: self.seed,
+            seed: self.seed.for_application(&self.app.name),
             ..HelmOptions::default()
         })))
     }

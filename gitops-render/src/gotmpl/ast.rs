@@ -215,7 +215,16 @@ impl Template {
         search.nodes(&self.body);
         let (pos, node) = search
             .found
-            .map_or((0, None), |(mark, text)| (mark.pos as usize, Some(text)));
+            .map_or((0, None), |(mark, text)| (mark.pos, Some(text)));
+        Location {
+            node,
+            ..self.locate_text(pos)
+        }
+    }
+
+    /// Where a byte of the source is.
+    pub(super) fn locate_text(&self, pos: u32) -> Location {
+        let pos = pos as usize;
         let before = &self.source.text[..pos.min(self.source.text.len())];
         let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
         Location {
@@ -223,7 +232,7 @@ impl Template {
             line: 1 + memchr::memchr_iter(b'\n', before).count(),
             column: Some(before.len() - line_start),
             template: Some(self.name.clone()),
-            node,
+            node: None,
         }
     }
 }

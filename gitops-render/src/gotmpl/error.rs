@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::ast::Template;
 use super::function::{Cause, Failure};
 
 /// A template failed. Branch on [`kind`](Error::kind); display it to explain.
@@ -20,6 +21,83 @@ struct Repr {
     /// The text behind the location and before the cause's.
     detail: String,
     cause: Option<Error>,
+    /// Of the innermost error: the calls that led to it.
+    stack: Vec<Frame>,
+    missing: Option<Missing>,
+}
+
+/// A node of a template: one that called another template, or the one that
+/// failed.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub(super) template: Arc<Template>,
+    pub(super) node: u32,
+}
+
+impl Frame {
+    /// Where it is.
+    pub fn location(&self) -> Location {
+        self.template.locate(self.node)
+    }
+
+    /// The text of the file that it is in.
+    pub fn source(&self) -> &[u8] {
+        &self.template.source.text
+    }
+}
+
+/// A value that was read from although it is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// The names that lead to it from what the file was given (`Values`,
+    /// `image`, `registry`), as far as it is part of that.
+    pub path: Option<Vec<String>>,
+    /// What the template calls it.
+    pub expression: String,
+    /// The Go type of what is there, if it is something that has no fields.
+    pub found: Option<String>,
+    /// The keys that are beside it, in order.
+    pub keys: Vec<String>,
+}
+
+impl Missing {
+    /// The key beside it that looks most like it.
+    pub fn nearest(&self) -> Option<&str> {
+        let wanted = self.expression.rsplit('.').next()?;
+        nearest(wanted, self.keys.iter().map(String::as_str))
+    }
+}
+
+/// Of some names the one most like `wanted`, unless none is like it.
+fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let fold = |text: &str| text.to_lowercase();
+    let wanted = fold(wanted);
+    names
+        .filter(|name| name.len() <= 128)
+        .map(|name| (distance(&wanted, &fold(name)), name))
+        .filter(|(distance, name)| *distance <= 1 + wanted.len().max(name.len()) / 4)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many letters must be changed, added, dropped or swapped with the next.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let change = row[j] + usize::from(a != b);
+            let mut least = change.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row[to.len()]
 }
 
 /// Where a template failed.
@@ -64,7 +142,19 @@ impl Error {
             at,
             detail: detail.into(),
             cause: None,
+            stack: Vec::new(),
+            missing: None,
         }))
+    }
+
+    pub(super) fn within(mut self, stack: Vec<Frame>) -> Self {
+        self.0.stack = stack;
+        self
+    }
+
+    pub(super) fn missing_value(mut self, missing: Missing) -> Self {
+        self.0.missing = Some(missing);
+        self
     }
 
     /// The failure of a function or method that was called at `at`.
@@ -77,6 +167,8 @@ impl Error {
                 at: Some(at),
                 detail: prefix,
                 cause: Some(Error::new(ErrorKind::Abort, None, text)),
+                stack: Vec::new(),
+                missing: None,
             })),
             Cause::Limit(text) => Error::new(ErrorKind::Limit, Some(at), prefix + &text),
             Cause::Template(inner, cause) => Error(Box::new(Repr {
@@ -84,6 +176,8 @@ impl Error {
                 at: Some(at),
                 detail: prefix + &inner,
                 cause: Some(cause),
+                stack: Vec::new(),
+                missing: None,
             })),
         }
     }
@@ -107,6 +201,21 @@ impl Error {
     /// This failure and its causes, outermost first.
     pub fn chain(&self) -> impl Iterator<Item = &Error> {
         std::iter::successors(Some(self), |error| error.cause())
+    }
+
+    /// The calls of templates that led to the failure, outermost first, and
+    /// last the node that failed. It has those of `{{template}}` too, which
+    /// the text does not mention. Empty for errors of the parser.
+    pub fn stack(&self) -> &[Frame] {
+        self.chain()
+            .map(|error| &error.0.stack[..])
+            .find(|stack| !stack.is_empty())
+            .unwrap_or_default()
+    }
+
+    /// The value that was read from and is not there, if that is what failed.
+    pub fn missing(&self) -> Option<&Missing> {
+        self.chain().find_map(|error| error.0.missing.as_ref())
     }
 
     /// What went wrong at this place, without the place and the cause.

@@ -391,6 +391,11 @@ impl Failure {
         Failure(Box::new(Cause::Template(prefix.into(), error)))
     }
 
+    /// Whether it is the failure of a template that the function executed.
+    pub(super) fn is_of_template(&self) -> bool {
+        matches!(*self.0, Cause::Template(..))
+    }
+
     pub(super) fn into_cause(self) -> Cause {
         *self.0
     }
@@ -441,6 +446,14 @@ impl Functions {
                 .collect(),
             values_methods: &[],
         }
+    }
+
+    /// The same functions without those of these names.
+    pub fn without(mut self, names: &[&'static str]) -> Self {
+        for name in names {
+            self.by_name.remove(name);
+        }
+        self
     }
 
     /// The same functions, and methods of Helm's `Values` type, as in

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::function::Failure;
 use super::text::Str;
 use super::value::Value;
@@ -133,6 +135,11 @@ impl Map {
             (None, None) => true,
             _ => false,
         }
+    }
+
+    /// What tells this map from all others while it is alive.
+    pub(super) fn address(&self) -> Option<usize> {
+        self.cell.as_ref().map(|cell| Rc::as_ptr(cell) as usize)
     }
 
     /// The number of keys.
@@ -310,6 +317,22 @@ impl Map {
             Entries::Few(few) => few.iter().try_for_each(|(key, value)| each(key, value)),
             Entries::Many(many) => many.iter().try_for_each(|(key, value)| each(key, value)),
         }
+    }
+
+    /// Shows the entries in order without copying them. Inside, this map can
+    /// be read but not written.
+    pub(super) fn with_entries_in_order<R>(&self, show: impl FnOnce(&[(&Str, &Value)]) -> R) -> R {
+        let Some(cell) = &self.cell else {
+            return show(&[]);
+        };
+        cell.materialise();
+        let entries = cell.entries.borrow();
+        let entries: SmallVec<[(&Str, &Value); 16]> = match &*entries {
+            Entries::Core(_) => unreachable!("materialise leaves no core map"),
+            Entries::Few(few) => few.iter().map(|(key, value)| (key, value)).collect(),
+            Entries::Many(many) => many.iter().collect(),
+        };
+        show(&entries)
     }
 
     /// A new map with the same keys and values, of the same Go type.

@@ -102,6 +102,14 @@ pub trait Object: Any {
         None
     }
 
+    /// The fields of a struct as Go's `encoding/json` writes them: by the names
+    /// in its tags, in the order of their declaration, without those that are
+    /// left out when they are empty. `None` for what is encoded otherwise: see
+    /// [`to_core`](Object::to_core).
+    fn members(&self) -> Option<Vec<(&'static str, Value)>> {
+        None
+    }
+
     /// What `toYaml` and `toJson` see.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ pub struct Chart {
     pub metadata: Metadata,
     /// The chart's default values.
     pub values: Map,
+    /// The text of `values.yaml`, for the lines that values are set on.
+    pub(super) values_text: Bytes,
     /// `values.schema.json`, if there is one.
     pub schema: Option<Bytes>,
     /// The files below `templates/`.
@@ -237,6 +239,7 @@ fn assemble(files: Vec<File>, limits: &LoadLimits, depth: usize) -> Result<Chart
     let mut chart = Chart {
         metadata: Metadata::default(),
         values: Map::new(),
+        values_text: Bytes::new(),
         schema: None,
         templates: Vec::new(),
         files: Vec::new(),
@@ -254,6 +257,7 @@ fn assemble(files: Vec<File>, limits: &LoadLimits, depth: usize) -> Result<Chart
             "values.yaml" => {
                 chart.values = values(&file.data)
                     .map_err(|error| format!("cannot load values.yaml: {error}"))?;
+                chart.values_text = file.data;
             }
             "values.schema.json" => chart.schema = Some(file.data),
             "requirements.yaml" => {

@@ -10,34 +10,42 @@
 use std::collections::BTreeSet;
 
 use super::error::{Error, ErrorKind};
-use super::profile::Profile;
+use super::profile::{Profile, TableNulls};
 use super::subcharts::Node;
 use crate::gotmpl::{Map, Str, Value, deeper, printf};
 
-/// What becomes of nulls.
+/// How values are laid over each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Nulls {
-    /// `MergeValues`: they stay.
-    Stay,
-    /// `CoalesceValues` of Helm 3: one in the values deletes the default. A
-    /// default that is null stays.
-    Delete,
-    /// `CoalesceValues` of Helm 4: so do they here, and a default that is null
-    /// is none.
-    DeleteAndClean,
+pub(super) struct Rules {
+    profile: Profile,
+    /// `MergeValues`: nulls stay. In `CoalesceValues` one in the values deletes
+    /// the default.
+    merge: bool,
 }
 
-impl Nulls {
-    /// How a Helm coalesces.
-    pub(super) fn of(profile: Profile) -> Nulls {
-        match profile {
-            Profile::Helm3 => Nulls::Delete,
-            Profile::Helm4 => Nulls::DeleteAndClean,
+impl Rules {
+    /// Those of `CoalesceValues`.
+    pub(super) fn coalesce(profile: Profile) -> Rules {
+        Rules {
+            profile,
+            merge: false,
         }
     }
 
-    fn stay(self) -> bool {
-        self == Nulls::Stay
+    /// Those of `MergeValues`.
+    pub(super) fn merge(profile: Profile) -> Rules {
+        Rules {
+            profile,
+            merge: true,
+        }
+    }
+
+    pub(super) fn profile(self) -> Profile {
+        self.profile
+    }
+
+    fn cleans(self) -> bool {
+        !self.merge && self.profile.drops_null_defaults()
     }
 }
 
@@ -49,11 +57,11 @@ pub(super) type Warnings = Vec<String>;
 pub(super) fn values(
     node: &Node,
     values: gitops_core::Map,
-    nulls: Nulls,
+    rules: Rules,
     warnings: &mut Warnings,
 ) -> Result<Map, Error> {
     let values = Map::from(values);
-    chart(node, &values, "", nulls, warnings)?;
+    chart(node, &values, "", rules, warnings)?;
     Ok(values)
 }
 
@@ -61,10 +69,10 @@ fn chart(
     node: &Node,
     into: &Map,
     prefix: &str,
-    nulls: Nulls,
+    rules: Rules,
     warnings: &mut Warnings,
 ) -> Result<(), Error> {
-    defaults(node, into, prefix, nulls, warnings);
+    defaults(node, into, prefix, rules, warnings);
     for child in &node.children {
         let name = Str::from(child.name.clone());
         let below = match into.get_key(&name) {
@@ -86,18 +94,18 @@ fn chart(
             }
         };
         let prefix = concat(prefix, &node.name);
-        globals(&below, into, &prefix, warnings);
-        chart(child, &below, &prefix, nulls, warnings)?;
+        globals(&below, into, &prefix, rules.profile, warnings);
+        chart(child, &below, &prefix, rules, warnings)?;
     }
     Ok(())
 }
 
 /// The chart's own defaults under `into`.
-fn defaults(node: &Node, into: &Map, prefix: &str, nulls: Nulls, warnings: &mut Warnings) {
+fn defaults(node: &Node, into: &Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
     let prefix = concat(prefix, &node.name);
     for (key, default) in Map::from(node.values.clone()).entries() {
         match into.get_key(&key) {
-            None if nulls == Nulls::DeleteAndClean => match default {
+            None if rules.cleans() => match default {
                 Value::Nil => {}
                 default => {
                     clean(&default);
@@ -105,17 +113,22 @@ fn defaults(node: &Node, into: &Map, prefix: &str, nulls: Nulls, warnings: &mut 
                 }
             },
             None => put(into, key, default),
-            Some(Value::Nil) if !nulls.stay() => {
+            Some(Value::Nil) if !rules.merge => {
                 into.remove(&key);
             }
             Some(Value::Map(have)) => match default {
                 Value::Map(default) => {
                     let child = node.children.iter().any(|child| key == *child.name);
                     let prefix = concat(&prefix, &key.to_text());
-                    if nulls == Nulls::DeleteAndClean && !child {
+                    if rules.cleans() && !child {
                         clean(&Value::Map(default.clone()));
                     }
-                    tables(&have, &default, &prefix, nulls.stay() || child, warnings);
+                    let keeps = child && rules.profile.keeps_nulls_for_subcharts();
+                    let below = Rules {
+                        merge: rules.merge || keeps,
+                        ..rules
+                    };
+                    tables(&have, &default, &prefix, below, warnings);
                 }
                 Value::Nil => {}
                 _ => warnings.push(format!(
@@ -145,7 +158,7 @@ fn clean(value: &Value) {
 const GLOBAL: &str = "global";
 
 /// Hands the globals of a chart down to a subchart.
-fn globals(below: &Map, above: &Map, prefix: &str, warnings: &mut Warnings) {
+fn globals(below: &Map, above: &Map, prefix: &str, profile: Profile, warnings: &mut Warnings) {
     let table = |of: &Map, which: &str, warnings: &mut Warnings| match of.get(GLOBAL) {
         None => Some(Map::new()),
         Some(Value::Map(map)) => Some(map),
@@ -173,7 +186,7 @@ fn globals(below: &Map, above: &Map, prefix: &str, warnings: &mut Warnings) {
                     None => put(&into, key, Value::Map(copy)),
                     Some(Value::Map(have)) => {
                         let prefix = concat(prefix, &key.to_text());
-                        tables(&copy, &have, &prefix, true, warnings);
+                        tables(&copy, &have, &prefix, Rules::merge(profile), warnings);
                         put(&into, key, Value::Map(copy));
                     }
                     Some(_) => warnings.push(format!(
@@ -193,9 +206,10 @@ fn globals(below: &Map, above: &Map, prefix: &str, warnings: &mut Warnings) {
     put(below, Str::from(GLOBAL), Value::Map(into));
 }
 
-/// `coalesceTablesFullKey`: `from` under `into`; without `merge` a null in
+/// `coalesceTablesFullKey`: `from` under `into`; unless they merge, a null in
 /// `into` deletes what `from` has there.
-pub(super) fn tables(into: &Map, from: &Map, prefix: &str, merge: bool, warnings: &mut Warnings) {
+pub(super) fn tables(into: &Map, from: &Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
+    let nulls = rules.profile.nulls_in_tables();
     let mut said: BTreeSet<Str> = BTreeSet::new();
     let mut entries = from.entries();
     for (key, value) in &entries {
@@ -203,24 +217,28 @@ pub(super) fn tables(into: &Map, from: &Map, prefix: &str, merge: bool, warnings
             said.insert(key.clone());
         }
     }
-    for (key, value) in into.entries() {
-        if matches!(value, Value::Nil) {
-            put(from, key.clone(), Value::Nil);
-            match entries.binary_search_by(|(have, _)| have.cmp(&key)) {
-                Ok(index) => entries[index].1 = Value::Nil,
-                Err(index) => entries.insert(index, (key, Value::Nil)),
+    if nulls != TableNulls::Delete {
+        for (key, value) in into.entries() {
+            if matches!(value, Value::Nil) {
+                put(from, key.clone(), Value::Nil);
+                match entries.binary_search_by(|(have, _)| have.cmp(&key)) {
+                    Ok(index) => entries[index].1 = Value::Nil,
+                    Err(index) => entries.insert(index, (key, Value::Nil)),
+                }
             }
         }
     }
+    let deletes =
+        |key: &Str| !rules.merge && (nulls != TableNulls::SpreadUnlessNew || said.contains(key));
     for (key, value) in entries {
         let full = concat(prefix, &key.to_text());
         match (into.get_key(&key), value) {
-            (Some(Value::Nil), _) if !merge && said.contains(&key) => {
+            (Some(Value::Nil), _) if deletes(&key) => {
                 into.remove(&key);
             }
             (None, value) => put(into, key, value),
             (Some(Value::Map(have)), Value::Map(value)) => {
-                tables(&have, &value, &full, merge, warnings);
+                tables(&have, &value, &full, rules, warnings);
             }
             (Some(_), value @ Value::Map(_)) => warnings.push(format!(
                 "warning: cannot overwrite table with non table for {full} ({})",

@@ -4,20 +4,31 @@ use std::fmt;
 
 use gitops_core::{Str, TreeError};
 
+use super::origin::SourceMap;
+use super::report::{Broken, Report, Snippet};
 use crate::gotmpl;
 
 /// A chart could not be rendered.
 ///
 /// Displayed as Helm words it after `Error: `, since people match on that.
-/// [`kind`](Error::kind) is there to branch on; [`file`](Error::file) and the
-/// [`source`](std::error::Error::source) say more than Helm does.
+/// [`kind`](Error::kind) is there to branch on; [`report`](Error::report) says
+/// more than Helm does, and [`template`](Error::template) says it as data.
 pub struct Error(Box<Repr>);
 
 struct Repr {
     kind: ErrorKind,
     text: String,
     file: Option<Str>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    cause: Cause,
+    /// For errors of the parser, which know the text only here.
+    snippet: Option<Snippet>,
+    broken: Option<Broken>,
+}
+
+enum Cause {
+    None,
+    Template(Box<gotmpl::Error>),
+    Tree(TreeError),
 }
 
 /// What went wrong, by whose turn it was.
@@ -54,7 +65,9 @@ impl Error {
             kind,
             text: text.into(),
             file: None,
-            source: None,
+            cause: Cause::None,
+            snippet: None,
+            broken: None,
         }))
     }
 
@@ -63,12 +76,43 @@ impl Error {
         self
     }
 
-    pub(super) fn caused_by(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        self.0.source = Some(source.into());
+    pub(super) fn of_template(mut self, error: gotmpl::Error) -> Self {
+        self.0.cause = Cause::Template(Box::new(error));
         self
+    }
+
+    pub(super) fn with_snippet(mut self, snippet: Snippet) -> Self {
+        self.0.snippet = Some(snippet);
+        self
+    }
+
+    pub(super) fn with_broken(mut self, broken: Broken) -> Self {
+        self.0.broken = Some(broken);
+        self
+    }
+
+    /// Asks a watched render where the broken line comes from.
+    pub(super) fn explained(mut self, map: &SourceMap) -> Self {
+        if let (Some(broken), Some(file)) = (&mut self.0.broken, &self.0.file) {
+            for line in &mut broken.lines {
+                line.origin = map.output_line(file, line.number);
+            }
+        }
+        self
+    }
+
+    pub(super) fn snippet(&self) -> Option<&Snippet> {
+        self.0.snippet.as_ref()
+    }
+
+    pub(super) fn broken(&self) -> Option<&Broken> {
+        self.0.broken.as_ref()
+    }
+
+    /// The same error for people: with the place, the calls that led to it, the
+    /// lines around it, and what may help.
+    pub fn report(&self) -> Report<'_> {
+        Report::new(self)
     }
 
     /// An error that an embedder raises in Helm's place, for instance because
@@ -89,7 +133,10 @@ impl Error {
 
     /// The template error behind this one.
     pub fn template(&self) -> Option<&gotmpl::Error> {
-        self.0.source.as_ref()?.downcast_ref()
+        match &self.0.cause {
+            Cause::Template(error) => Some(error),
+            _ => None,
+        }
     }
 }
 
@@ -111,14 +158,19 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let source = self.0.source.as_ref()?;
-        Some(&**source)
+        // Its own text is part of this error's.
+        match &self.0.cause {
+            Cause::Tree(error) => error.source(),
+            Cause::Template(_) | Cause::None => None,
+        }
     }
 }
 
 impl From<TreeError> for Error {
     fn from(error: TreeError) -> Self {
-        Error::new(ErrorKind::Tree, error.to_string()).caused_by(error)
+        let mut this = Error::new(ErrorKind::Tree, error.to_string());
+        this.0.cause = Cause::Tree(error);
+        this
     }
 }
 

@@ -1,11 +1,14 @@
 //! The functions that Helm adds to sprig: documents in and out, `include` and
 //! `tpl`, `required`, `lookup`.
 
+use gitops_core::semver::{Constraint, Version};
 use gitops_core::{Value as Core, json, yaml};
 
+use super::profile::Profile;
 use super::toml;
 use crate::gotmpl::{
-    Args, Context, Failure, Function, List, Map, MapKind, Method, Str, Type, Value, printf,
+    Args, Context, Failure, FieldOrder, Function, List, Map, MapKind, Method, Str, Type, Value,
+    printf,
 };
 
 const S: Type = Type::Str;
@@ -111,8 +114,55 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
+/// The functions that only some Helms have, or have otherwise.
+pub(super) fn of_profile(profile: Profile) -> Vec<&'static [Function]> {
+    let mut tables = Vec::new();
+    if profile.is_4() {
+        tables.push(HELM4);
+    }
+    if profile < Profile::Helm3_21 {
+        tables.push(BEFORE_3_21);
+    }
+    if profile.formats_required() {
+        tables.push(BEFORE_3_18);
+    }
+    tables
+}
+
+/// What Helm 3.16 lacks.
+pub(super) const SINCE_3_17: &[&str] = &["toYamlPretty", "fromToml"];
+
+const BEFORE_3_21: &[Function] = &[Function::new(
+    "semverCompare",
+    &[S, S],
+    Type::Bool,
+    |_, args| {
+        let range = args.str(0).to_text();
+        let range = Constraint::parse(&range)
+            // The version of the library that quotes it came later.
+            .map_err(|_| Failure::new(format!("improper constraint: {range}")))?;
+        let version = Version::parse(&args.str(1).to_text())
+            .map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Value::Bool(range.matches(&version)))
+    },
+)];
+
+const BEFORE_3_18: &[Function] = &[Function::new(
+    "required",
+    &[S, ANY],
+    ANY,
+    |context, args| {
+        required(context, args).map_err(|_| {
+            let mut text = Vec::new();
+            // What is cut off at the limit is the tail of a message.
+            let _ = printf::sprintf(&mut text, args.str(0).as_bytes(), &[], 1 << 16);
+            Failure::abort(String::from_utf8_lossy(&text))
+        })
+    },
+)];
+
 /// What only Helm 4 has.
-pub(super) const HELM4: &[Function] = &[
+const HELM4: &[Function] = &[
     Function::new("mustToYaml", &[ANY], S, |_, args| {
         to_yaml(args.value(0)).map(Value::from)
     }),
@@ -200,12 +250,16 @@ fn to_yaml_pretty(value: &Value) -> Result<String, Failure> {
 }
 
 fn write_yaml(value: &Value, style: yaml::Style) -> Result<String, Failure> {
-    let mut text = yaml::to_string_with(&value.to_core()?, style)
+    let mut out = Vec::new();
+    let mut writer = yaml::Writer::new(&mut out, style);
+    value.write_to(&mut writer, FieldOrder::Sorted)?;
+    writer
+        .finish()
         .map_err(|error| Failure::new(error.to_string()))?;
-    if text.ends_with('\n') {
-        text.pop();
+    if out.ends_with(b"\n") {
+        out.pop();
     }
-    Ok(text)
+    Ok(text_of(out))
 }
 
 fn to_json(value: &Value, escape_html: bool) -> Result<String, Failure> {
@@ -221,7 +275,17 @@ fn write_json(value: &Value, escape_html: bool, indent: Option<usize>) -> Result
         escape_html,
         indent,
     };
-    json::to_string_with(&value.to_core()?, style).map_err(|error| Failure::new(error.to_string()))
+    let mut out = Vec::new();
+    let mut writer = json::Writer::new(&mut out, style);
+    value.write_to(&mut writer, FieldOrder::Declared)?;
+    writer
+        .finish()
+        .map_err(|error| Failure::new(error.to_string()))?;
+    Ok(text_of(out))
+}
+
+fn text_of(written: Vec<u8>) -> String {
+    String::from_utf8(written).expect("the writers write text")
 }
 
 fn from_yaml(text: &Str) -> Result<Core, String> {

@@ -4,6 +4,7 @@ use gitops_core::{Str, Value, yaml};
 
 use super::error::{Error, ErrorKind};
 use super::profile::Profile;
+use super::report::{Broken, BrokenLine};
 
 /// One document that a chart rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Document {
     pub kind: Str,
     /// What makes it a hook, if it is one.
     pub hook: Option<Hook>,
+    /// Where its text begins in all that its template wrote, in bytes.
+    pub offset: usize,
 }
 
 /// When a hook runs and what becomes of it.
@@ -58,12 +61,15 @@ pub(super) fn sort(
         };
         let content = std::str::from_utf8(content).map_err(|_| failed(not_utf8(content)))?;
         for text in profile.split(content) {
-            let head = Head::read(text, profile).map_err(failed)?;
+            let offset = text.as_ptr() as usize - content.as_ptr() as usize;
+            let head = Head::read(text, profile)
+                .map_err(|problem| failed(problem).with_broken(broken(content, offset, text)))?;
             let mut document = Document {
                 path: path.clone(),
                 text: text.to_owned(),
                 kind: head.kind,
                 hook: None,
+                offset,
             };
             let Some(types) = head.hook else {
                 plain.push(document);
@@ -85,6 +91,32 @@ pub(super) fn sort(
     by_kind(&mut plain, profile);
     by_kind(&mut hooks, profile);
     Ok((plain, hooks))
+}
+
+/// Where a document cannot be read, as a line of all that its template wrote.
+fn broken(content: &str, offset: usize, text: &str) -> Broken {
+    let first = memchr::memchr_iter(b'\n', &content.as_bytes()[..offset]).count();
+    let noticed = yaml::parse(text.as_bytes())
+        .err()
+        .map_or(1, |error| error.line().max(1)) as usize;
+    let lines: Vec<&str> = content.lines().collect();
+    // The reader notices a problem on its line or on the one behind it.
+    let told = (first..first + noticed)
+        .rev()
+        .filter(|line| lines.get(*line).is_some_and(|line| !line.trim().is_empty()))
+        .take(2);
+    let mut told: Vec<BrokenLine> = told
+        .map(|number| BrokenLine {
+            number,
+            text: lines[number].into(),
+            origin: None,
+        })
+        .collect();
+    told.reverse();
+    Broken {
+        lines: told,
+        secret: text.contains("kind: Secret"),
+    }
 }
 
 /// What the YAML reader says of bytes that are no text.

@@ -12,6 +12,7 @@ use super::chart::File;
 use super::metadata::{Dependency, Maintainer};
 use super::profile::Profile;
 use super::subcharts::Node;
+use super::world::Asked;
 use crate::glob::Glob;
 use crate::gotmpl::{Failure, Kind, Map, MapKind, Method, Object, Slice, Str, Type, Value};
 
@@ -23,6 +24,16 @@ struct Record {
     methods: &'static [Method],
     /// What Go's `String` returns.
     text: Option<Str>,
+    /// Told when the Kubernetes version is read, if this is it.
+    asked: Option<Asked>,
+}
+
+impl Record {
+    fn note(&self) {
+        if let Some(asked) = &self.asked {
+            asked.borrow_mut().kube_version = true;
+        }
+    }
 }
 
 struct Field {
@@ -61,11 +72,13 @@ impl Object for Record {
     }
 
     fn field(&self, name: &str) -> Option<Value> {
+        self.note();
         let field = self.fields.iter().find(|field| field.name == name)?;
         Some(field.value.clone())
     }
 
     fn entries(&self) -> Vec<(Str, Value)> {
+        self.note();
         self.fields
             .iter()
             .map(|field| (Str::from(field.name), field.value.clone()))
@@ -77,17 +90,27 @@ impl Object for Record {
     }
 
     fn text(&self) -> Option<Str> {
+        self.note();
         self.text.clone()
     }
 
+    fn members(&self) -> Option<Vec<(&'static str, Value)>> {
+        self.note();
+        let written = |field: &&Field| !field.omit_empty || field.value.is_true();
+        let fields = self.fields.iter().filter(written);
+        Some(
+            fields
+                .map(|field| (field.json, field.value.clone()))
+                .collect(),
+        )
+    }
+
     fn to_core(&self) -> Result<Core, Failure> {
-        let mut map = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            if !field.omit_empty || field.value.is_true() {
-                map.push((field.json, field.value.to_core()?));
-            }
-        }
-        Ok(Core::Map(map.into_iter().collect()))
+        let members = self.members().unwrap_or_default();
+        let members = members
+            .iter()
+            .map(|(name, value)| Ok((*name, value.to_core()?)));
+        Ok(Core::Map(members.collect::<Result<_, Failure>>()?))
     }
 
     fn same(&self, other: &dyn Object) -> bool {
@@ -108,6 +131,16 @@ struct Items {
     items: Vec<Value>,
     nil: bool,
     methods: &'static [Method],
+    /// Told when API versions are read, if these are they.
+    asked: Option<Asked>,
+}
+
+impl Items {
+    fn note(&self) {
+        if let Some(asked) = &self.asked {
+            asked.borrow_mut().all_api_versions = true;
+        }
+    }
 }
 
 impl Object for Items {
@@ -124,6 +157,7 @@ impl Object for Items {
     }
 
     fn entries(&self) -> Vec<(Str, Value)> {
+        self.note();
         self.items
             .iter()
             .map(|item| (Str::new(), item.clone()))
@@ -135,6 +169,7 @@ impl Object for Items {
     }
 
     fn to_core(&self) -> Result<Core, Failure> {
+        self.note();
         if self.nil {
             return Ok(Core::Null);
         }
@@ -167,6 +202,7 @@ fn pointers(type_name: &'static str, items: Vec<Value>, nil: bool) -> Value {
         items,
         nil,
         methods: &[],
+        asked: None,
     })
 }
 
@@ -220,22 +256,27 @@ pub(super) fn chart(node: &Node, root: bool, profile: Profile) -> Value {
             "dependencies",
             pointers(
                 "[]*chart.Dependency",
-                node.dependencies.iter().flatten().map(dependency).collect(),
+                node.dependencies
+                    .iter()
+                    .flatten()
+                    .map(|declared| dependency(&declared.entry.borrow()))
+                    .collect(),
                 node.dependencies.is_none(),
             ),
         ),
         Field::new("Type", "type", metadata.kind.clone()),
         Field::new("IsRoot", "IsRoot", Value::Bool(root)).kept(),
     ];
-    match profile {
-        Profile::Helm3 => Value::object(Record {
+    match profile.is_4() {
+        false => Value::object(Record {
             type_name: "struct { chart.Metadata; IsRoot bool }",
             kind: Kind::Struct,
             fields,
             methods: &[],
             text: None,
+            asked: None,
         }),
-        Profile::Helm4 => Value::Map(
+        true => Value::Map(
             fields
                 .into_iter()
                 .map(|field| (Str::from(field.name), without_structs(field.value)))
@@ -284,11 +325,20 @@ fn maintainer(maintainer: &Maintainer) -> Value {
         ],
         methods: &[],
         text: None,
+        asked: None,
     })
 }
 
 fn dependency(dependency: &Dependency) -> Value {
-    let imports: gitops_core::List = dependency.import_values.iter().cloned().collect();
+    let imports: Vec<Value> = dependency
+        .import_values
+        .iter()
+        .map(|import| match Value::from(import) {
+            // Helm writes them down anew, as maps of strings.
+            Value::Map(import) => Value::Map(import.with_kind(MapKind::Strings)),
+            other => other,
+        })
+        .collect();
     Value::object(Record {
         type_name: "*chart.Dependency",
         kind: Kind::Ptr,
@@ -304,34 +354,38 @@ fn dependency(dependency: &Dependency) -> Value {
         ],
         methods: &[],
         text: None,
+        asked: None,
     })
 }
 
 /// `.Capabilities`.
-pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Value {
+pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile, asked: &Asked) -> Value {
     let version = &capabilities.kube_version;
-    let package = match profile {
-        Profile::Helm3 => "chartutil",
-        Profile::Helm4 => "common",
+    let four = profile.is_4();
+    // Helm 4 shows what the cluster says, and prints what it makes of it.
+    let shown = match four {
+        false => version.version.clone(),
+        true => version.full.clone(),
     };
     let kube_version = Value::object(Record {
-        type_name: match profile {
-            Profile::Helm3 => "chartutil.KubeVersion",
-            Profile::Helm4 => "common.KubeVersion",
+        type_name: match four {
+            false => "chartutil.KubeVersion",
+            true => "common.KubeVersion",
         },
         kind: Kind::Struct,
         fields: vec![
-            Field::new("Version", "Version", version.version.clone()).kept(),
+            Field::new("Version", "Version", shown).kept(),
             Field::new("Major", "Major", version.major.clone()).kept(),
             Field::new("Minor", "Minor", version.minor.clone()).kept(),
         ],
         methods: KUBE_VERSION,
         text: Some(Str::from(version.version.clone())),
+        asked: Some(asked.clone()),
     });
     let versions = Value::object(Items {
-        type_name: match package {
-            "chartutil" => "chartutil.VersionSet",
-            _ => "common.VersionSet",
+        type_name: match four {
+            false => "chartutil.VersionSet",
+            true => "common.VersionSet",
         },
         items: capabilities
             .api_versions
@@ -340,32 +394,30 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Val
             .collect(),
         nil: false,
         methods: VERSION_SET,
+        asked: Some(asked.clone()),
     });
-    let (helm, mut build) = match profile {
-        Profile::Helm3 => ("v3.21.4", Vec::new()),
-        Profile::Helm4 => (
-            "v4.2.4",
-            vec![Field::new("KubeClientVersion", "kube_client_version", "v1.36").kept()],
-        ),
-    };
+    let (helm, go) = profile.versions();
     let mut fields = vec![
         Field::new("Version", "version", helm),
         Field::new("GitCommit", "git_commit", ""),
         Field::new("GitTreeState", "git_tree_state", "clean"),
-        Field::new("GoVersion", "go_version", "go1.26"),
+        Field::new("GoVersion", "go_version", go),
     ];
-    fields.append(&mut build);
+    if four {
+        fields.push(Field::new("KubeClientVersion", "kube_client_version", "v1.36").kept());
+    }
     let helm_version = Value::object(Record {
         type_name: "version.BuildInfo",
         kind: Kind::Struct,
         fields,
         methods: &[],
         text: None,
+        asked: None,
     });
     Value::object(Record {
-        type_name: match profile {
-            Profile::Helm3 => "*chartutil.Capabilities",
-            Profile::Helm4 => "*common.Capabilities",
+        type_name: match four {
+            false => "*chartutil.Capabilities",
+            true => "*common.Capabilities",
         },
         kind: Kind::Ptr,
         fields: vec![
@@ -375,6 +427,7 @@ pub(super) fn capabilities(capabilities: &Capabilities, profile: Profile) -> Val
         ],
         methods: &[],
         text: None,
+        asked: None,
     })
 }
 
@@ -383,7 +436,7 @@ const KUBE_VERSION: &[Method] = &[
         Ok(object.field("Version").unwrap_or_default())
     }),
     Method::new("String", &[], Type::Str, |object, _, _| {
-        Ok(object.field("Version").unwrap_or_default())
+        Ok(Value::Str(object.text().unwrap_or_default()))
     }),
 ];
 
@@ -400,6 +453,10 @@ const VERSION_SET: &[Method] = &[Method::new(
                 .iter()
                 .any(|version| version.as_bytes() == Some(wanted.as_bytes()))
         });
+        if let Some(asked) = versions.and_then(|versions| versions.asked.as_ref()) {
+            let asked = &mut asked.borrow_mut().api_versions;
+            asked.insert(wanted.to_core(), has);
+        }
         Ok(Value::Bool(has))
     },
 )];
@@ -535,10 +592,9 @@ const FILES: &[Method] = &[
         let data = match data {
             None => return Ok(Value::Strings(Vec::new().into())),
             Some(data) if data.is_empty() => {
-                return match files(object)?.profile {
-                    Profile::Helm3 => Ok(Value::Strings(Vec::new().into())),
-                    // It looks at the last byte first.
-                    Profile::Helm4 => Err(Failure::new("runtime error: index out of range [-1]")),
+                return match files(object)?.profile.fails_for_lines_of_nothing() {
+                    false => Ok(Value::Strings(Vec::new().into())),
+                    true => Err(Failure::new("runtime error: index out of range [-1]")),
                 };
             }
             Some(data) => data.strip_suffix(b"\n").unwrap_or(data),

@@ -1,141 +1,29 @@
 //! One render of a chart: Helm's `pkg/engine` and the part of `pkg/action`
 //! that `helm template` uses.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
 
 use gitops_core::manifest::{self, ManifestError};
-use gitops_core::{Manifest, Map as CoreMap, Origin, Str as CoreStr, TreePath, Value as Core};
+use gitops_core::{Manifest, Origin, Str as CoreStr, TreePath};
 
-use super::capabilities::Capabilities;
-use super::chart::{Chart, LoadLimits};
-use super::coalesce::{self, Nulls};
+use super::chart::Chart;
+use super::cluster::Inputs;
+use super::coalesce::{self, Rules};
 use super::error::{Error, ErrorKind};
 use super::manifests::{self, Document};
 use super::objects::{self, Files};
+use super::options::HelmOptions;
+use super::origin::SourceMap;
 use super::profile::Profile;
+use super::report::Snippet;
 use super::subcharts::{Node, in_range};
+use super::world::{Asked, World};
 use super::{funcs, schema};
 use crate::gotmpl::{
-    self, Context, Failure, Functions, Host, Limits, Map, Set, Str, TEMPLATE_FUNCTIONS, Value,
+    self, Context, Functions, Map, Record, Set, Str, TEMPLATE_FUNCTIONS, Trace, Value,
 };
 use crate::sprig;
-
-/// What one render of a chart depends on beside the chart.
-#[derive(Clone, Debug)]
-pub struct HelmOptions {
-    /// The release's name: `.Release.Name`.
-    pub release_name: ReleaseName,
-    /// The release's namespace: `.Release.Namespace`.
-    pub namespace: CoreStr,
-    /// Whether this is an upgrade rather than an installation.
-    pub is_upgrade: bool,
-    /// The user's values; see [`Values`](super::Values).
-    pub values: CoreMap,
-    /// The cluster to render for.
-    pub capabilities: Capabilities,
-    /// Whether the files of `crds/` are part of the manifests.
-    pub include_crds: bool,
-    /// Whether test hooks are left out.
-    pub skip_tests: bool,
-    /// Whether hooks are left out altogether.
-    pub no_hooks: bool,
-    /// Whether `values.schema.json` is not looked at.
-    pub skip_schema_validation: bool,
-    /// Which Helm to be.
-    pub profile: Profile,
-    /// Where random numbers and the time come from.
-    pub seed: Seed,
-    /// How large a chart may be.
-    pub load_limits: LoadLimits,
-    /// How far templates may go.
-    pub limits: Limits,
-    /// How long templates may take; without bound if `None`.
-    pub timeout: Option<Duration>,
-}
-
-impl Default for HelmOptions {
-    /// The defaults of `helm template`: release `release-name` in namespace
-    /// `default`.
-    fn default() -> Self {
-        HelmOptions {
-            release_name: ReleaseName::default(),
-            namespace: "default".into(),
-            is_upgrade: false,
-            values: CoreMap::new(),
-            capabilities: Capabilities::default(),
-            include_crds: false,
-            skip_tests: false,
-            no_hooks: false,
-            skip_schema_validation: false,
-            profile: Profile::default(),
-            seed: Seed::default(),
-            load_limits: LoadLimits::default(),
-            limits: Limits::default(),
-            timeout: None,
-        }
-    }
-}
-
-/// A release's name that Kubernetes accepts: lower-case labels, 53 characters
-/// at most.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReleaseName(CoreStr);
-
-impl ReleaseName {
-    /// Checks a name.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Options`] with Helm's text.
-    pub fn new(name: &str) -> Result<Self, Error> {
-        let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let label = |label: &str| {
-            let bytes = label.as_bytes();
-            matches!((bytes.first(), bytes.last()), (Some(a), Some(z)) if edge(*a) && edge(*z))
-                && bytes.iter().all(|byte| edge(*byte) || *byte == b'-')
-        };
-        if name.len() <= 53 && name.split('.').all(label) {
-            return Ok(ReleaseName(name.into()));
-        }
-        Err(Error::new(
-            ErrorKind::Options,
-            format!(
-                "release name {name:?}: invalid release name, must match regex \
-                 ^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$ and the \
-                 length must not be longer than 53"
-            ),
-        ))
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for ReleaseName {
-    fn default() -> Self {
-        ReleaseName("release-name".into())
-    }
-}
-
-/// Where a render takes its random numbers and its time from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Seed {
-    /// From the system: another render is another draw, as in Helm.
-    #[default]
-    System,
-    /// From a number and a time: the same render gives the same bytes.
-    Fixed {
-        /// The seed.
-        seed: u64,
-        /// What `now` answers.
-        now: SystemTime,
-    },
-}
 
 /// A rendered chart.
 #[derive(Clone, Debug, Default)]
@@ -150,6 +38,10 @@ pub struct Release {
     pub notes: String,
     /// What Helm would write to its log.
     pub warnings: Vec<String>,
+    /// What was asked beside the chart and its values.
+    pub inputs: Inputs,
+    /// Where each line comes from, if [`HelmOptions::trace`] asked for it.
+    pub source_map: Option<SourceMap>,
 }
 
 impl Release {
@@ -303,12 +195,14 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
         ));
     }
     root.process(&options.values, options.profile, &mut warnings)?;
-    let nulls = Nulls::of(options.profile);
-    let values = coalesce::values(&root, options.values.clone(), nulls, &mut warnings)?;
+    let rules = Rules::coalesce(options.profile);
+    let values = coalesce::values(&root, options.values.clone(), rules, &mut warnings)?;
     if !options.skip_schema_validation {
         schema::validate(&root, &values, &mut warnings)?;
     }
+    let asked = Asked::default();
     let version = &options.capabilities.kube_version.version;
+    asked.borrow_mut().kube_version = !metadata.kube_version.is_empty();
     if !metadata.kube_version.is_empty() && !in_range(&metadata.kube_version, version) {
         return Err(Error::new(
             ErrorKind::KubeVersion,
@@ -318,7 +212,8 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
             ),
         ));
     }
-    let mut files = execute(&root, &values, options)?;
+    let (mut files, record) = execute(&root, &values, options, &asked)?;
+    let source_map = record.map(|record| SourceMap::new(record, &root, options));
     let mut notes = String::new();
     let own_notes = format!("{}/templates/NOTES.txt", root.name);
     files.retain(|(path, text)| {
@@ -328,7 +223,12 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
         }
         !is_notes
     });
-    let (documents, mut hooks) = manifests::sort(&files, options.profile, &mut warnings)?;
+    let (documents, mut hooks) = manifests::sort(&files, options.profile, &mut warnings).map_err(
+        |error| match &source_map {
+            Some(map) => error.explained(map),
+            None => error,
+        },
+    )?;
     hooks.retain(|hook| {
         let test = hook.hook.as_ref().is_some_and(|hook| hook.is_test());
         !(options.no_hooks || (options.skip_tests && test))
@@ -343,6 +243,8 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
         hooks,
         notes,
         warnings,
+        inputs: asked.take(),
+        source_map,
     })
 }
 
@@ -353,6 +255,9 @@ struct Place {
     /// The path of what Helm loaded. It works on copies, and an alias is only
     /// known to the copy.
     loaded: String,
+    /// The path of the last copy of the same chart. What nobody declares is
+    /// not copied, and has only one parent.
+    last: String,
 }
 
 impl Place {
@@ -360,21 +265,32 @@ impl Place {
         Place {
             path: node.name.to_string(),
             loaded: node.name.to_string(),
+            last: node.name.to_string(),
         }
     }
 
     /// The place of `child` in `node`, which is here.
     fn below(&self, node: &Node, child: &Node, profile: Profile) -> Place {
-        let parent = match profile {
-            Profile::Helm3 if !node.owns_children => &self.loaded,
-            _ => &self.path,
+        let parent = match (node.owns_children, child.is_copy) {
+            _ if profile.is_4() => &self.path,
+            (false, _) => &self.loaded,
+            (true, true) => &self.path,
+            (true, false) => &self.last,
         };
         let path = format!("{parent}/charts/{}", child.name);
+        let last = node
+            .children
+            .iter()
+            .rfind(|sibling| child.is_copy && Arc::ptr_eq(&sibling.chart, &child.chart))
+            .map_or_else(
+                || path.clone(),
+                |sibling| format!("{parent}/charts/{}", sibling.name),
+            );
         let loaded = match child.is_copy {
             true => format!("{}/charts/{}", self.loaded, child.chart.metadata.name),
             false => path.clone(),
         };
-        Place { path, loaded }
+        Place { path, loaded, last }
     }
 }
 
@@ -391,6 +307,7 @@ fn collect_crds(node: &Node, place: &Place, profile: Profile, into: &mut Vec<Doc
                 text: String::from_utf8_lossy(&file.data).into_owned(),
                 kind: "CustomResourceDefinition".into(),
                 hook: None,
+                offset: 0,
             });
         }
     }
@@ -410,11 +327,15 @@ struct Source<'n> {
     base_path: Str,
 }
 
+/// What each template wrote, and what was seen of it.
+type Executed = (Vec<(CoreStr, Vec<u8>)>, Option<Record>);
+
 fn execute(
     root: &Node,
     values: &Map,
     options: &HelmOptions,
-) -> Result<Vec<(CoreStr, Vec<u8>)>, Error> {
+    asked: &Asked,
+) -> Result<Executed, Error> {
     let release: Map = [
         ("Name", Value::from(options.release_name.as_str())),
         ("Namespace", Value::from(options.namespace.clone())),
@@ -427,7 +348,7 @@ fn execute(
     .collect();
     let shared = Shared {
         release: Value::Map(release),
-        capabilities: objects::capabilities(&options.capabilities, options.profile),
+        capabilities: objects::capabilities(&options.capabilities, options.profile, asked),
         profile: options.profile,
     };
     let mut sources = Vec::new();
@@ -440,13 +361,44 @@ fn execute(
             .cmp(&depth(&a.path))
             .then_with(|| b.path.cmp(&a.path))
     });
-    let result = run(&sources, options);
+    // Helm keeps them by path: of two the last one stays.
+    sources.dedup_by(|later, earlier| {
+        let same = later.path == earlier.path;
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+    let trace = options.trace.then(|| watch(root, values));
+    let result = run(&sources, options, asked, trace);
     // The contexts refer to each other through `.Subcharts`.
     context.dismantle();
     result
 }
 
-fn run(sources: &[Source<'_>], options: &HelmOptions) -> Result<Vec<(CoreStr, Vec<u8>)>, Error> {
+/// A trace that knows where the values of each chart are.
+fn watch(root: &Node, values: &Map) -> Trace {
+    fn below<'n>(node: &'n Node, values: &Map, path: &mut Vec<&'n str>, trace: &mut Trace) {
+        trace.place(values, path);
+        for child in &node.children {
+            if let Some(Value::Map(values)) = values.get(&child.name) {
+                path.push(&child.name);
+                below(child, &values, path, trace);
+                path.pop();
+            }
+        }
+    }
+    let mut trace = Trace::default();
+    below(root, values, &mut Vec::new(), &mut trace);
+    trace
+}
+
+fn run(
+    sources: &[Source<'_>],
+    options: &HelmOptions,
+    asked: &Asked,
+    trace: Option<Trace>,
+) -> Result<Executed, Error> {
     let functions = functions(options.profile);
     let mut set = Set::new("gotpl", functions.clone());
     for source in sources {
@@ -454,12 +406,15 @@ fn run(sources: &[Source<'_>], options: &HelmOptions) -> Result<Vec<(CoreStr, Ve
             .node
             .chart
             .parsed
-            .file(&source.path, source.data, &functions)
-            .map_err(|error| parse_error(&source.path, error))?;
+            .file(options.profile, &source.path, source.data, &functions)
+            .map_err(|error| parse_error(&source.path, source.data, error))?;
         set.add(&file);
     }
-    let world = World::new(options)?;
+    let world = World::new(options, asked.clone())?;
     let mut context = Context::new(&set, &world, options.limits.clone());
+    if let Some(trace) = trace {
+        context = context.with_trace(trace);
+    }
     let mut files = Vec::with_capacity(sources.len());
     let mut out = Vec::new();
     for source in sources {
@@ -484,7 +439,8 @@ fn run(sources: &[Source<'_>], options: &HelmOptions) -> Result<Vec<(CoreStr, Ve
             .map_err(|error| execution_error(&source.path, error, options.profile))?;
         files.push((source.path.as_str().into(), said(&out)));
     }
-    Ok(files)
+    let record = context.take_trace().map(Trace::into_record);
+    Ok((files, record))
 }
 
 /// The output without the text that Go prints for what is not there.
@@ -566,24 +522,25 @@ impl Shared {
 
 /// The functions of each profile, resolved once.
 fn functions(profile: Profile) -> Arc<Functions> {
-    static HELM3: OnceLock<Arc<Functions>> = OnceLock::new();
-    static HELM4: OnceLock<Arc<Functions>> = OnceLock::new();
-    let (place, own) = match profile {
-        Profile::Helm3 => (&HELM3, &[][..]),
-        Profile::Helm4 => (&HELM4, funcs::HELM4),
-    };
-    place
+    static BY_PROFILE: [OnceLock<Arc<Functions>>; Profile::ALL.len()] =
+        [const { OnceLock::new() }; Profile::ALL.len()];
+    BY_PROFILE[profile as usize]
         .get_or_init(|| {
             let mut tables = sprig::TABLES.to_vec();
-            tables.extend([funcs::FUNCTIONS, &TEMPLATE_FUNCTIONS, own]);
-            Arc::new(Functions::new(&tables).with_values_methods(funcs::VALUES_METHODS))
+            tables.extend([funcs::FUNCTIONS, &TEMPLATE_FUNCTIONS]);
+            tables.extend(funcs::of_profile(profile));
+            let functions = Functions::new(&tables).with_values_methods(funcs::VALUES_METHODS);
+            Arc::new(match profile {
+                Profile::Helm3_16 => functions.without(funcs::SINCE_3_17),
+                _ => functions,
+            })
         })
         .clone()
 }
 
 /// The parsed templates of a chart, kept from render to render.
 #[derive(Debug, Default)]
-pub(super) struct Parsed(std::sync::Mutex<BTreeMap<String, gotmpl::File>>);
+pub(super) struct Parsed(std::sync::Mutex<BTreeMap<(Profile, String), gotmpl::File>>);
 
 impl Clone for Parsed {
     /// A clone shares nothing: it fills up by itself.
@@ -593,25 +550,28 @@ impl Clone for Parsed {
 }
 
 impl Parsed {
-    /// The file under this name; a chart that goes by an alias has others.
+    /// The file under this name; a chart that goes by an alias has others, and
+    /// the functions in it are those of a profile.
     fn file(
         &self,
+        profile: Profile,
         path: &str,
         text: &[u8],
         functions: &Functions,
     ) -> Result<gotmpl::File, gotmpl::Error> {
         let mut files = self.0.lock().expect("no panic under the lock");
-        if let Some(file) = files.get(path) {
+        let key = (profile, path.to_owned());
+        if let Some(file) = files.get(&key) {
             return Ok(file.clone());
         }
         let file = gotmpl::File::parse(path, text, functions)?;
-        files.insert(path.to_owned(), file.clone());
+        files.insert(key, file.clone());
         Ok(file)
     }
 }
 
 /// Helm shows the place and the last part of Go's message.
-fn parse_error(path: &str, error: gotmpl::Error) -> Error {
+fn parse_error(path: &str, source: &[u8], error: gotmpl::Error) -> Error {
     let text = error.to_string();
     let parts: Vec<&str> = text.split(": ").collect();
     let text = match parts.as_slice() {
@@ -622,9 +582,11 @@ fn parse_error(path: &str, error: gotmpl::Error) -> Error {
         }
         [] => String::new(),
     };
-    Error::new(ErrorKind::Parse, text)
-        .at_file(path)
-        .caused_by(error)
+    let mut this = Error::new(ErrorKind::Parse, text).at_file(path);
+    if let Some(at) = error.location() {
+        this = this.with_snippet(Snippet::new(&at.file, source, at.line, at.column, None));
+    }
+    this.of_template(error)
 }
 
 fn execution_error(path: &str, error: gotmpl::Error, profile: Profile) -> Error {
@@ -634,88 +596,13 @@ fn execution_error(path: &str, error: gotmpl::Error, profile: Profile) -> Error 
         let text = format!("execution error at ({place}): {message}");
         return Error::new(ErrorKind::Refused, text)
             .at_file(path)
-            .caused_by(error);
+            .of_template(error);
     }
-    let text = match profile {
-        Profile::Helm3 => text,
-        Profile::Helm4 => super::error::blocks(&error).unwrap_or(text),
+    let text = match profile.is_4() {
+        false => text,
+        true => super::error::blocks(&error).unwrap_or(text),
     };
     Error::new(ErrorKind::Execute, text)
         .at_file(path)
-        .caused_by(error)
-}
-
-/// Where functions get what is not in the chart.
-struct World {
-    now: Option<SystemTime>,
-    random: RefCell<Random>,
-    deadline: Option<std::time::Instant>,
-}
-
-impl World {
-    fn new(options: &HelmOptions) -> Result<World, Error> {
-        let (now, random) = match options.seed {
-            // Asked once, so that no template can be the first to find out.
-            Seed::System => match getrandom::fill(&mut [0]) {
-                Ok(()) => (None, Random::System),
-                Err(error) => {
-                    let text = format!("no random numbers: {error}; give the render a fixed seed");
-                    return Err(Error::new(ErrorKind::Options, text));
-                }
-            },
-            Seed::Fixed { seed, now } => (Some(now), Random::Seeded(seed)),
-        };
-        Ok(World {
-            now,
-            random: RefCell::new(random),
-            deadline: options
-                .timeout
-                .map(|timeout| std::time::Instant::now() + timeout),
-        })
-    }
-}
-
-enum Random {
-    System,
-    Seeded(u64),
-}
-
-impl Host for World {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "Helm's own clock, where the options fix none"
-    )]
-    fn now(&self) -> SystemTime {
-        self.now.unwrap_or_else(SystemTime::now)
-    }
-
-    fn random(&self, buffer: &mut [u8]) {
-        match &mut *self.random.borrow_mut() {
-            Random::System => getrandom::fill(buffer).expect("it had some at the start"),
-            Random::Seeded(state) => {
-                for chunk in buffer.chunks_mut(8) {
-                    // SplitMix64: every seed is as good as any other.
-                    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                    let mut mixed = *state;
-                    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-                    let bytes = (mixed ^ mixed >> 31).to_le_bytes();
-                    chunk.copy_from_slice(&bytes[..chunk.len()]);
-                }
-            }
-        }
-    }
-
-    fn lookup(&self, _: &str, _: &str, _: &str, _: &str) -> Result<Core, Failure> {
-        Ok(Core::Map(CoreMap::new()))
-    }
-
-    fn resolve(&self, _: &str) -> Str {
-        Str::new()
-    }
-
-    fn expired(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| std::time::Instant::now() > deadline)
-    }
+        .of_template(error)
 }

@@ -92,7 +92,7 @@ fn one(schema: &[u8], instance: &Json, unresolved: &Unresolved) -> Result<(), St
             })?;
     schemas.validate(instance, index).map_err(|error| {
         let mut out = String::new();
-        display(&error, 0, &mut out);
+        display(&error, error.schema_url, 0, &mut out);
         // The first line names the schema, which is always the same.
         let body = out.split_once('\n').map_or("", |(_, body)| body);
         format!("{body}\n")
@@ -116,26 +116,104 @@ impl UrlLoader for Loader {
     }
 }
 
-fn display(error: &ValidationError<'_, '_>, indent: usize, out: &mut String) {
+/// Writes an error and its causes; `base` is the schema that it was found in.
+fn display(error: &ValidationError<'_, '_>, base: &str, indent: usize, out: &mut String) {
     let mut indent = indent;
+    for (place, text) in lost(error, base) {
+        start(indent, out);
+        indent += 1;
+        out.push_str(&format!("at {}: {text}", quote(&place)));
+    }
     // A reference with one cause is nothing but that cause.
     let skip = error.causes.len() == 1 && matches!(error.kind, Kind::Reference { .. });
+    let place = error.instance_location.to_string();
     if !skip {
-        if indent > 0 {
-            out.push('\n');
-            out.push_str(&"  ".repeat(indent - 1));
-            out.push_str("- ");
-        }
+        start(indent, out);
         indent += 1;
         if !matches!(error.kind, Kind::Schema { .. }) {
-            let place = error.instance_location.to_string();
             out.push_str(&format!("at {}: ", quote(&place)));
         }
         out.push_str(&describe(&error.kind));
     }
+    let below = match error.kind {
+        Kind::Reference { url, .. } => url.to_owned(),
+        // Their causes are the first step below them.
+        Kind::AllOf => format!("{}/allOf", error.schema_url),
+        Kind::AnyOf => format!("{}/anyOf", error.schema_url),
+        Kind::OneOf(_) => format!("{}/oneOf", error.schema_url),
+        Kind::Contains | Kind::MinContains { .. } => format!("{}/contains", error.schema_url),
+        _ => error.schema_url.to_owned(),
+    };
     for cause in &error.causes {
-        display(cause, indent, out);
+        display(cause, &below, indent, out);
     }
+}
+
+fn start(indent: usize, out: &mut String) {
+    if indent > 0 {
+        out.push('\n');
+        out.push_str(&"  ".repeat(indent - 1));
+        out.push_str("- ");
+    }
+}
+
+/// The errors between a schema and one below it that our validator leaves out
+/// and Helm's does not: a combination with one failure is nothing but that
+/// failure here. With the places in the values that they are about.
+fn lost(error: &ValidationError<'_, '_>, base: &str) -> Vec<(String, &'static str)> {
+    let Some(rest) = error.schema_url.strip_prefix(base) else {
+        return Vec::new();
+    };
+    let mut steps = rest.split('/').filter(|step| !step.is_empty()).peekable();
+    // Each with how many names and positions of the values came before it.
+    let mut found: Vec<(usize, &'static str)> = Vec::new();
+    let mut depth = 0;
+    while let Some(step) = steps.next() {
+        match step {
+            "properties" | "patternProperties" => {
+                steps.next();
+                depth += 1;
+            }
+            "$defs" | "definitions" | "dependentSchemas" | "dependencies" => {
+                steps.next();
+            }
+            "prefixItems" | "items" => {
+                steps.next_if(|step| step.bytes().all(|byte| byte.is_ascii_digit()));
+                depth += 1;
+            }
+            "additionalProperties"
+            | "unevaluatedProperties"
+            | "additionalItems"
+            | "unevaluatedItems" => depth += 1,
+            "contains" => {
+                found.push((depth, "no items match contains schema"));
+                depth += 1;
+            }
+            "allOf" | "anyOf" | "oneOf" => {
+                steps.next();
+                found.push((
+                    depth,
+                    match step {
+                        "allOf" => "'allOf' failed",
+                        "anyOf" => "'anyOf' failed",
+                        _ => "'oneOf' failed, none matched",
+                    },
+                ));
+            }
+            _ => {}
+        }
+    }
+    let place = error.instance_location.to_string();
+    found
+        .into_iter()
+        .map(|(before, text)| {
+            let mut place = place.as_str();
+            for _ in before..depth {
+                place = place.rsplit_once('/').map_or("", |(above, _)| above);
+            }
+            (place.to_owned(), text)
+        })
+        .collect()
 }
 
 fn describe(kind: &Kind<'_, '_>) -> String {

@@ -1,13 +1,15 @@
 //! Which subcharts take part, under which names, with which values: Helm's
 //! `pkg/chartutil/dependencies.go`.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use gitops_core::semver::{Constraint, Version};
 use gitops_core::{Str, Value as Core};
 
 use super::chart::Chart;
-use super::coalesce::{self, Nulls, Warnings, text as shown};
+use super::coalesce::{self, Rules, Warnings, text as shown};
 use super::error::{Error, ErrorKind};
 use super::metadata::Dependency;
 use super::profile::Profile;
@@ -21,7 +23,7 @@ pub(super) struct Node {
     /// The chart's name, or the alias.
     pub(super) name: Str,
     /// What the chart depends on: after processing the enabled ones, by alias.
-    pub(super) dependencies: Option<Vec<Dependency>>,
+    pub(super) dependencies: Option<Vec<Rc<Declared>>>,
     /// The chart's defaults: after processing with those of its subcharts.
     pub(super) values: gitops_core::Map,
     pub(super) children: Vec<Node>,
@@ -33,12 +35,37 @@ pub(super) struct Node {
     pub(super) owns_children: bool,
 }
 
+/// An entry of `dependencies`.
+///
+/// Helm 3 copies a chart for each of its aliases, but not these: what is done
+/// to one for the sake of the first alias is found done by the second.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) entry: RefCell<Dependency>,
+    /// Whether its values were imported; what is left of `import-values` then
+    /// is no import to Helm any more.
+    imported: Cell<bool>,
+}
+
+impl Declared {
+    fn new(entry: Dependency) -> Rc<Self> {
+        Rc::new(Declared {
+            entry: RefCell::new(entry),
+            imported: Cell::new(false),
+        })
+    }
+}
+
 impl Node {
     /// The tree of a chart and everything in its `charts/`, as loaded.
     pub(super) fn new(chart: Arc<Chart>) -> Node {
         Node {
             name: chart.metadata.name.clone(),
-            dependencies: chart.metadata.dependencies.clone(),
+            dependencies: chart
+                .metadata
+                .dependencies
+                .as_ref()
+                .map(|all| all.iter().cloned().map(Declared::new).collect()),
             values: chart.values.clone(),
             children: chart.subcharts.iter().cloned().map(Node::new).collect(),
             chart,
@@ -54,8 +81,8 @@ impl Node {
         profile: Profile,
         warnings: &mut Warnings,
     ) -> Result<(), Error> {
-        self.enable(values, "", Nulls::of(profile), warnings)?;
-        self.import(warnings)
+        self.enable(values, "", Rules::coalesce(profile), warnings)?;
+        self.import(profile, warnings)
     }
 
     /// Declared dependencies that `charts/` does not hold, by name.
@@ -63,6 +90,7 @@ impl Node {
         self.dependencies
             .iter()
             .flatten()
+            .map(|declared| declared.entry.borrow())
             .filter(|dependency| {
                 !self
                     .chart
@@ -74,16 +102,25 @@ impl Node {
             .collect()
     }
 
+    /// Copies of what the chart depends on, which no other alias sees.
+    fn own_dependencies(&mut self) {
+        for declared in self.dependencies.iter_mut().flatten() {
+            let own = Declared::new(declared.entry.borrow().clone());
+            *declared = own;
+        }
+    }
+
     fn enable(
         &mut self,
         values: &gitops_core::Map,
         path: &str,
-        nulls: Nulls,
+        rules: Rules,
         warnings: &mut Warnings,
     ) -> Result<(), Error> {
         let Some(mut declared) = self.dependencies.take() else {
             return Ok(());
         };
+        let four = rules.profile().is_4();
         self.owns_children = true;
         let loaded = std::mem::take(&mut self.children);
         let fits = |dependency: &Dependency, node: &Node| {
@@ -93,12 +130,19 @@ impl Node {
         // What nobody declared takes part unasked, and first.
         let mut children: Vec<Node> = loaded
             .iter()
-            .filter(|node| !declared.iter().any(|dependency| fits(dependency, node)))
+            .filter(|node| {
+                let fits = |declared: &Rc<Declared>| fits(&declared.entry.borrow(), node);
+                !declared.iter().any(fits)
+            })
             .cloned()
             .collect();
-        for dependency in &mut declared {
-            if let Some(node) = loaded.iter().find(|node| fits(dependency, node)) {
+        for dependency in &declared {
+            let mut dependency = dependency.entry.borrow_mut();
+            if let Some(node) = loaded.iter().find(|node| fits(&dependency, node)) {
                 let mut node = node.clone();
+                if four {
+                    node.own_dependencies();
+                }
                 node.is_copy = true;
                 node.owns_children = false;
                 if !dependency.alias.is_empty() {
@@ -112,21 +156,28 @@ impl Node {
             dependency.enabled = true;
         }
         self.children = children;
-        let coalesced = coalesce::values(self, values.clone(), nulls, warnings)?;
-        by_tags(&mut declared, &coalesced, warnings);
-        by_conditions(&mut declared, &coalesced, path, warnings);
+        let coalesced = coalesce::values(self, values.clone(), rules, warnings)?;
+        by_tags(&declared, &coalesced, warnings);
+        by_conditions(&declared, &coalesced, path, warnings);
         let off = |name: &Str| {
-            declared
-                .iter()
-                .any(|dependency| !dependency.enabled && dependency.name == *name)
+            declared.iter().any(|declared| {
+                let dependency = declared.entry.borrow();
+                !dependency.enabled && dependency.name == *name
+            })
         };
+        // Those below may be the same, and be enabled by then.
+        let names: Vec<Str> = declared
+            .iter()
+            .map(|declared| declared.entry.borrow().name.clone())
+            .collect();
+        let mut off_by_name = names.iter().map(&off).collect::<Vec<bool>>().into_iter();
         self.children.retain(|node| !off(&node.name));
         let coalesced = plain(&coalesced)?;
         for child in &mut self.children {
             let path = format!("{path}{}.", child.name);
-            child.enable(&coalesced, &path, nulls, warnings)?;
+            child.enable(&coalesced, &path, rules, warnings)?;
         }
-        declared.retain(|dependency| dependency.enabled);
+        declared.retain(|_| !off_by_name.next().unwrap_or(false));
         // Helm leaves no list where nothing is left in it.
         self.dependencies = (!declared.is_empty()).then_some(declared);
         Ok(())
@@ -134,32 +185,42 @@ impl Node {
 
     /// Takes over what the chart wants of its subcharts' values; from the
     /// bottom up, so that a subchart's own imports can be imported.
-    fn import(&mut self, warnings: &mut Warnings) -> Result<(), Error> {
+    fn import(&mut self, profile: Profile, warnings: &mut Warnings) -> Result<(), Error> {
         for child in &mut self.children {
-            child.import(warnings)?;
+            child.import(profile, warnings)?;
         }
-        let Some(dependencies) = &self.dependencies else {
+        if self.dependencies.is_none() {
             return Ok(());
-        };
-        let values = coalesce::values(self, gitops_core::Map::new(), Nulls::Stay, warnings)?;
+        }
+        let rules = Rules::merge(profile);
+        let values = coalesce::values(self, gitops_core::Map::new(), rules, warnings)?;
         let imported = Map::new();
-        for dependency in dependencies {
-            for import in &dependency.import_values {
-                let (child, parent, of) = match import {
+        for declared in self.dependencies.iter().flatten() {
+            let mut dependency = declared.entry.borrow_mut();
+            if declared.imported.replace(true) {
+                dependency.import_values.clear();
+            }
+            for import in std::mem::take(&mut dependency.import_values) {
+                let (child, parent, of) = match &import {
                     Core::String(name) => (format!("exports.{name}"), ".".to_owned(), None),
                     Core::Map(fields) => {
                         let text = |name: &str| match fields.get(name) {
                             Some(value) => shown(&Value::from(value)),
                             None => "<nil>".to_owned(),
                         };
-                        (text("child"), text("parent"), Some(&dependency.name))
+                        (text("child"), text("parent"), Some(dependency.name.clone()))
                     }
                     _ => continue,
                 };
+                let written = [("child", child.as_str()), ("parent", parent.as_str())];
+                let written = written.map(|(name, text)| (name, Core::from(text)));
+                dependency
+                    .import_values
+                    .push(Core::Map(written.into_iter().collect()));
                 match table(&values, &format!("{}.{child}", dependency.name)) {
                     Ok(table) => {
                         let table = below(&parent, table);
-                        coalesce::tables(&imported, &table, "", true, warnings);
+                        coalesce::tables(&imported, &table, "", rules, warnings);
                     }
                     Err(missing) => {
                         let of = of.map_or_else(String::new, |name| format!(" from chart {name}"));
@@ -171,7 +232,7 @@ impl Node {
             }
         }
         let values = Map::from(plain(&values)?);
-        coalesce::tables(&values, &imported, "", true, warnings);
+        coalesce::tables(&values, &imported, "", rules, warnings);
         self.values = plain(&values)?;
         Ok(())
     }
@@ -193,11 +254,12 @@ fn plain(values: &Map) -> Result<gitops_core::Map, Error> {
     }
 }
 
-fn by_tags(dependencies: &mut [Dependency], values: &Map, warnings: &mut Warnings) {
+fn by_tags(dependencies: &[Rc<Declared>], values: &Map, warnings: &mut Warnings) {
     let Some(Value::Map(tags)) = values.get("tags") else {
         return;
     };
-    for dependency in dependencies {
+    for declared in dependencies {
+        let mut dependency = declared.entry.borrow_mut();
         let (mut on, mut off) = (false, false);
         for tag in &dependency.tags {
             match tags.get(tag) {
@@ -214,14 +276,11 @@ fn by_tags(dependencies: &mut [Dependency], values: &Map, warnings: &mut Warning
     }
 }
 
-fn by_conditions(
-    dependencies: &mut [Dependency],
-    values: &Map,
-    path: &str,
-    warnings: &mut Warnings,
-) {
-    for dependency in dependencies {
-        for condition in dependency.condition.trim().split(',') {
+fn by_conditions(dependencies: &[Rc<Declared>], values: &Map, path: &str, warnings: &mut Warnings) {
+    for declared in dependencies {
+        let mut dependency = declared.entry.borrow_mut();
+        let condition = dependency.condition.clone();
+        for condition in condition.trim().split(',') {
             if condition.is_empty() {
                 continue;
             }

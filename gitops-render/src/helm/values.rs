@@ -1,5 +1,6 @@
 //! The values that somebody passes to a chart, in Helm's order of precedence.
 
+use bytes::Bytes;
 use gitops_core::{List, Map, Str, Value, json};
 
 use super::chart;
@@ -27,6 +28,18 @@ use super::strvals::{self, Flavour};
 pub struct Values {
     map: Map,
     profile: Profile,
+    sources: Vec<ValuesSource>,
+}
+
+/// A file or a flag that values came from.
+#[derive(Clone, Debug)]
+pub struct ValuesSource {
+    /// The file as it was named, or the flag: `--set`.
+    pub name: Str,
+    /// The values that it sets.
+    pub values: Map,
+    /// The text of a file, to find lines in.
+    pub text: Option<Bytes>,
 }
 
 impl Values {
@@ -36,6 +49,7 @@ impl Values {
         Values {
             map: Map::new(),
             profile,
+            sources: Vec::new(),
         }
     }
 
@@ -46,9 +60,9 @@ impl Values {
     ///
     /// [`ErrorKind::Values`] if the text is no YAML, or no map.
     pub fn file(&mut self, name: &str, text: &[u8]) -> Result<(), Error> {
-        let read = match self.profile {
-            Profile::Helm3 => chart::values(text),
-            Profile::Helm4 => all_documents(text),
+        let read = match self.profile.merges_documents() {
+            false => chart::values(text),
+            true => all_documents(text),
         };
         let map = read.map_err(|problem| {
             Error::new(
@@ -58,6 +72,7 @@ impl Values {
             .at_file(name)
         })?;
         self.map = merge_maps(&self.map, &map);
+        self.came_from(name, map, Some(Bytes::copy_from_slice(text)));
         Ok(())
     }
 
@@ -66,6 +81,7 @@ impl Values {
     pub fn object(&mut self, map: &Map) {
         if let Value::Map(map) = as_from_file(&Value::Map(map.clone())) {
             self.map = merge_maps(&self.map, &map);
+            self.came_from("values", map, None);
         }
     }
 
@@ -82,7 +98,7 @@ impl Values {
             )
         };
         let trimmed = text.trim();
-        if self.profile == Profile::Helm4 && trimmed.starts_with('{') {
+        if self.profile.merges_documents() && trimmed.starts_with('{') {
             let options = json::Options {
                 numbers: json::Numbers::Float64,
                 ..json::Options::default()
@@ -90,12 +106,15 @@ impl Values {
             return match json::parse_with(trimmed.as_bytes(), &options) {
                 Ok(Value::Map(map)) => {
                     self.map = merge_maps(&self.map, &map);
+                    self.came_from("--set-json", map, None);
                     Ok(())
                 }
                 _ => Err(failed("JSON: ")),
             };
         }
-        strvals::parse_into(text, &Flavour::Json, &mut self.map).map_err(|_| failed(""))
+        strvals::parse_into(text, &Flavour::Json, &mut self.map).map_err(|_| failed(""))?;
+        self.came_from_flag("--set-json", text, &Flavour::Json);
+        Ok(())
     }
 
     /// `--set`: `path=value,path=value`.
@@ -138,6 +157,33 @@ impl Values {
         self.flag("--set-literal", text, &Flavour::Literal)
     }
 
+    /// Where the values came from, weakest first. The names of flags are
+    /// without their values, which may be secret.
+    pub fn sources(&self) -> &[ValuesSource] {
+        &self.sources
+    }
+
+    fn came_from(&mut self, name: &str, values: Map, text: Option<Bytes>) {
+        self.sources.push(ValuesSource {
+            name: name.into(),
+            values,
+            text,
+        });
+    }
+
+    fn came_from_flag(&mut self, name: &str, text: &str, flavour: &Flavour<'_>) {
+        let mut alone = Map::new();
+        let nothing = |_: &str| Ok(Str::new());
+        let flavour = match flavour {
+            Flavour::File(_) => &Flavour::File(&nothing),
+            other => other,
+        };
+        // On its own it may fail where it extends what was there before.
+        if strvals::parse_into(text, flavour, &mut alone).is_ok() {
+            self.came_from(name, alone, None);
+        }
+    }
+
     /// The values.
     pub fn into_map(self) -> Map {
         self.map
@@ -145,12 +191,13 @@ impl Values {
 
     fn flag(&mut self, name: &str, text: &str, flavour: &Flavour<'_>) -> Result<(), Error> {
         match strvals::parse_into(text, flavour, &mut self.map) {
-            Ok(()) => Ok(()),
-            // Helm 4 takes an index that the text ends in for the end of the
-            // text.
-            Err(problem) if self.profile == Profile::Helm4 && problem == strvals::UNENDED_INDEX => {
+            Ok(()) => {
+                self.came_from_flag(name, text, flavour);
                 Ok(())
             }
+            // Helm 4 takes an index that the text ends in for the end of the
+            // text.
+            Err(problem) if self.profile.is_4() && problem == strvals::UNENDED_INDEX => Ok(()),
             Err(problem) => Err(Error::new(
                 ErrorKind::Values,
                 format!("failed parsing {name} data: {problem}"),

@@ -1,6 +1,6 @@
 //! Keys, certificates and passwords: sprig's `crypto.go`.
 //!
-//! Every key, salt and serial number is drawn from the render's host, and every
+//! Every key, salt and serial number is drawn from the render's draw, and every
 //! certificate begins at the host's `now`, so a seeded render repeats itself.
 //! The bytes are those that Go's `crypto/x509` and `encoding/pem` would write
 //! for the same keys.
@@ -16,7 +16,7 @@ use rand_core::{TryCryptoRng, TryRng};
 use self::certificates::{CERTIFICATE, Certificate, Subject};
 use self::keys::PrivateKey;
 use super::encoding::{BASE64, base64_decode};
-use crate::gotmpl::{Args, Context, Failure, Function, Host, Str, Type, Value};
+use crate::gotmpl::{Args, Context, Draw, Failure, Function, Str, Type, Value};
 
 mod certificates;
 mod keys;
@@ -30,7 +30,7 @@ const C: Type = Type::Object(CERTIFICATE);
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("genPrivateKey", &[S], S, |context, args| {
-        let random = &mut Random(context.host());
+        let random = &mut Random(&context.draw());
         let kind = args.str(0);
         Ok(match PrivateKey::generate(&kind.to_text(), random) {
             Some(key) => key?.to_pem()?.into(),
@@ -38,7 +38,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })
     }),
     Function::new("genCA", &[S, I], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random(context.host()))?;
+        let key = PrivateKey::rsa(&mut Random(&context.draw()))?;
         authority(context, args, &key)
     }),
     Function::new("genCAWithKey", &[S, I, S], C, |context, args| {
@@ -46,7 +46,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         authority(context, args, &key)
     }),
     Function::new("genSelfSignedCert", &[S, L, L, I], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random(context.host()))?;
+        let key = PrivateKey::rsa(&mut Random(&context.draw()))?;
         self_signed(context, args, &key)
     }),
     Function::new(
@@ -59,7 +59,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         },
     ),
     Function::new("genSignedCert", &[S, L, L, I, C], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random(context.host()))?;
+        let key = PrivateKey::rsa(&mut Random(&context.draw()))?;
         signed(context, args, &key)
     }),
     Function::new(
@@ -75,14 +75,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Certificate::from_base64(args.str(0), args.str(1)).map(Value::object)
     }),
     Function::new("bcrypt", &[S], S, |context, args| {
-        Ok(passwords::bcrypt(args.str(0), context.host()).into())
+        Ok(passwords::bcrypt(args.str(0), &context.draw()).into())
     }),
     Function::new("htpasswd", &[S, S], S, |context, args| {
         let (name, password) = (args.str(0), args.str(1));
         Ok(if name.as_bytes().contains(&b':') {
             format!("invalid username: {name}").into()
         } else {
-            let hash = passwords::bcrypt(password, context.host());
+            let hash = passwords::bcrypt(password, &context.draw());
             let mut line = name.as_bytes().to_vec();
             line.push(b':');
             line.extend_from_slice(hash.as_bytes());
@@ -107,7 +107,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         },
     ),
     Function::new("encryptAES", &[S, S], S, |context, args| {
-        Ok(encrypt_aes(context.host(), args.str(0), args.str(1)).into())
+        Ok(encrypt_aes(&context.draw(), args.str(0), args.str(1)).into())
     }),
     Function::new("decryptAES", &[S, S], S, |_, args| {
         decrypt_aes(args.str(0), args.str(1)).map(|text| Value::Str(Str::from_bytes(&text)))
@@ -115,7 +115,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// The host's random numbers as keys are drawn from them.
-struct Random<'h>(&'h dyn Host);
+struct Random<'h>(&'h Draw<'h>);
 
 impl TryRng for Random<'_> {
     type Error = Infallible;
@@ -150,18 +150,18 @@ fn given_key(text: &Str) -> Result<PrivateKey, Failure> {
 fn authority(context: &Context<'_>, args: &Args<'_>, key: &PrivateKey) -> Result<Value, Failure> {
     let mut subject = Subject::new(args.str(0), &[], &[], args.int(1))?;
     subject.is_authority = true;
-    Certificate::self_signed(&subject, key, context.host()).map(Value::object)
+    Certificate::self_signed(&subject, key, &context.draw()).map(Value::object)
 }
 
 fn self_signed(context: &Context<'_>, args: &Args<'_>, key: &PrivateKey) -> Result<Value, Failure> {
     let subject = Subject::new(args.str(0), args.list(1), args.list(2), args.int(3))?;
-    Certificate::self_signed(&subject, key, context.host()).map(Value::object)
+    Certificate::self_signed(&subject, key, &context.draw()).map(Value::object)
 }
 
 fn signed(context: &Context<'_>, args: &Args<'_>, key: &PrivateKey) -> Result<Value, Failure> {
     let authority = args.object::<Certificate>(4).signer()?;
     let subject = Subject::new(args.str(0), args.list(1), args.list(2), args.int(3))?;
-    Certificate::signed(&subject, key, &authority, context.host()).map(Value::object)
+    Certificate::signed(&subject, key, &authority, &context.draw()).map(Value::object)
 }
 
 /// The password's first 32 bytes, or fewer and zeros.
@@ -174,12 +174,12 @@ fn aes_key(password: &Str) -> [u8; 32] {
 }
 
 /// AES-256-CBC behind its random first block, in base64.
-fn encrypt_aes(host: &dyn Host, password: &Str, text: &Str) -> String {
+fn encrypt_aes(draw: &Draw<'_>, password: &Str, text: &Str) -> String {
     if text.is_empty() {
         return String::new();
     }
     let mut sealed = vec![0; 16];
-    host.random(&mut sealed);
+    draw.random(&mut sealed);
     let mut first = [0; 16];
     first.copy_from_slice(&sealed);
     let cipher = cbc::Encryptor::<Aes256>::new(&aes_key(password).into(), &first.into());

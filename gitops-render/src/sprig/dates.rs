@@ -161,7 +161,7 @@ fn moved(time: &Zoned, nanos: i128) -> Option<Zoned> {
 
 /// Go's `time.ParseDuration`, in nanoseconds.
 fn parse_duration(text: &str) -> Result<i128, String> {
-    let quoted = || crate::gotmpl::printf::quote(text.as_bytes());
+    let quoted = || quote(text);
     let invalid = || format!("time: invalid duration {}", quoted());
     let (negative, mut rest) = match text.as_bytes() {
         [b'-', ..] => (true, &text[1..]),
@@ -195,7 +195,7 @@ fn parse_duration(text: &str) -> Result<i128, String> {
             unit => {
                 return Err(format!(
                     "time: unknown unit {} in duration {}",
-                    crate::gotmpl::printf::quote(unit.as_bytes()),
+                    quote(unit),
                     quoted()
                 ));
             }
@@ -513,7 +513,6 @@ pub(crate) fn parse_time(layout: &str, text: &str) -> Option<Value> {
 
 /// Go's `time.Parse`, in UTC where the text names no zone.
 fn parse(layout: &str, text: &str) -> Result<Time, String> {
-    let quote = |text: &str| crate::gotmpl::printf::quote(text.as_bytes());
     let (mut year, mut month, mut day) = (0i16, 1i8, 1i8);
     let (mut hour, mut minute, mut second, mut nanos) = (0i8, 0i8, 0i8, 0i32);
     let (mut afternoon, mut noon_set) = (false, false);
@@ -835,3 +834,22 @@ const METHODS: &[Method] = &[
         .into()),
     number!("YearDay", Type::Int, Int, |time| time.day_of_year().into()),
 ];
+
+/// The quoting of Go's `time`, which knows only bytes.
+fn quote(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' || !c.is_ascii() => {
+                let mut buffer = [0; 4];
+                for byte in c.encode_utf8(&mut buffer).bytes() {
+                    out.push_str(&format!("\\x{byte:02x}"));
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -2,7 +2,7 @@
 //!
 //! [`Host`]: crate::gotmpl::Host
 
-use crate::gotmpl::{Args, Context, Failure, Function, Str, Type, Value};
+use crate::gotmpl::{Args, Context, Draw, Failure, Function, Str, Type, Value};
 
 const S: Type = Type::Str;
 const I: Type = Type::Int;
@@ -25,7 +25,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             .map_err(|_| Failure::new("runtime error: makeslice: len out of range"))?;
         context.charge(count)?;
         let mut bytes = vec![0; count];
-        context.host().random(&mut bytes);
+        context.draw().random(&mut bytes);
         Ok(base64::Engine::encode(&super::encoding::BASE64, bytes).into())
     }),
     Function::new("randInt", &[I, I], I, |context, args| {
@@ -34,19 +34,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
             .ok()
             .filter(|span| *span > 0)
             .ok_or_else(|| Failure::new("invalid argument to Intn"))?;
-        Ok(Value::Int(least.wrapping_add(below(context, span) as i64)))
+        Ok(Value::Int(
+            least.wrapping_add(below(&context.draw(), span) as i64),
+        ))
     }),
     Function::new("shuffle", &[S], S, |context, args| {
         let mut letters: Vec<char> = args.str(0).to_text().chars().collect();
+        let draw = context.draw();
         for end in (1..letters.len()).rev() {
-            let other = below(context, end as u64 + 1) as usize;
+            let other = below(&draw, end as u64 + 1) as usize;
             letters.swap(end, other);
         }
         Ok(letters.into_iter().collect::<String>().into())
     }),
     Function::new("uuidv4", &[], S, |context, _| {
         let mut bytes = [0; 16];
-        context.host().random(&mut bytes);
+        context.draw().random(&mut bytes);
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         let hex = super::encoding::hex(&bytes);
@@ -72,20 +75,21 @@ fn letters(
     let alphabet: Vec<u8> = (0..128u8)
         .filter(|byte| accept(char::from(*byte)))
         .collect();
+    let draw = context.draw();
     let text: Vec<u8> = (0..count)
-        .map(|_| alphabet[below(context, alphabet.len() as u64) as usize])
+        .map(|_| alphabet[below(&draw, alphabet.len() as u64) as usize])
         .collect();
     Ok(Value::Str(Str::from_bytes(&text)))
 }
 
 /// A number below `bound`, each as likely as the next.
-fn below(context: &Context<'_>, bound: u64) -> u64 {
+fn below(draw: &Draw<'_>, bound: u64) -> u64 {
     // The largest multiple of the bound; what lies above it would favour the
     // small numbers.
     let fair = u64::MAX - u64::MAX % bound;
     loop {
         let mut bytes = [0; 8];
-        context.host().random(&mut bytes);
+        draw.random(&mut bytes);
         let number = u64::from_le_bytes(bytes);
         if number < fair {
             return number % bound;

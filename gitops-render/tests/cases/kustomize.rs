@@ -1,6 +1,11 @@
 //! Kustomizations, one directory each: `in/top` is built, and what comes of it
 //! was written by Kustomize 5.8.1, where the root of the inputs is `/`.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "cases are directories beside this file"
+)]
+
 use std::path::Path;
 
 use gitops_core::TreePath;

@@ -1,6 +1,6 @@
 //! The kinds that every server has from the start.
 
-use gitops_core::Gvk;
+use gitops_core::{Gvk, ObjectKey};
 
 use crate::cluster::{Kind, Kinds};
 
@@ -259,6 +259,28 @@ const BUILT_IN: [(&str, &str, &str, &str, bool); 59] = [
         false,
     ),
 ];
+
+/// Whether a server counts the generations of a kind's objects; it does for
+/// all custom resources.
+pub(super) fn has_generation(key: &ObjectKey) -> bool {
+    match key.group.as_str() {
+        "" => matches!(
+            key.kind.as_str(),
+            "Pod" | "PodTemplate" | "ReplicationController"
+        ),
+        "apps" => key.kind != "ControllerRevision",
+        "rbac.authorization.k8s.io"
+        | "coordination.k8s.io"
+        | "node.k8s.io"
+        | "certificates.k8s.io"
+        | "apiregistration.k8s.io"
+        | "autoscaling"
+        | "events.k8s.io"
+        | "storage.k8s.io" => false,
+        "networking.k8s.io" => !matches!(key.kind.as_str(), "IPAddress" | "ServiceCIDR"),
+        _ => true,
+    }
+}
 
 const VERBS: [&str; 7] = [
     "create", "delete", "get", "list", "patch", "update", "watch",

@@ -31,7 +31,7 @@ use x509_cert::time::{Time, Validity};
 use super::super::encoding::base64_decode;
 use super::keys::PrivateKey;
 use super::pem;
-use crate::gotmpl::{Failure, Host, Kind, Object, Str, Value, printf};
+use crate::gotmpl::{Draw, Failure, Kind, Object, Str, Value, printf};
 
 /// Go's name of [`Certificate`].
 pub(super) const CERTIFICATE: &str = "sprig.certificate";
@@ -161,10 +161,10 @@ impl Certificate {
     pub(super) fn self_signed(
         subject: &Subject,
         key: &PrivateKey,
-        host: &dyn Host,
+        draw: &Draw<'_>,
     ) -> Result<Certificate, Failure> {
         let public = public(key, true)?;
-        issue(subject, key, &public, key, &subject.name, None, host)
+        issue(subject, key, &public, key, &subject.name, None, draw)
     }
 
     /// A certificate that an authority signs.
@@ -172,7 +172,7 @@ impl Certificate {
         subject: &Subject,
         key: &PrivateKey,
         signer: &Signer,
-        host: &dyn Host,
+        draw: &Draw<'_>,
     ) -> Result<Certificate, Failure> {
         let signers_public = public(&signer.key, true)?;
         let public = public(key, false)?;
@@ -192,7 +192,7 @@ impl Certificate {
             &signer.key,
             &signer.name,
             key_id,
-            host,
+            draw,
         )
     }
 
@@ -340,7 +340,7 @@ fn issue(
     signing_key: &PrivateKey,
     issuer: &Name,
     issuer_key_id: Option<&OctetString>,
-    host: &dyn Host,
+    draw: &Draw<'_>,
 ) -> Result<Certificate, Failure> {
     let profile = Profile {
         subject,
@@ -348,12 +348,12 @@ fn issue(
         issuer_key_id,
     };
     let mut serial = [0; 16];
-    host.random(&mut serial);
+    draw.random(&mut serial);
     let serial = SerialNumber::new(&serial).map_err(creating)?;
     let builder = CertificateBuilder::new(
         profile,
         serial,
-        validity(host.now(), subject.days)?,
+        validity(draw.now(), subject.days)?,
         public.clone(),
     )
     .map_err(creating)?;

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::gotmpl::{Host, Str};
+use crate::gotmpl::{Draw, Str};
 
 /// The cost that Go's library takes by default.
 const COST: u32 = 10;
@@ -17,7 +17,7 @@ const LONGEST: usize = 72;
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::BCRYPT, NO_PAD);
 
 /// The hash, or why there is none: sprig returns either as text.
-pub(super) fn bcrypt(password: &Str, host: &dyn Host) -> String {
+pub(super) fn bcrypt(password: &Str, draw: &Draw<'_>) -> String {
     let password = password.as_bytes();
     if password.len() > LONGEST {
         return format!(
@@ -25,7 +25,7 @@ pub(super) fn bcrypt(password: &Str, host: &dyn Host) -> String {
         );
     }
     let mut salt = [0; 16];
-    host.random(&mut salt);
+    draw.random(&mut salt);
     let mut key = password.to_vec();
     key.push(0);
     key.truncate(LONGEST);

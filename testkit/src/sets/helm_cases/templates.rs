@@ -25,14 +25,14 @@ pub(super) fn oracle(set: &mut Set, name: &str, case: Value, table: &Arc<Table>)
     let (four, shared) = (case.clone(), table.clone());
     let table = table.clone();
     set.push(&format!("{name}/helm3"), move || {
-        compare(&expected(&case), &run(&case, &table, Profile::Helm3))
+        compare(&expected(&case), &run(&case, &table, Profile::Helm3_21))
     });
     set.push(&format!("{name}/helm4"), move || {
         let answer = match four.get("helm4") {
             Some(answer) => expected(answer),
             None => expected(&four),
         };
-        compare(&answer, &run(&four, &shared, Profile::Helm4))
+        compare(&answer, &run(&four, &shared, Profile::Helm4_2))
     });
 }
 
@@ -92,7 +92,7 @@ fn alone(template: &str, data: Map) -> Answer {
         std::iter::empty(),
         data,
         true,
-        Profile::Helm3,
+        Profile::Helm3_21,
         "v1.36.0",
     )
     .map_err(|error| error.replace("t/templates/_raw.tpl", "test"))

@@ -1,35 +1,40 @@
 //! Fields that a server does not let change.
+//!
+//! The list holds the fields that people meet; a server knows more.
 
 use gitops_core::{Manifest, ObjectKey, Value};
-use gitops_diff::Difference;
-use gitops_diff::smd::PathElement;
 
-/// The first field that applying `desired` would change though the server
-/// will not have it; `None` if there is none that we know of.
-///
-/// The list holds the fields that people meet; a server knows more.
-pub(crate) fn changed(
-    desired: &Manifest,
+use crate::smd::{Path, PathElement};
+use crate::three_way::Difference;
+
+/// The first field of a difference that a server will not change; `None` if
+/// there is none that we know of.
+pub fn changed(live: &Manifest, difference: &Difference) -> Option<String> {
+    let changes = difference.changes.iter();
+    touched(live, changes.map(|change| &change.path))
+}
+
+/// The first fixed field among paths, or their containers, of a live object.
+pub(crate) fn touched<'p>(
     live: &Manifest,
-    difference: Option<&Difference>,
+    paths: impl Iterator<Item = &'p Path> + Clone,
 ) -> Option<String> {
-    let changes = &difference?.changes;
-    let touches = |path: &[&str]| {
-        changes.iter().any(|change| {
+    let touches = |fixed: &[&str]| {
+        paths.clone().any(|path| {
             // Either may be the container of the other.
-            change.path.0.iter().zip(path).all(
+            path.0.iter().zip(fixed).all(
                 |(element, name)| matches!(element, PathElement::Field(field) if field == name),
             )
         })
     };
-    fixed(desired.key(), live)
+    fixed(live.key(), live)
         .find(|path| touches(path))
         .map(|path| path.join("."))
 }
 
 /// Why a server does not let the one object take the place of the other; both
 /// with all defaults.
-pub(crate) fn refused(object: &Manifest, live: &Manifest) -> Option<String> {
+pub fn refused(object: &Manifest, live: &Manifest) -> Option<String> {
     let same = |path: &[&str]| match (object.at(path), live.at(path)) {
         (Some(object), Some(live)) => object.same(live),
         (None, None) => true,

@@ -10,6 +10,7 @@
 
 use std::cell::RefCell;
 use std::path::Path as FilePath;
+use std::sync::Arc;
 
 use gitops_core::schema::{ObjectSchema, Schema};
 use gitops_core::{Map, Str, Value, json, yaml};
@@ -18,11 +19,9 @@ use gitops_diff::smd::{
     SameVersion, Set, Typed, Versions, apply, update,
 };
 
-use super::LoadError;
-use crate::case::{Case, Failure};
-
-/// What a case fails with before it is a [`Failure`].
-type Problem = Box<dyn std::error::Error>;
+use super::{Differs, Problem, case, check, field, list, same_value, text};
+use crate::case::Case;
+use crate::sets::LoadError;
 
 /// The cases below `dir`, the root of the set.
 pub(super) fn load(dir: &FilePath) -> Result<Vec<Case>, LoadError> {
@@ -40,70 +39,21 @@ pub(super) fn load(dir: &FilePath) -> Result<Vec<Case>, LoadError> {
         let typed = json::parse(&std::fs::read(dir.join(folder).join("typed.json"))?)?;
         load_typed(folder, keep_emptied, &typed, &mut cases);
     }
+    // The answers rest on client-go's schema, which leaves out empty defaults.
+    let golden = json::parse(&std::fs::read(dir.join("schema/static-0.36.json"))?)?;
+    let golden = Arc::new(Schema::from_definition(&golden)?);
     for (file, keep_emptied) in [("v6.3.2-k136", true), ("v6.4.2-k136", false)] {
         let lines = std::fs::read_to_string(dir.join(format!("golden/{file}.jsonl")))?;
         for line in lines.lines() {
             let scenario = json::parse(line.as_bytes())?;
             let (id, kind) = (text(&scenario, "id"), text(&scenario, "kind"));
+            let schema = golden.clone();
             cases.push(case(format!("golden/{file}/{id}/{kind}"), move || {
-                golden_case(&scenario, keep_emptied)
+                golden_case(&scenario, &schema, keep_emptied)
             }));
         }
     }
     Ok(cases)
-}
-
-fn case(name: String, run: impl Fn() -> Result<(), Problem> + Send + Sync + 'static) -> Case {
-    Case {
-        name,
-        run: Box::new(move || {
-            run().map_err(|problem| match problem.downcast::<Differs>() {
-                Ok(differs) => Failure {
-                    what: differs.what,
-                    expected: differs.expected,
-                    actual: differs.actual,
-                    line: 0,
-                },
-                Err(problem) => Failure {
-                    what: "error",
-                    expected: String::new(),
-                    actual: problem.to_string(),
-                    line: 0,
-                },
-            })
-        }),
-    }
-}
-
-#[derive(Debug)]
-struct Differs {
-    what: &'static str,
-    expected: String,
-    actual: String,
-}
-
-impl std::fmt::Display for Differs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {} is not {}", self.what, self.actual, self.expected)
-    }
-}
-
-impl std::error::Error for Differs {}
-
-fn check(what: &'static str, same: bool, expected: String, actual: String) -> Result<(), Problem> {
-    match same {
-        true => Ok(()),
-        false => Err(Box::new(Differs {
-            what,
-            expected,
-            actual,
-        })),
-    }
-}
-
-fn same_value(what: &'static str, expected: &Value, actual: &Value) -> Result<(), Problem> {
-    let (left, right) = (json::to_string(expected), json::to_string(actual));
-    check(what, expected.same(actual), left, right)
 }
 
 fn same_set(what: &'static str, expected: &Set, actual: &Set) -> Result<(), Problem> {
@@ -112,19 +62,6 @@ fn same_set(what: &'static str, expected: &Set, actual: &Set) -> Result<(), Prob
 
 fn show(set: &Set) -> String {
     json::to_string(&set.to_fields_v1())
-}
-
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_list().unwrap_or_default()
-}
-
-fn field<'v>(value: &'v Value, name: &str) -> Result<&'v Value, Problem> {
-    let found = value.get(name);
-    found.ok_or_else(|| format!("the case has no {name}").into())
 }
 
 /// `{text, value}` of the case files.
@@ -843,11 +780,11 @@ fn ignored_of(case: &Value) -> Result<Vec<(Str, Set)>, Problem> {
 
 /// A recorded scenario on a built-in kind: after every step the object, the
 /// owners and their fields.
-fn golden_case(case: &Value, keep_emptied: bool) -> Result<(), Problem> {
-    let name = text(case, "type");
-    let (schema, version) = match name {
-        "deduced" => (Schema::deduced(), text(case, "apiVersion")),
-        _ => (Schema::builtin(), text(case, "apiVersion")),
+fn golden_case(case: &Value, schema: &Schema, keep_emptied: bool) -> Result<(), Problem> {
+    let (name, version) = (text(case, "type"), text(case, "apiVersion"));
+    let schema = match name {
+        "deduced" => Schema::deduced(),
+        _ => schema,
     };
     let ty = type_of(schema, name)?;
     let rules = Rules {

@@ -5,11 +5,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Map, Value};
-use gitops_diff::smd::{Duplicates, Typed};
+
+use crate::smd::{Duplicates, Typed};
 
 /// Checks an object that was not applied against its schema; an apply does so
 /// itself.
-pub(super) fn fields(object: &Manifest, schemas: &Schemas) -> Result<(), String> {
+///
+/// # Errors
+///
+/// Every field that does not fit.
+pub fn fields(object: &Manifest, schemas: &Schemas) -> Result<(), String> {
     let mut fields = object.object().clone();
     if let Some(Value::Map(metadata)) = fields.get_mut("metadata") {
         metadata.remove("managedFields");
@@ -26,7 +31,12 @@ pub(super) fn fields(object: &Manifest, schemas: &Schemas) -> Result<(), String>
 /// The most that the annotations of an object may hold together.
 const LONGEST_ANNOTATIONS: usize = 262_144;
 
-pub(super) fn object(object: &Manifest) -> Result<(), String> {
+/// Checks an object as it would be stored, with all defaults.
+///
+/// # Errors
+///
+/// The server's words for the first thing that it would refuse.
+pub fn object(object: &Manifest) -> Result<(), String> {
     let key = object.key();
     // Roles are named by paths of colons; everything else is a host name.
     let is_role = key.group == "rbac.authorization.k8s.io";
@@ -60,6 +70,7 @@ pub(super) fn object(object: &Manifest) -> Result<(), String> {
     let fields = object.object();
     match (key.group.as_str(), key.kind.as_str()) {
         ("", "Pod") => pod(fields.get("spec"), "spec"),
+        ("", "PodTemplate") => pod(object.at(&["template", "spec"]), "template.spec"),
         ("apps", _) | ("batch", "Job") => {
             let spec = fields.get("spec").unwrap_or(&Value::Null);
             if key.group == "apps" && key.kind != "ControllerRevision" {
@@ -69,6 +80,7 @@ pub(super) fn object(object: &Manifest) -> Result<(), String> {
                 return Ok(());
             }
             pod(spec.at(&["template", "spec"]), "spec.template.spec")?;
+            strategy(&key.kind, spec)?;
             job(&key.kind, spec)
         }
         ("batch", "CronJob") => pod(
@@ -76,6 +88,11 @@ pub(super) fn object(object: &Manifest) -> Result<(), String> {
             "spec.jobTemplate.spec.template.spec",
         ),
         ("", "Secret") => secret(fields),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            let read = Schemas::new().add_crd(object);
+            read.map(drop)
+                .map_err(|error| format!("spec.versions: {error}"))
+        }
         ("", "Service") => service(fields.get("spec")),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             required(object.at(&["roleRef", "name"]), "roleRef.name")
@@ -162,6 +179,23 @@ fn selector(spec: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// Who replaces pods all at once has nothing to say about rolling.
+fn strategy(kind: &str, spec: &Value) -> Result<(), String> {
+    let (field, other) = match kind {
+        "Deployment" => ("strategy", "Recreate"),
+        "StatefulSet" | "DaemonSet" => ("updateStrategy", "OnDelete"),
+        _ => return Ok(()),
+    };
+    let kind = spec.at(&[field, "type"]).and_then(Value::as_str);
+    match kind == Some(other) && spec.at(&[field, "rollingUpdate"]).is_some() {
+        true => Err(format!(
+            "spec.{field}.rollingUpdate: Forbidden: may not be specified when strategy `type` is \
+             '{other}'"
+        )),
+        false => Ok(()),
+    }
+}
+
 fn job(kind: &str, spec: &Value) -> Result<(), String> {
     let policy = spec
         .at(&["template", "spec", "restartPolicy"])
@@ -185,8 +219,18 @@ fn pod(spec: Option<&Value>, path: &str) -> Result<(), String> {
     let containers = spec.and_then(|spec| spec.get("containers"));
     required(containers, &format!("{path}.containers"))?;
     let volumes = spec.and_then(|spec| spec.get("volumes")?.as_list());
+    let volumes = volumes.unwrap_or_default();
+    for (index, volume) in volumes.iter().enumerate() {
+        let sources = volume.as_map().map_or(0, |volume| {
+            volume.keys().filter(|name| name.as_str() != "name").count()
+        });
+        if sources > 1 {
+            return Err(format!(
+                "{path}.volumes[{index}]: Forbidden: may not specify more than 1 volume type"
+            ));
+        }
+    }
     let volumes: Vec<&str> = volumes
-        .unwrap_or_default()
         .iter()
         .filter_map(|volume| volume.get("name")?.as_str())
         .collect();
@@ -241,6 +285,21 @@ fn service(spec: Option<&Value>) -> Result<(), String> {
         }
         if ports.len() > 1 {
             required(port.get("name"), &format!("spec.ports[{index}].name"))?;
+        }
+        let same = |name: &str| {
+            let earlier = &ports[..index];
+            let value = port.get(name);
+            value.is_some() && earlier.iter().any(|other| other.get(name) == value)
+        };
+        if same("name") {
+            return Err(format!("spec.ports[{index}].name: Duplicate value"));
+        }
+        let identity = |port: &Value| (port.get("port").cloned(), port.get("protocol").cloned());
+        if ports[..index]
+            .iter()
+            .any(|other| identity(other) == identity(port))
+        {
+            return Err(format!("spec.ports[{index}]: Duplicate value"));
         }
     }
     Ok(())

@@ -1,0 +1,217 @@
+//! What a call is given, and whether its signature takes it.
+
+use super::operand::{Operand, peek};
+use super::{Context, Values};
+use crate::gotmpl::ast::Expr;
+use crate::gotmpl::error::Error;
+use crate::gotmpl::function::{Signature, Type};
+use crate::gotmpl::map::MapKind;
+use crate::gotmpl::stack::deeper;
+use crate::gotmpl::value::Value;
+
+/// What an argument is evaluated for.
+#[derive(Clone, Copy)]
+pub(super) enum Want {
+    Type(Type),
+    /// `reflect.Value`, the parameters of most builtins.
+    Reflect,
+    /// The operand before `.field`, which may be anything.
+    Anything,
+}
+
+impl Want {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Want::Type(kind) => kind.name(),
+            Want::Reflect => "reflect.Value",
+            Want::Anything => "<nil>",
+        }
+    }
+}
+
+impl Context<'_> {
+    pub(super) fn check_count(
+        &self,
+        name: &str,
+        fixed: usize,
+        variadic: bool,
+        args: usize,
+        given: usize,
+    ) -> Result<(), Error> {
+        if variadic && given < fixed {
+            return Err(self.error(format!(
+                "wrong number of args for {name}: want at least {fixed} got {args}"
+            )));
+        }
+        if !variadic && given != fixed {
+            return Err(self.error(format!(
+                "wrong number of args for {name}: want {fixed} got {given}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Evaluates and checks the arguments of a call.
+    pub(super) fn arguments(
+        &mut self,
+        dot: &Operand,
+        name: &str,
+        signature: &Signature,
+        args: &[Expr],
+        last: Option<Operand>,
+        values: &mut Values,
+    ) -> Result<(), Error> {
+        let params = signature.params;
+        let fixed = params.len() - usize::from(signature.variadic);
+        let given = args.len() + usize::from(last.is_some());
+        self.check_count(name, fixed, signature.variadic, args.len(), given)?;
+        // The last parameter stands for all further arguments.
+        let want = |index: usize| params[index.min(params.len() - 1)];
+        for (index, arg) in args.iter().enumerate() {
+            let kind = want(index);
+            // A field that can be passed as it is, the common case.
+            let value = match arg {
+                Expr::Field(..) | Expr::Variable(..)
+                    if kind != Type::Map && self.trace.is_none() =>
+                {
+                    peek(&self.slots, self.base, dot, arg, |value| {
+                        kind.accepts(value).then(|| value.clone())
+                    })
+                    .flatten()
+                }
+                _ => None,
+            };
+            let value = match value {
+                Some(value) => {
+                    self.at(arg.mark());
+                    value
+                }
+                None => self.argument(dot, Want::Type(kind), arg)?.value,
+            };
+            values.push(value);
+        }
+        if let Some(last) = last {
+            values.push(self.validate(last, Want::Type(want(args.len())))?.value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn argument(
+        &mut self,
+        dot: &Operand,
+        want: Want,
+        expr: &Expr,
+    ) -> Result<Operand, Error> {
+        self.at(expr.mark());
+        let value = match expr {
+            Expr::Dot(_) => dot.clone(),
+            Expr::Nil(_) => {
+                return match want {
+                    Want::Type(kind) => match kind.nil() {
+                        Some(value) => Ok(Operand {
+                            value,
+                            boxed: kind == Type::Any,
+                        }),
+                        None => Err(self.error(format!("cannot assign nil to {kind}"))),
+                    },
+                    Want::Reflect => Ok(Operand::default()),
+                    Want::Anything => {
+                        Err(self.error(format!("indirection through explicit nil in {expr}")))
+                    }
+                };
+            }
+            Expr::Field(mark, names) => self.fields(dot, dot, *mark, names, &[], None)?,
+            Expr::Variable(mark, variable) => {
+                self.variable(dot, expr, *mark, variable, &[], None)?
+            }
+            Expr::Pipe(pipe) => deeper(|| self.pipeline(dot, pipe))?,
+            Expr::Function(mark, callee) => self.function(dot, *mark, *callee, *mark, &[], None)?,
+            Expr::Chain(mark, chain) => self.chain(dot, *mark, chain, &[], None)?,
+            Expr::Bool(..) | Expr::Number(..) | Expr::Text(..) => {
+                return self.constant(want, expr);
+            }
+        };
+        self.validate(value, want)
+    }
+
+    /// A literal as an argument, which takes the type of the parameter.
+    pub(super) fn constant(&self, want: Want, expr: &Expr) -> Result<Operand, Error> {
+        let Want::Type(kind) = want else {
+            return match expr {
+                Expr::Bool(_, flag) => Ok(Operand::plain(Value::Bool(*flag))),
+                Expr::Number(_, constant) => self.ideal(constant),
+                Expr::Text(_, literal) => Ok(Operand::plain(Value::Str(literal.text.clone()))),
+                _ => unreachable!("only literals are constants"),
+            };
+        };
+        let number = match expr {
+            Expr::Number(_, constant) => Some(constant.number),
+            _ => None,
+        };
+        let value = match (kind, expr) {
+            (Type::Any | Type::Bool, Expr::Bool(_, flag)) => Some(Value::Bool(*flag)),
+            (Type::Any | Type::Str, Expr::Text(_, literal)) => {
+                Some(Value::Str(literal.text.clone()))
+            }
+            (Type::Any, Expr::Number(_, constant)) => return self.ideal(constant),
+            (Type::Int, _) => number.and_then(|number| number.int).map(Value::Int),
+            (Type::Int64, _) => number.and_then(|number| number.int).map(Value::Int64),
+            (Type::Uint64, _) => number.and_then(|number| number.uint).map(Value::Uint64),
+            (Type::Uint32, _) => number
+                .and_then(|number| number.uint)
+                .map(|number| Value::Uint32(number as u32)),
+            (Type::Float, _) => number.and_then(|number| number.float).map(Value::Float),
+            _ => None,
+        };
+        if let Some(value) = value {
+            return Ok(Operand::plain(value));
+        }
+        let expected = match kind {
+            Type::Bool => "bool",
+            Type::Str => "string",
+            Type::Int | Type::Int64 => "integer",
+            Type::Uint32 | Type::Uint64 => "unsigned integer",
+            Type::Float => "float",
+            _ => {
+                return Err(self.error(format!("can't handle {expr} for arg of type {kind}")));
+            }
+        };
+        Err(self.error(format!("expected {expected}; found {expr}")))
+    }
+
+    /// Makes sure that a value can be passed as what is wanted.
+    pub(super) fn validate(&self, operand: Operand, want: Want) -> Result<Operand, Error> {
+        let Want::Type(kind) = want else {
+            return Ok(operand);
+        };
+        if operand.is_invalid() {
+            return match kind.nil() {
+                Some(value) => Ok(Operand {
+                    value,
+                    boxed: kind == Type::Any,
+                }),
+                None => Err(self.error(format!("invalid value; expected {}", want.name()))),
+            };
+        }
+        if kind == Type::Any {
+            return Ok(operand);
+        }
+        if kind.accepts(&operand.value) {
+            // A named map type is lost when it is passed as a plain map.
+            return Ok(match operand.value {
+                Value::Map(map) if kind == Type::Map => {
+                    Operand::plain(Value::Map(map.with_kind(MapKind::Plain)))
+                }
+                value => Operand::plain(value),
+            });
+        }
+        let got = match operand.is_nil_interface() {
+            true => operand.type_name(),
+            false => operand.value.type_name(),
+        };
+        Err(self.error(format!(
+            "wrong type for value; expected {}; got {got}",
+            want.name()
+        )))
+    }
+}

@@ -1,0 +1,195 @@
+//! Templates that functions execute: `include` and `tpl`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::operand::Operand;
+use super::{Context, KEPT_BUFFERS, Overlay};
+use crate::gotmpl::ast::Template;
+use crate::gotmpl::error::Error;
+use crate::gotmpl::function::{Failure, Function, Type};
+use crate::gotmpl::printf::quote;
+use crate::gotmpl::set::File;
+use crate::gotmpl::text::Str;
+use crate::gotmpl::value::Value;
+
+/// `include` and `tpl`, which execute templates and so are part of the engine.
+///
+/// They are functions like any other: [`Functions::new`](super::Functions::new)
+/// must be given this table if templates are to have them.
+pub static TEMPLATE_FUNCTIONS: [Function; 2] = [
+    Function::new("include", &[Type::Str, Type::Any], Type::Str, |cx, args| {
+        let data = args.take(1);
+        cx.include(args.str(0), data).map(Value::Str)
+    }),
+    Function::new("tpl", &[Type::Str, Type::Any], Type::Str, |cx, args| {
+        let data = args.take(1);
+        cx.tpl(args.str(0), data).map(Value::Str)
+    }),
+];
+
+impl Context<'_> {
+    /// What Helm's `include` does: executes a template and returns what it
+    /// writes.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the template does, if there is none of that name, and if it is
+    /// included within itself too often.
+    pub fn include(&mut self, name: &Str, data: Value) -> Result<Str, Failure> {
+        let buffer = self.buffers.pop().unwrap_or_default();
+        let outer = std::mem::replace(&mut self.out, buffer);
+        self.begin_capture();
+        let result = self.include_in_place(&name.to_text(), data);
+        let mut buffer = std::mem::replace(&mut self.out, outer);
+        self.end_capture(&buffer);
+        result?;
+        let text = Str::from_bytes(&buffer);
+        if self.buffers.len() < KEPT_BUFFERS {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+        Ok(text)
+    }
+
+    /// What Helm's `tpl` does: parses a text as a template that can execute
+    /// all others, executes it and returns what it writes, without the
+    /// `<no value>` of what is missing. Templates that the text defines can be
+    /// seen by itself and by what it executes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is not a template, and as the template does.
+    pub fn tpl(&mut self, text: &Str, data: Value) -> Result<Str, Failure> {
+        let bytes = text.as_bytes();
+        if memchr::memmem::find(bytes, b"{{").is_none() {
+            return Ok(without_no_value(text.clone()));
+        }
+        let file = match self.parsed.get(text) {
+            Some(file) => file.clone(),
+            None => {
+                let name = self.set.name();
+                let file = File::parse(name, bytes, self.set.functions()).map_err(|error| {
+                    Failure::template(format!("cannot parse template {}: ", quote(bytes)), error)
+                })?;
+                self.parsed.insert(text.clone(), file.clone());
+                file
+            }
+        };
+        let name = self.set.shared_name();
+        let template = file
+            .0
+            .iter()
+            .find(|template| template.name == name)
+            .expect("a file is one of its templates")
+            .clone();
+        let overlay = Overlay {
+            templates: file.0,
+            below: self.overlay.take(),
+        };
+        self.overlay = Some(Rc::new(overlay));
+        let buffer = self.buffers.pop().unwrap_or_default();
+        let outer = std::mem::replace(&mut self.out, buffer);
+        self.begin_capture();
+        let result = self.nested(None, &template, data);
+        let mut buffer = std::mem::replace(&mut self.out, outer);
+        self.end_capture(&buffer);
+        self.overlay = self.overlay.take().and_then(|top| top.below.clone());
+        result.map_err(|cause| match cause {
+            Nested::Limit(failure) => failure,
+            Nested::Template(error) => Failure::template(
+                format!("error during tpl function execution for {}: ", quote(bytes)),
+                error,
+            ),
+        })?;
+        let text = without_no_value(Str::from_bytes(&buffer));
+        if self.buffers.len() < KEPT_BUFFERS {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+        Ok(text)
+    }
+
+    pub(super) fn include_in_place(&mut self, name: &str, data: Value) -> Result<(), Failure> {
+        let Some(template) = self.template(name) else {
+            return Err(Failure::template("", self.undefined(name)));
+        };
+        // Only a deep nesting can hold one name so often.
+        if self.nesting.len() > self.limits.include_depth {
+            let same = self
+                .nesting
+                .iter()
+                .filter(|active| active.as_deref() == Some(name))
+                .count();
+            if same > self.limits.include_depth {
+                return Err(Failure::limit(format!(
+                    "rendering template has a nested reference name: {name}: \
+                     unable to execute template"
+                )));
+            }
+        }
+        self.nested(Some(template.name.clone()), &template, data)
+            .map_err(|cause| match cause {
+                Nested::Limit(failure) => failure,
+                Nested::Template(error) => Failure::template("", error),
+            })
+    }
+
+    fn begin_capture(&mut self) {
+        if let Some(trace) = &mut self.trace {
+            trace.begin_capture();
+        }
+    }
+
+    fn end_capture(&mut self, text: &[u8]) {
+        if let Some(trace) = &mut self.trace {
+            trace.end_capture(text);
+        }
+    }
+
+    /// Executes a template as the start of a new chain.
+    fn nested(
+        &mut self,
+        name: Option<Arc<str>>,
+        template: &Arc<Template>,
+        data: Value,
+    ) -> Result<(), Nested> {
+        if self.nesting.len() >= self.limits.nesting {
+            return Err(Nested::Limit(Failure::limit(format!(
+                "templates include each other more than {} levels deep",
+                self.limits.nesting
+            ))));
+        }
+        self.nesting.push(name);
+        let depth = std::mem::replace(&mut self.depth, 0);
+        let at = self.at;
+        let result = self.run(template, Operand::plain(data));
+        self.at = at;
+        self.depth = depth;
+        self.nesting.pop();
+        result.map_err(Nested::Template)
+    }
+}
+
+/// Why a nested execution failed: by itself, or because it may not start.
+enum Nested {
+    Limit(Failure),
+    Template(Error),
+}
+
+/// Drops every `<no value>`, as Helm does with the output of a template.
+fn without_no_value(text: Str) -> Str {
+    let bytes = text.as_bytes();
+    let finder = memchr::memmem::Finder::new(b"<no value>");
+    let Some(first) = finder.find(bytes) else {
+        return text;
+    };
+    let mut out = bytes[..first].to_vec();
+    let mut rest = &bytes[first + 10..];
+    while let Some(next) = finder.find(rest) {
+        out.extend_from_slice(&rest[..next]);
+        rest = &rest[next + 10..];
+    }
+    out.extend_from_slice(rest);
+    out.into()
+}

@@ -1,0 +1,101 @@
+//! A value in the middle of an expression, and values where they are.
+
+use ecow::EcoString;
+
+use crate::gotmpl::ast::Expr;
+use crate::gotmpl::value::Value;
+
+/// A value, and whether it was read from a place of type `interface {}`.
+///
+/// `Nil` is Go's nil interface if it was, and reflection's invalid value if it
+/// was not.
+#[derive(Clone, Default)]
+pub(in crate::gotmpl) struct Operand {
+    pub(in crate::gotmpl) value: Value,
+    pub(in crate::gotmpl) boxed: bool,
+}
+
+impl Operand {
+    pub(in crate::gotmpl) fn plain(value: Value) -> Self {
+        Operand {
+            value,
+            boxed: false,
+        }
+    }
+
+    pub(in crate::gotmpl) fn boxed(value: Value) -> Self {
+        Operand { value, boxed: true }
+    }
+
+    pub(super) fn is_invalid(&self) -> bool {
+        !self.boxed && matches!(self.value, Value::Nil)
+    }
+
+    pub(super) fn is_nil_interface(&self) -> bool {
+        self.boxed && matches!(self.value, Value::Nil)
+    }
+
+    /// The static type, as reflection knows it.
+    pub(super) fn type_name(&self) -> std::borrow::Cow<'_, str> {
+        match self.boxed {
+            true => "interface {}".into(),
+            false => self.value.type_name(),
+        }
+    }
+}
+
+/// Shows a value where it is, without copying it. `None` if getting there takes
+/// more than following names through maps, or a name is missing: that is for
+/// [`Context::pipeline`] to sort out.
+pub(super) fn peek<R>(
+    slots: &[Option<Operand>],
+    base: usize,
+    dot: &Operand,
+    place: &Expr,
+    show: impl FnOnce(&Value) -> R,
+) -> Option<R> {
+    match place {
+        Expr::Dot(_) => Some(show(&dot.value)),
+        Expr::Field(_, names) => peek_inside(&dot.value, names, show),
+        Expr::Variable(_, variable) => {
+            let held = slots.get(base + variable.slot? as usize)?.as_ref()?;
+            peek_inside(&held.value, &variable.fields, show)
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn peek_inside<R>(
+    value: &Value,
+    names: &[EcoString],
+    show: impl FnOnce(&Value) -> R,
+) -> Option<R> {
+    let Some((name, rest)) = names.split_first() else {
+        return Some(show(value));
+    };
+    match value {
+        Value::Map(map) if !map.kind().may_have_method(name) => {
+            map.peek(name, |value| peek_inside(value, rest, show))?
+        }
+        _ => None,
+    }
+}
+
+/// Follows names through maps, the common case; `None` if anything else is on
+/// the way or a name is missing.
+pub(super) fn through_maps(receiver: &Operand, names: &[EcoString]) -> Option<Operand> {
+    let step = |value: &Value, name: &str| match value {
+        Value::Map(map) if !map.kind().may_have_method(name) => {
+            let value = map.get(name)?;
+            let boxed = map.kind().is_boxed();
+            Some(Operand { value, boxed })
+        }
+        _ => None,
+    };
+    let (name, rest) = names.split_first()?;
+    let mut found = step(&receiver.value, name)?;
+    for name in rest {
+        found = step(&found.value, name)?;
+    }
+    Some(found)
+}

@@ -1,0 +1,117 @@
+//! What a chart may ask the cluster while it renders, and what it asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use gitops_core::{Manifest, Map, Str, Value};
+
+/// Objects that `lookup` finds.
+///
+/// [`Snapshot`] is such a cluster. A live one is whatever the embedder has: a
+/// client, a cache that watches. A render asks from the thread it runs on and
+/// waits; equal questions of one render are asked once.
+pub trait Objects: fmt::Debug + Send + Sync {
+    /// The object, or the list of objects if the query has no name; `None` if
+    /// there is none. Its integers are integers, as a cluster's are.
+    ///
+    /// # Errors
+    ///
+    /// The text that the template fails with, behind `error calling lookup: `.
+    fn lookup(&self, query: &Query) -> Result<Option<Map>, String>;
+}
+
+/// The arguments of a call of `lookup`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Query {
+    /// `apps/v1`
+    pub api_version: Str,
+    /// `Deployment`
+    pub kind: Str,
+    /// The namespace; empty for objects that have none, and in a list for all.
+    pub namespace: Str,
+    /// The name; empty for a list.
+    pub name: Str,
+}
+
+/// A cluster as it was: some objects in memory.
+///
+/// A list of a kind that it has none of is empty, and not absent, as of a
+/// server that knows the kind.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    objects: BTreeMap<Query, Map>,
+}
+
+impl Snapshot {
+    /// A snapshot of these objects; of two with one identity the last counts.
+    pub fn new(objects: impl IntoIterator<Item = Manifest>) -> Self {
+        let key = |object: &Manifest| Query {
+            api_version: object
+                .object()
+                .get("apiVersion")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .into(),
+            kind: object.gvk().kind.clone(),
+            namespace: object.namespace().into(),
+            name: object.name().into(),
+        };
+        Snapshot {
+            objects: objects
+                .into_iter()
+                .map(|object| (key(&object), object.object().clone()))
+                .collect(),
+        }
+    }
+}
+
+impl Objects for Snapshot {
+    fn lookup(&self, query: &Query) -> Result<Option<Map>, String> {
+        if !query.name.is_empty() {
+            // The namespace of an object that has none is not looked at.
+            let alone = Query {
+                namespace: Str::new(),
+                ..query.clone()
+            };
+            let found = self.objects.get(query).or_else(|| self.objects.get(&alone));
+            return Ok(found.cloned());
+        }
+        let items = self.objects.iter().filter(|(key, _)| {
+            let here = query.namespace.is_empty()
+                || key.namespace.is_empty()
+                || key.namespace == query.namespace;
+            here && key.api_version == query.api_version && key.kind == query.kind
+        });
+        let items: gitops_core::List = items
+            .map(|(_, object)| Value::Map(object.clone()))
+            .collect();
+        let version: Map = [("resourceVersion", Value::from(""))].into_iter().collect();
+        let list = [
+            ("apiVersion", Value::from(query.api_version.clone())),
+            ("items", Value::List(items)),
+            ("kind", Value::from(ecow::eco_format!("{}List", query.kind))),
+            ("metadata", Value::Map(version)),
+        ];
+        Ok(Some(list.into_iter().collect()))
+    }
+}
+
+/// What a render asked beside the chart and its values, with the answers.
+/// While they are the same, so is the render.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inputs {
+    /// Every question to `lookup` and its answer; `None` if nothing was found.
+    pub lookups: BTreeMap<Query, Option<Map>>,
+    /// Every question to `.Capabilities.APIVersions.Has` and its answer.
+    pub api_versions: BTreeMap<Str, bool>,
+    /// Whether the list of API versions was read as a whole.
+    pub all_api_versions: bool,
+    /// Whether the Kubernetes version was read.
+    pub kube_version: bool,
+    /// The hosts that `getHostByName` was asked for.
+    pub hosts: BTreeSet<Str>,
+    /// Whether the time was read.
+    pub clock: bool,
+    /// Whether random numbers were drawn.
+    pub random: bool,
+}

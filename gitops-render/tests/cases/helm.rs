@@ -1,0 +1,546 @@
+//! Whole charts: what a render depends on, and what it can say about itself.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use gitops_core::tree::MemoryTree;
+use gitops_core::{Map, TreePath, manifest};
+use gitops_render::helm::{
+    Chart, Error, HelmOptions, LoadLimits, Release, Seed, Snapshot, SourceMap, Values, template,
+};
+
+const CHART: &str = "apiVersion: v2\nname: shop\nversion: 1.0.0\n";
+
+/// A chart of these files and a `Chart.yaml`.
+fn chart(files: &[(&str, &str)]) -> Arc<Chart> {
+    let mut tree = MemoryTree::new();
+    let path = |path: &str| TreePath::parse(path).expect("a path");
+    tree.insert(&path("Chart.yaml"), CHART);
+    for (name, text) in files {
+        tree.insert(&path(name), (*text).to_owned());
+    }
+    Chart::load(&tree, &TreePath::ROOT, &LoadLimits::default())
+        .expect("a valid chart")
+        .into()
+}
+
+fn render(files: &[(&str, &str)], options: &HelmOptions) -> Result<Release, Error> {
+    template(&chart(files), options)
+}
+
+/// What a template wrote, without the first two lines.
+fn written(release: &Release, file: &str) -> String {
+    let of_file = |path: &str| path.ends_with(file);
+    let documents = release
+        .documents
+        .iter()
+        .filter(|document| of_file(&document.path));
+    documents.map(|document| document.text.as_str()).collect()
+}
+
+mod seeds {
+    use super::*;
+
+    const PASSWORD: &str = "{{ define \"password\" }}{{ randAlphaNum 12 }}{{ end }}";
+    const ONE: &str = "one: {{ include \"password\" . }}\ntwo: {{ include \"password\" . }}\n\
+                       uuid: {{ uuidv4 }}\nint: {{ randInt 0 1000000 }}\nat: {{ now | unixEpoch }}\n";
+
+    fn seeded(secret: &str) -> HelmOptions {
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        HelmOptions {
+            seed: Seed::fixed(secret.as_bytes(), now),
+            ..HelmOptions::default()
+        }
+    }
+
+    fn one(files: &[(&str, &str)], options: &HelmOptions) -> String {
+        let mut all = vec![("templates/_p.tpl", PASSWORD)];
+        all.extend_from_slice(files);
+        written(&render(&all, options).expect("it renders"), "one.yaml")
+    }
+
+    #[test]
+    fn the_same_render_gives_the_same_bytes() {
+        let files = [("templates/one.yaml", ONE)];
+        let first = one(&files, &seeded("a"));
+        assert_eq!(first, one(&files, &seeded("a")));
+        assert_ne!(first, one(&files, &seeded("b")));
+        assert!(first.ends_with("at: 1700000000"), "{first}");
+        // Two turns of one call are two draws.
+        let lines: Vec<&str> = first.lines().collect();
+        assert_ne!(
+            lines[0].strip_prefix("one: "),
+            lines[1].strip_prefix("two: ")
+        );
+    }
+
+    #[test]
+    fn another_template_changes_nothing_here() {
+        let alone = one(&[("templates/one.yaml", ONE)], &seeded("a"));
+        let other = "x: {{ randAlphaNum 99 }}{{ include \"password\" . }}";
+        for path in ["templates/a.yaml", "templates/z.yaml"] {
+            let files = [("templates/one.yaml", ONE), (path, other)];
+            assert_eq!(alone, one(&files, &seeded("a")));
+        }
+    }
+
+    #[test]
+    fn a_call_may_move_within_its_file() {
+        let moved = format!("{{{{- /* one more */ -}}}}\n\n{ONE}");
+        let before = one(&[("templates/one.yaml", ONE)], &seeded("a"));
+        let after = one(&[("templates/one.yaml", &moved)], &seeded("a"));
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn releases_and_applications_draw_their_own() {
+        let files = [("templates/one.yaml", ONE)];
+        let mut options = seeded("a");
+        let first = one(&files, &options);
+        options.namespace = "other".into();
+        assert_ne!(first, one(&files, &options));
+        let mut options = seeded("a");
+        options.seed = options.seed.for_application("wiki");
+        assert_ne!(first, one(&files, &options));
+    }
+
+    #[test]
+    fn keys_and_certificates_repeat() {
+        let text = "{{ $ca := genCA \"ca\" 30 }}{{ $c := genSignedCert \"c\" nil (list \"c\") 30 $ca }}\
+                    a: {{ toJson $c | b64enc }} {{ genPrivateKey \"ecdsa\" | b64enc }} {{ bcrypt \"p\" }}";
+        let files = [("templates/one.yaml", text)];
+        let first = one(&files, &seeded("a"));
+        assert_eq!(first, one(&files, &seeded("a")));
+        assert_ne!(first, one(&files, &seeded("b")));
+    }
+
+    #[test]
+    fn a_seed_does_not_show_its_key() {
+        let shown = format!("{:?}", Seed::fixed(b"secret", SystemTime::UNIX_EPOCH));
+        assert!(!shown.contains("key"), "{shown}");
+    }
+}
+
+mod clusters {
+    use super::*;
+
+    /// What a template in a chart sees, by Helm 3.21 and 4.2 with
+    /// `--dry-run=server` on a cluster of these objects.
+    const OBJECTS: &str = include_str!("helm/lookup/objects.yaml");
+    const QUESTIONS: &str = include_str!("helm/lookup/template.yaml");
+    const ANSWERS: &str = include_str!("helm/lookup/expected.yaml");
+
+    fn on(objects: &str) -> HelmOptions {
+        let objects = manifest::parse(objects.as_bytes(), &Default::default()).expect("objects");
+        HelmOptions {
+            cluster: Some(Arc::new(Snapshot::new(objects))),
+            ..HelmOptions::default()
+        }
+    }
+
+    #[test]
+    fn a_snapshot_answers_as_a_cluster_does() {
+        let release = render(&[("templates/a.yaml", QUESTIONS)], &on(OBJECTS));
+        assert_eq!(
+            written(&release.expect("it renders"), "a.yaml"),
+            ANSWERS.trim_end()
+        );
+    }
+
+    #[test]
+    fn what_was_asked_is_recorded() {
+        let text = "a: {{ (lookup \"v1\" \"ConfigMap\" \"shop\" \"a\").data.k }}\n\
+                    b: {{ lookup \"v1\" \"ConfigMap\" \"shop\" \"a\" | empty }}\n\
+                    c: {{ lookup \"v1\" \"Secret\" \"shop\" \"none\" | empty }}\n\
+                    d: {{ .Capabilities.APIVersions.Has \"apps/v1\" }}\n\
+                    e: {{ .Capabilities.APIVersions.Has \"none/v1\" }}\n\
+                    f: {{ .Capabilities.KubeVersion.Minor }}\n";
+        let release = render(&[("templates/a.yaml", text)], &on(OBJECTS)).expect("it renders");
+        let inputs = release.inputs;
+        let asked: Vec<(String, bool)> = inputs
+            .lookups
+            .iter()
+            .map(|(query, found)| (format!("{}/{}", query.kind, query.name), found.is_some()))
+            .collect();
+        let expected = [
+            ("ConfigMap/a".to_owned(), true),
+            ("Secret/none".to_owned(), false),
+        ];
+        assert_eq!(asked, expected);
+        let versions: Vec<(&str, bool)> = inputs
+            .api_versions
+            .iter()
+            .map(|(version, has)| (version.as_str(), *has))
+            .collect();
+        assert_eq!(versions, [("apps/v1", true), ("none/v1", false)]);
+        assert!(inputs.kube_version && !inputs.all_api_versions);
+        assert!(!inputs.clock && !inputs.random);
+    }
+
+    #[test]
+    fn what_was_not_asked_is_not_recorded() {
+        let release = render(&[("templates/a.yaml", "a: 1")], &on(OBJECTS)).expect("it renders");
+        assert_eq!(release.inputs, Default::default());
+        let random = render(
+            &[("templates/a.yaml", "a: {{ randAlpha 3 }}{{ now }}")],
+            &on(OBJECTS),
+        );
+        let inputs = random.expect("it renders").inputs;
+        assert!(inputs.clock && inputs.random);
+    }
+
+    #[derive(Debug)]
+    struct Down;
+
+    impl gitops_render::helm::Objects for Down {
+        fn lookup(&self, _: &gitops_render::helm::Query) -> Result<Option<Map>, String> {
+            Err("no answer from 10.0.0.1".into())
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_fails_fails_the_render() {
+        let options = HelmOptions {
+            cluster: Some(Arc::new(Down)),
+            ..HelmOptions::default()
+        };
+        let text = "a: {{ lookup \"v1\" \"Secret\" \"x\" \"y\" }}";
+        let error = render(&[("templates/a.yaml", text)], &options).expect_err("it fails");
+        assert_eq!(
+            error.to_string(),
+            "template: shop/templates/a.yaml:1:6: executing \"shop/templates/a.yaml\" at <lookup \
+             \"v1\" \"Secret\" \"x\" \"y\">: error calling lookup: no answer from 10.0.0.1"
+        );
+    }
+}
+
+mod reports {
+    use super::*;
+
+    fn report(files: &[(&str, &str)], options: &HelmOptions) -> String {
+        let error = render(files, options).expect_err("it fails");
+        error.report().to_string()
+    }
+
+    #[test]
+    fn a_missing_value_has_a_name_and_neighbours() {
+        let files = [
+            ("values.yaml", "image:\n  registry: {host: h}\n  tag: v1\n"),
+            (
+                "templates/_w.tpl",
+                "{{ define \"web\" }}\nimage: {{ .Values.image.registri.host }}\n{{ end }}",
+            ),
+            ("templates/all.yaml", "a: 1\n{{- template \"web\" . }}\n"),
+        ];
+        insta::assert_snapshot!(report(&files, &HelmOptions::default()), @r#"
+        error: nil pointer evaluating interface {}.host
+         --> shop/templates/_w.tpl:2:11
+          |
+        1 | {{ define "web" }}
+        2 | image: {{ .Values.image.registri.host }}
+          |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          = .Values.image.registri is not set
+          = help: there is .Values.image.registry
+          = called from shop/templates/all.yaml:2:14: template "web" .
+        "#);
+    }
+
+    #[test]
+    fn a_missing_value_is_found_behind_variables_and_arguments() {
+        let files = [
+            ("values.yaml", "web:\n  image: {tag: v1}\n"),
+            (
+                "templates/a.yaml",
+                "{{- $w := .Values.web }}\n{{- with dict \"w\" $w }}\na: {{ .w.img.tag.x }}\n{{- end }}\n",
+            ),
+        ];
+        insta::assert_snapshot!(report(&files, &HelmOptions::default()), @r#"
+        error: nil pointer evaluating interface {}.tag
+         --> shop/templates/a.yaml:3:7
+          |
+        2 | {{- with dict "w" $w }}
+        3 | a: {{ .w.img.tag.x }}
+          |       ^^^^^^^^^^^^
+          = .Values.web.img is not set
+          = help: there is .Values.web.image
+        "#);
+    }
+
+    #[test]
+    fn text_has_no_fields() {
+        let files = [
+            ("values.yaml", "image: nginx\n"),
+            ("templates/a.yaml", "a: {{ .Values.image.tag }}\n"),
+        ];
+        insta::assert_snapshot!(report(&files, &HelmOptions::default()), @r"
+        error: can't evaluate field tag in type interface {}
+         --> shop/templates/a.yaml:1:7
+          |
+        1 | a: {{ .Values.image.tag }}
+          |       ^^^^^^^^^^^^^^^^^
+          = .Values.image is a string, which has no fields
+        ");
+    }
+
+    #[test]
+    fn a_template_that_does_not_parse_is_shown() {
+        let files = [("templates/a.yaml", "a: 1\nb: {{ .Values.a-b }}\n")];
+        insta::assert_snapshot!(report(&files, &HelmOptions::default()), @r"
+        error: bad character U+002D '-'
+         --> shop/templates/a.yaml:2
+          |
+        1 | a: 1
+        2 | b: {{ .Values.a-b }}
+          |
+        ");
+    }
+
+    #[test]
+    fn required_values_say_who_requires_them() {
+        let files = [
+            (
+                "templates/_h.tpl",
+                "{{ define \"host\" }}{{ required \"a host is needed\" .Values.host }}{{ end }}",
+            ),
+            ("templates/a.yaml", "a: {{ include \"host\" . | quote }}\n"),
+        ];
+        insta::assert_snapshot!(report(&files, &HelmOptions::default()), @r#"
+        error: a host is needed
+         --> shop/templates/_h.tpl:1:23
+          |
+        1 | {{ define "host" }}{{ required "a host is needed" .Values.host }}{{ end }}
+          |                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          = called from shop/templates/a.yaml:1:7: include "host" .
+        "#);
+    }
+
+    #[test]
+    fn broken_yaml_is_traced_to_its_template() {
+        let files = [
+            ("values.yaml", "labels: {a: \"x\\ny\"}\n"),
+            (
+                "templates/_h.tpl",
+                "{{ define \"labels\" }}\n{{- range $k, $v := .Values.labels }}\n{{ $k }}: {{ $v }}\n{{- end }}{{ end }}",
+            ),
+            (
+                "templates/a.yaml",
+                "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  labels:\n    {{- include \"labels\" . | nindent 4 }}\n  name: x\n",
+            ),
+        ];
+        let options = HelmOptions {
+            trace: true,
+            ..HelmOptions::default()
+        };
+        insta::assert_snapshot!(report(&files, &options), @r#"
+        error: YAML parse error on shop/templates/a.yaml: error converting YAML to JSON: yaml: line 8: could not find expected ':'
+          = line 7 of what shop/templates/a.yaml wrote: "    y"
+              written by shop/templates/_h.tpl:3:14  {{ $v }}
+                called from shop/templates/a.yaml:5  include "labels" .
+              written by shop/templates/a.yaml:5:9  {{ include "labels" . | nindent 4 }}
+              depends on labels  (shop/values.yaml:1)
+              depends on labels.a  (shop/values.yaml:1)
+          = line 8 of what shop/templates/a.yaml wrote: "  name: x"
+              written by shop/templates/a.yaml:6:3  text
+        "#);
+    }
+
+    #[test]
+    fn no_text_is_said_twice() {
+        let error = render(
+            &[("templates/a.yaml", "{{ .x.y.z }}")],
+            &HelmOptions::default(),
+        );
+        let error = error.expect_err("it fails");
+        assert!(std::error::Error::source(&error).is_none());
+        assert!(error.template().is_some());
+    }
+}
+
+mod maps {
+    use super::*;
+
+    const DEFAULTS: &str = "image:\n  repository: nginx\n  tag: v1\nreplicas: 1\nlabels:\n  team: a\n\
+                            ports:\n- name: http\n  port: 80\n";
+    const HELPERS: &str = "{{ define \"labels\" }}\n{{- toYaml .Values.labels }}\n\
+                           chart: {{ .Chart.Name }}\n{{- end }}";
+    const WEB: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  labels:\n    \
+                       {{- include \"labels\" . | nindent 4 }}\nspec:\n  image: {{ .Values.image.repository }}:{{ .Values.image.tag }}\n\
+                       {{- $count := .Values.replicas | int }}\n{{- if gt $count 1 }}\n  count: {{ $count }}\n{{- end }}\n\
+                       \x20 ports:\n{{- range .Values.ports }}\n  - {{ .name }}: {{ .port }}\n{{- end }}\n";
+
+    fn mapped() -> (Release, SourceMap) {
+        let mut values = Values::default();
+        values
+            .file(
+                "prod.yaml",
+                b"# for production\nreplicas: 2\nunused: {a: 1}\n",
+            )
+            .expect("values");
+        values.set("image.tag=v2").expect("a flag");
+        let options = HelmOptions {
+            trace: true,
+            sources: values.sources().to_vec(),
+            values: values.into_map(),
+            ..HelmOptions::default()
+        };
+        let files = [
+            ("values.yaml", DEFAULTS),
+            ("templates/_h.tpl", HELPERS),
+            ("templates/web.yaml", WEB),
+        ];
+        let release = render(&files, &options).expect("it renders");
+        let map = release.source_map.clone().expect("it was asked for");
+        (release, map)
+    }
+
+    #[test]
+    fn every_line_knows_where_it_comes_from() {
+        let (release, map) = mapped();
+        let document = &release.documents[0];
+        let mut all = String::new();
+        for (index, line) in document.text.lines().enumerate() {
+            let report = map.line(document, index).expect("a line of a template");
+            all.push_str(&format!("{line}\n"));
+            for told in report.to_string().lines() {
+                all.push_str(&format!("    | {told}\n"));
+            }
+        }
+        insta::assert_snapshot!(all, @r#"
+        apiVersion: v1
+            | written by shop/templates/web.yaml:1:1  text
+        kind: Pod
+            | written by shop/templates/web.yaml:2:1  text
+        metadata:
+            | written by shop/templates/web.yaml:3:1  text
+          name: web
+            | written by shop/templates/web.yaml:4:3  text
+          labels:
+            | written by shop/templates/web.yaml:5:3  text
+            team: a
+            | written by shop/templates/_h.tpl:2:5  {{ toYaml .Values.labels }}
+            |   called from shop/templates/web.yaml:6  include "labels" .
+            | written by shop/templates/web.yaml:6:9  {{ include "labels" . | nindent 4 }}
+            | depends on labels  (shop/values.yaml:5)
+            chart: shop
+            | written by shop/templates/_h.tpl:3:5  text
+            |   called from shop/templates/web.yaml:6  include "labels" .
+            | written by shop/templates/_h.tpl:3:11  {{ .Chart.Name }}
+            |   called from shop/templates/web.yaml:6  include "labels" .
+            | written by shop/templates/web.yaml:6:9  {{ include "labels" . | nindent 4 }}
+            | depends on labels  (shop/values.yaml:5)
+        spec:
+            | written by shop/templates/web.yaml:7:1  text
+          image: nginx:v2
+            | written by shop/templates/web.yaml:8:3  text
+            | written by shop/templates/web.yaml:8:13  {{ .Values.image.repository }}
+            | written by shop/templates/web.yaml:8:40  text
+            | written by shop/templates/web.yaml:8:44  {{ .Values.image.tag }}
+            | depends on image.repository  (shop/values.yaml:2)
+            | depends on image.tag  (--set)
+          count: 2
+            | written by shop/templates/web.yaml:11:3  text
+            | written by shop/templates/web.yaml:11:13  {{ $count }}
+            | depends on replicas  (prod.yaml:2)
+          ports:
+            | written by shop/templates/web.yaml:13:3  text
+          - http: 80
+            | written by shop/templates/web.yaml:15:3  text
+            | written by shop/templates/web.yaml:15:8  {{ .name }}
+            | written by shop/templates/web.yaml:15:16  text
+            | written by shop/templates/web.yaml:15:21  {{ .port }}
+            | depends on ports  (shop/values.yaml:7)
+            | depends on ports[0]  (shop/values.yaml:8)
+            | depends on ports[0].name  (shop/values.yaml:8)
+            | depends on ports[0].port  (shop/values.yaml:9)
+        "#);
+    }
+
+    #[test]
+    fn a_field_is_a_line() {
+        let (release, map) = mapped();
+        let report = map
+            .field(&release.documents[0], "spec.image")
+            .expect("a field");
+        assert!(
+            report.to_string().contains("depends on image.tag  (--set)"),
+            "{report}"
+        );
+    }
+
+    #[test]
+    fn a_watched_render_writes_the_same() {
+        let (release, _) = mapped();
+        let mut values = Values::default();
+        values.file("prod.yaml", b"replicas: 2\n").expect("values");
+        values.set("image.tag=v2").expect("a flag");
+        let options = HelmOptions {
+            values: values.into_map(),
+            ..HelmOptions::default()
+        };
+        let files = [
+            ("values.yaml", DEFAULTS),
+            ("templates/_h.tpl", HELPERS),
+            ("templates/web.yaml", WEB),
+        ];
+        let plain = render(&files, &options).expect("it renders");
+        assert_eq!(plain.to_text(), release.to_text());
+        assert!(plain.source_map.is_none());
+    }
+
+    #[test]
+    fn values_that_nobody_reads_are_told() {
+        let (_, map) = mapped();
+        let unread: Vec<String> = map
+            .unread()
+            .iter()
+            .map(|(path, origin)| format!("{path} ({origin})"))
+            .collect();
+        assert_eq!(unread, ["unused.a (prod.yaml:3)"]);
+    }
+
+    #[test]
+    fn globals_and_subcharts_are_counted_from_the_root() {
+        let mut values = Values::default();
+        values
+            .set("global.zone=b,sub.size=3,sub.typo=1")
+            .expect("a flag");
+        let options = HelmOptions {
+            trace: true,
+            sources: values.sources().to_vec(),
+            values: values.into_map(),
+            ..HelmOptions::default()
+        };
+        let files = [
+            ("values.yaml", "global: {zone: a}\n"),
+            (
+                "charts/sub/Chart.yaml",
+                "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+            ),
+            ("charts/sub/values.yaml", "size: 1\nname: n\n"),
+            (
+                "charts/sub/templates/a.yaml",
+                "a: {{ .Values.global.zone }}-{{ .Values.size }}-{{ .Values.name }}",
+            ),
+        ];
+        let release = render(&files, &options).expect("it renders");
+        let map = release.source_map.clone().expect("it was asked for");
+        let line = map.line(&release.documents[0], 0).expect("a line");
+        insta::assert_snapshot!(line, @r"
+        written by shop/charts/sub/templates/a.yaml:1:1  text
+        written by shop/charts/sub/templates/a.yaml:1:7  {{ .Values.global.zone }}
+        written by shop/charts/sub/templates/a.yaml:1:29  text
+        written by shop/charts/sub/templates/a.yaml:1:33  {{ .Values.size }}
+        written by shop/charts/sub/templates/a.yaml:1:48  text
+        written by shop/charts/sub/templates/a.yaml:1:52  {{ .Values.name }}
+        depends on sub.global.zone  (--set)
+        depends on sub.name  (shop/charts/sub/values.yaml:2)
+        depends on sub.size  (--set)
+        ");
+        let unread: Vec<String> = map
+            .unread()
+            .iter()
+            .map(|(path, _)| path.to_string())
+            .collect();
+        assert_eq!(unread, ["sub.typo"]);
+    }
+}
