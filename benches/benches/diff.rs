@@ -4,7 +4,8 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use gitops_core::schema::Schemas;
-use gitops_core::{Manifest, Map, Value};
+use gitops_core::{Manifest, Map, Origin, Value, json};
+use gitops_diff::managed_fields::{self, Writer};
 use gitops_diff::smd::Set;
 use gitops_diff::{Rules, Sides, diff};
 
@@ -34,6 +35,30 @@ fn objects(criterion: &mut Criterion) {
             bencher.iter(|| compare(&after));
         });
     }
+    group.finish();
+}
+
+/// What an API server does with one apply of a Pod with two containers, reading
+/// and writing included; `benches/peers-smd` has the same in Go.
+fn apply(criterion: &mut Criterion) {
+    let config = include_bytes!("../pod.json");
+    let schemas = Schemas::new();
+    let writer = Writer::new("bench");
+    let read = |text: &[u8]| {
+        let value = json::parse(text).expect("JSON");
+        Manifest::new(value, Origin::default()).expect("an object")
+    };
+    let first = managed_fields::apply(None, &read(config), &schemas, &writer);
+    let live = json::to_string(&Value::Map(first.expect("it applies").object));
+    let changed = String::from_utf8_lossy(config).replace("app:1", "app:2");
+    let mut group = criterion.benchmark_group("smd");
+    group.bench_function("pod apply", |bencher| {
+        bencher.iter(|| {
+            let (live, config) = (read(live.as_bytes()), read(changed.as_bytes()));
+            let applied = managed_fields::apply(Some(&live), &config, &schemas, &writer);
+            json::to_string(&Value::Map(applied.expect("it applies").object))
+        });
+    });
     group.finish();
 }
 
@@ -106,6 +131,7 @@ fn large(count: usize) -> Manifest {
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
+    apply(&mut criterion);
     objects(&mut criterion);
     fields(&mut criterion);
     criterion.final_summary();

@@ -104,13 +104,15 @@ pub struct Outcome {
     pub code: u8,
     /// What the library adds to an error.
     pub report: Option<String>,
+    /// The chart that was rendered, with its templates as they were parsed.
+    pub chart: Option<Arc<helm::Chart>>,
 }
 
 impl Template {
     /// Runs the command; relative paths are taken from `dir`.
     pub fn run(&self, dir: &Path) -> Outcome {
         let mut outcome = Outcome::default();
-        match self.render(dir, false, &mut outcome.stderr) {
+        match self.render(dir, false, &mut outcome) {
             Ok(text) => outcome.stdout = text,
             Err(error) => {
                 outcome.stderr.push_str(&format!("Error: {error}\n"));
@@ -140,7 +142,7 @@ impl Template {
         if !self.explain_errors {
             return first;
         }
-        match self.render(dir, true, &mut String::new()) {
+        match self.render(dir, true, &mut Outcome::default()) {
             Err(error) => error.report().to_string(),
             Ok(_) => first,
         }
@@ -178,7 +180,7 @@ impl Template {
         &self,
         dir: &Path,
         watched: bool,
-        stderr: &mut String,
+        outcome: &mut Outcome,
     ) -> Result<String, helm::Error> {
         let options = |problem: String| helm::Error::from_text(ErrorKind::Options, problem);
         let profile = self.helm_version;
@@ -207,9 +209,10 @@ impl Template {
             )));
         }
         let values = self.values(dir, profile)?;
-        let chart = Arc::new(load(&chart)?);
+        let chart = &*outcome.chart.insert(Arc::new(load(&chart)?));
+        let stderr = &mut outcome.stderr;
         let release = helm::template(
-            &chart,
+            chart,
             &HelmOptions {
                 release_name: ReleaseName::new(name)?,
                 namespace: self.namespace.as_str().into(),

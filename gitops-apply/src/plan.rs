@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use gitops_core::app::IgnoreDifference;
-use gitops_core::inventory::{self, Tracking};
+use gitops_core::inventory::{self, Inventory, Tracking};
 use gitops_core::schema::Schemas;
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
 use gitops_diff::predict::{self, Certainty, Prediction};
@@ -62,6 +62,22 @@ pub struct PlanOptions {
     pub allow_empty: bool,
     /// How many prunes are taken for a mistake; no limit if absent.
     pub prune_limit: Option<usize>,
+    /// Which share of what the application owns is taken for a mistake if it
+    /// would be pruned at once, in percent; no limit if absent. A single
+    /// object may always go.
+    pub prune_share: Option<u8>,
+    /// Kinds of which nothing is ever pruned, as `Kind.group` or `Kind`;
+    /// `Namespace` from the start, since everything in it would go, too.
+    pub protected: BTreeSet<Str>,
+    /// Objects that other applications declare: they are theirs from their
+    /// next sync on, and not pruned meanwhile.
+    pub claimed: BTreeSet<ObjectKey>,
+    /// What was recorded of the last sync, if it is known: nothing is pruned
+    /// that is not the very object that was recorded.
+    pub inventory: Option<Inventory>,
+    /// Whether everything that is declared could be had. If not, what is not
+    /// declared may be declared all the same, and nothing is pruned.
+    pub complete: bool,
     /// Whether objects that are as they should be are applied all the same,
     /// as Argo CD does, instead of being left alone.
     pub apply_unchanged: bool,
@@ -98,6 +114,11 @@ impl PlanOptions {
             prune_approved: false,
             allow_empty: false,
             prune_limit: None,
+            prune_share: None,
+            protected: BTreeSet::from(["Namespace".into()]),
+            claimed: BTreeSet::new(),
+            inventory: None,
+            complete: true,
             apply_unchanged: false,
             skip_hooks: false,
             select: None,
@@ -290,6 +311,15 @@ pub enum SkipReason {
     /// It is declared no more, but is kept: by `helm.sh/resource-policy`, or
     /// because it is a CustomResourceDefinition.
     Kept,
+    /// Not everything that is declared, or that is there, could be read.
+    Incomplete,
+    /// It is of a kind of which nothing is pruned.
+    Protected,
+    /// Another application declares it.
+    Claimed,
+    /// It is not the object that was recorded when the application was synced
+    /// last, but another one of its name, or another application has it now.
+    NotRecorded,
     /// It is as it should be, and only what is not is of interest.
     InSync,
     /// It is annotated to be skipped.
@@ -307,6 +337,10 @@ impl fmt::Display for SkipReason {
             SkipReason::RequiresPruning => "ignored (requires pruning)",
             SkipReason::NoPrune => "ignored (no prune)",
             SkipReason::Kept => "ignored (kept)",
+            SkipReason::Incomplete => "ignored (not everything could be read)",
+            SkipReason::Claimed => "ignored (declared by another application)",
+            SkipReason::Protected => "ignored (protected kind)",
+            SkipReason::NotRecorded => "ignored (not the object that was recorded)",
             SkipReason::InSync => "in sync",
             SkipReason::Annotated => "annotated to be skipped",
             SkipReason::OnDeletion => "runs when the application is deleted",
@@ -351,6 +385,16 @@ pub enum Refusal {
         /// The version that the server prefers.
         served: Str,
     },
+    /// A larger share would be deleted than is plausible.
+    #[error("{prunes} of {owned} objects would be pruned, and the limit is {percent}%")]
+    TooLargeAShare {
+        /// How many objects would go.
+        prunes: usize,
+        /// How many there are.
+        owned: usize,
+        /// The share that may go.
+        percent: u8,
+    },
     /// An object belongs to another application as well.
     #[error("Shared resource found: {key} is part of application {owner}")]
     Shared {
@@ -358,6 +402,12 @@ pub enum Refusal {
         key: ObjectKey,
         /// The other application.
         owner: Str,
+    },
+    /// A rule for what to ignore is not understood.
+    #[error("{problem}")]
+    Rule {
+        /// The rule and what is wrong with it.
+        problem: String,
     },
     /// An object needs a namespace, and there is none to put it in.
     #[error("{key} needs a namespace: it names none, and the destination has none")]
@@ -780,9 +830,9 @@ fn write(
         None => Action::Create,
         Some(current) => {
             if let Some(owner) = options.tracking.owner(current)
-                && owner.app != options.tracking.app
+                && *owner.app != *options.tracking.app
             {
-                let (key, owner) = (key.clone(), Str::from(owner.app));
+                let (key, owner) = (key.clone(), Str::from(owner.app.as_ref()));
                 if options.app.fail_on_shared {
                     plan.refusals.push(Refusal::Shared { key, owner });
                 } else {
@@ -796,6 +846,13 @@ fn write(
                     difference = Some(compared);
                     differs
                 }
+                // What is to be left alone is not known, so nothing is touched.
+                Err(error @ DiffError::Jq { .. }) => {
+                    plan.refusals.push(Refusal::Rule {
+                        problem: error.to_string(),
+                    });
+                    true
+                }
                 Err(error) => {
                     let mask = Mask::of(&key, Some(desired.object()));
                     plan.warnings.push(Warning::NotCompared {
@@ -807,7 +864,10 @@ fn write(
             };
             if options.app.respect_ignored {
                 let (rules, schemas) = (&comparing.rules, comparing.schemas);
-                desired = rules.leave_ignored(&desired, current, schemas);
+                // A rule that cannot be read was reported by the comparison.
+                if let Ok(left) = rules.leave_ignored(&desired, current, schemas) {
+                    desired = left;
+                }
             }
             let fixed = difference
                 .as_ref()
@@ -1022,7 +1082,8 @@ fn prunes(
             continue;
         }
         let own = ObjectOptions::of(&options.app, None, Some(current));
-        let action = match prune::judge(current, &own, options) {
+        let unsure = !options.complete || !live.unreadable.is_empty();
+        let action = match prune::judge(current, &own, options, unsure) {
             Verdict::Prune => Action::Prune,
             Verdict::Confirm => Action::AwaitApproval,
             Verdict::Skip(reason) => Action::Skip { reason },
@@ -1058,6 +1119,21 @@ fn prunes(
         plan.refusals.push(Refusal::TooManyPrunes {
             prunes: going,
             limit,
+        });
+    }
+    let stays = plan
+        .tasks
+        .iter()
+        .filter(|task| !task.is_hook() && task.live.is_some());
+    let owned = stays.count() + extra;
+    if let Some(percent) = options.prune_share
+        && going > 1
+        && going * 100 > owned * usize::from(percent)
+    {
+        plan.refusals.push(Refusal::TooLargeAShare {
+            prunes: going,
+            owned,
+            percent,
         });
     }
     plan.tasks.extend(tasks);

@@ -248,6 +248,11 @@ struct Memory {
     history: VecDeque<HistoryEntry>,
     next_id: u64,
     kinds: BTreeSet<Gvk>,
+    /// The application as it was declared at the last look.
+    app: Option<App>,
+    /// What was declared at the last look; `None` if that could not be found
+    /// out.
+    declared: Option<BTreeSet<ObjectKey>>,
     healing: Healing,
 }
 
@@ -314,6 +319,21 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             options,
             memory: BTreeMap::new(),
         }
+    }
+
+    /// Makes applications known that are reconciled besides: nothing is pruned
+    /// until it is known what each of them declares, and what one of them
+    /// declares no other prunes.
+    pub fn manage<'a>(&mut self, apps: impl IntoIterator<Item = &'a App>) {
+        for app in apps {
+            let memory = self.memory.entry(app.name.clone()).or_default();
+            memory.app = Some(app.clone());
+        }
+    }
+
+    /// Forgets an application that is no more, and what it declared.
+    pub fn forget(&mut self, app: &str) {
+        self.memory.remove(app);
     }
 
     /// The syncs of an application that are remembered, oldest first.
@@ -422,11 +442,47 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         Ok(self.sync(&past, request, now, observe).await)
     }
 
+    /// Looks at an application. If that would prune, all others are looked at,
+    /// too, since what is declared no more here may be declared there by now;
+    /// and then this one again: only if it is at the same revision as before
+    /// were they all seen at one moment.
     async fn compare(
         &mut self,
         app: &App,
         prune: bool,
         select: Option<BTreeSet<ObjectKey>>,
+        now: Timestamp,
+    ) -> AppStatus {
+        let first = self.look(app, prune, select.clone(), true, now).await;
+        let prunes = first.plan.iter().flat_map(|plan| &plan.tasks);
+        if !prunes.into_iter().any(|task| task.action == Action::Prune) {
+            return first;
+        }
+        let others = self.memory.iter().filter(|(name, _)| **name != app.name);
+        let others: Vec<App> = others
+            .filter_map(|(_, memory)| memory.app.clone())
+            .collect();
+        if others.is_empty() {
+            return first;
+        }
+        for other in &others {
+            self.look(other, false, None, true, now).await;
+        }
+        let again = self.look(app, prune, select.clone(), true, now).await;
+        match again.revisions == first.revisions {
+            true => again,
+            false => self.look(app, prune, select, false, now).await,
+        }
+    }
+
+    /// One look. Nothing is pruned unless it is known what all `others`
+    /// declare.
+    async fn look(
+        &mut self,
+        app: &App,
+        prune: bool,
+        select: Option<BTreeSet<ObjectKey>>,
+        others_known: bool,
         now: Timestamp,
     ) -> AppStatus {
         let mut status = AppStatus {
@@ -448,6 +504,10 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             });
             status
         };
+        // Until this look has succeeded it is not known what is declared.
+        let memory = self.memory.entry(app.name.clone()).or_default();
+        memory.declared = None;
+        memory.app = Some(app.clone());
         let kinds = match self.cluster.kinds().await {
             Ok(kinds) => kinds,
             Err(error) => return failed(status, error.explain()),
@@ -503,7 +563,19 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         plan_options.revision = status.revisions.first().cloned().unwrap_or_default();
         plan_options.now = now.as_second();
         plan_options.ignore = app.ignore_differences.clone();
+        let others = self.memory.iter().filter(|(name, _)| **name != app.name);
+        plan_options.complete = others_known;
+        for declared in others.map(|(_, memory)| &memory.declared) {
+            match declared {
+                Some(declared) => plan_options.claimed.extend(declared.iter().cloned()),
+                // It may declare what is not declared here any more.
+                None => plan_options.complete = false,
+            }
+        }
         let plan = plan::plan(&rendered.manifests, &live, &plan_options);
+        let wanted = plan.tasks.iter().filter(|task| !task.is_prune());
+        let wanted = wanted.map(|task| task.key.clone()).collect();
+        self.memory.entry(app.name.clone()).or_default().declared = Some(wanted);
         status
             .conditions
             .extend(plan.warnings.iter().map(|warning| Condition {

@@ -277,7 +277,13 @@ impl<C: Cluster> Run<'_, C> {
                 Action::Skip { reason } => {
                     if matches!(
                         reason,
-                        SkipReason::RequiresPruning | SkipReason::NoPrune | SkipReason::Kept
+                        SkipReason::RequiresPruning
+                            | SkipReason::NoPrune
+                            | SkipReason::Kept
+                            | SkipReason::Incomplete
+                            | SkipReason::Protected
+                            | SkipReason::Claimed
+                            | SkipReason::NotRecorded
                     ) {
                         self.settle(
                             index,

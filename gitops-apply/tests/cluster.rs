@@ -1,8 +1,12 @@
 //! What every cluster does, and what a sync makes of it, on the server in
 //! memory. `server.rs` runs the same suite on a real one.
 
+#[path = "cluster/faults.rs"]
+mod faults;
 #[path = "cluster/health.rs"]
 mod health;
+#[path = "cluster/histories.rs"]
+mod histories;
 #[path = "cluster/outages.rs"]
 mod outages;
 #[path = "cluster/plans.rs"]

@@ -1,4 +1,10 @@
-//! What we own, and how it is marked.
+//! What we own, how it is marked, and how it is recorded.
+//!
+//! | whose          | mark on an object                             | record            |
+//! |----------------|-----------------------------------------------|-------------------|
+//! | Argo CD        | the annotation [`TRACKING_ID`] or the label [`INSTANCE_LABEL`] | none |
+//! | Flux           | the labels [`FLUX_NAME`] and [`FLUX_NAMESPACE`] | [`Inventory::to_flux`] |
+//! | kubectl        | the label [`PART_OF`]                          | [`ApplySet`]      |
 //!
 //! Argo CD marks an object with the annotation [`TRACKING_ID`], which names
 //! the application and the object itself. Because the object is named, a copy
@@ -6,6 +12,8 @@
 //! one: its mark names another object. Those marks are read and written here,
 //! so a cluster can be handed over in either direction.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,6 +29,15 @@ pub const INSTALLATION_ID: &str = "argocd.argoproj.io/installation-id";
 
 /// The label that names the owner, where labels are used.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
+/// The label with which Flux names the Kustomization.
+pub const FLUX_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
+
+/// The label with which Flux names the Kustomization's namespace.
+pub const FLUX_NAMESPACE: &str = "kustomize.toolkit.fluxcd.io/namespace";
+
+/// The label with which kubectl names the ApplySet.
+pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 
 /// A mark: which application an object belongs to, and which object it was
 /// put on.
@@ -96,6 +113,13 @@ pub enum Method {
     /// By the annotation; the label is for people.
     #[serde(rename = "annotation+label")]
     AnnotationAndLabel,
+    /// By the labels of Flux; the application is `namespace_name`.
+    #[serde(rename = "flux")]
+    Flux,
+    /// By the label of kubectl's ApplySets; the application is the set's
+    /// [id](ApplySet::id).
+    #[serde(rename = "applyset")]
+    ApplySet,
 }
 
 /// Marks objects as one application's, and recognises them.
@@ -126,6 +150,19 @@ impl Tracking {
     pub fn mark(&self, object: &mut Manifest, namespace: &str) {
         if is_definition(object) {
             return;
+        }
+        match self.method {
+            Method::Flux => {
+                let (namespace, name) = self.app.split_once('_').unwrap_or(("", &self.app));
+                object.set_label(FLUX_NAME, name);
+                object.set_label(FLUX_NAMESPACE, namespace);
+                return;
+            }
+            Method::ApplySet => {
+                object.set_label(PART_OF, self.app.clone());
+                return;
+            }
+            _ => {}
         }
         if self.method != Method::Annotation {
             let mut label = self.app.as_str();
@@ -158,8 +195,16 @@ impl Tracking {
         if installation != self.installation {
             return None;
         }
-        if self.method == Method::Label {
-            let app = object.label(INSTANCE_LABEL)?;
+        let app = match self.method {
+            Method::Label => Some(object.label(INSTANCE_LABEL)?.into()),
+            Method::ApplySet => Some(object.label(PART_OF)?.into()),
+            Method::Flux => {
+                let (name, namespace) = (object.label(FLUX_NAME)?, object.label(FLUX_NAMESPACE)?);
+                Some(Cow::Owned(format!("{namespace}_{name}")))
+            }
+            Method::Annotation | Method::AnnotationAndLabel => None,
+        };
+        if let Some(app) = app {
             return Some(Owner { app });
         }
         let text = object.annotation(TRACKING_ID)?;
@@ -170,21 +215,251 @@ impl Tracking {
             && id.object.name == key.name
             && (key.namespace.is_empty() || id.object.namespace == key.namespace);
         let app = &text[..id.app.len()];
-        itself.then_some(Owner { app })
+        itself.then_some(Owner { app: app.into() })
     }
 
     /// Whether a live object is marked as this application's.
     pub fn owns(&self, object: &Manifest) -> bool {
         self.owner(object)
-            .is_some_and(|owner| owner.app == self.app)
+            .is_some_and(|owner| *owner.app == *self.app)
     }
 }
 
 /// Whose an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner<'a> {
     /// The application.
-    pub app: &'a str,
+    pub app: Cow<'a, str>,
+}
+
+/// What an application owns, object by object.
+///
+/// Marks can be copied and names used again; a uid is one object's for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The objects, and what is known of each.
+    pub entries: BTreeMap<ObjectKey, Entry>,
+}
+
+/// One object of an inventory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The object's uid; empty in inventories that do not record it.
+    pub uid: Str,
+    /// The version of its API.
+    pub version: Str,
+}
+
+/// The text is no entry of a Flux inventory.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected namespace_name_group_kind, found {0:?}")]
+pub struct NotAnEntry(pub String);
+
+impl Inventory {
+    /// Records an object as a server has it.
+    pub fn record(&mut self, live: &Manifest) {
+        let uid = live.at(&["metadata", "uid"]).and_then(|uid| uid.as_str());
+        let entry = Entry {
+            uid: uid.unwrap_or_default().into(),
+            version: live.gvk().version.clone(),
+        };
+        self.entries.insert(live.key().clone(), entry);
+    }
+
+    /// Whether this very object is recorded: by its uid, or by its name where
+    /// no uid is.
+    pub fn records(&self, live: &Manifest) -> bool {
+        let uid = live.at(&["metadata", "uid"]).and_then(|uid| uid.as_str());
+        self.entries
+            .get(live.key())
+            .is_some_and(|entry| entry.uid.is_empty() || uid == Some(entry.uid.as_str()))
+    }
+
+    /// The inventory as a Kustomization's status has it: ids and versions,
+    /// sorted by id. It has no uids.
+    pub fn to_flux(&self) -> Vec<(String, Str)> {
+        let mut entries: Vec<(String, Str)> = self
+            .entries
+            .iter()
+            .map(|(key, entry)| {
+                let name = key.name.replace(":", "__");
+                let ObjectKey {
+                    namespace,
+                    group,
+                    kind,
+                    ..
+                } = key;
+                let id = format!("{namespace}_{name}_{group}_{kind}");
+                (id, entry.version.clone())
+            })
+            .collect();
+        entries.sort();
+        entries
+    }
+
+    /// Reads a Kustomization's inventory.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAnEntry`] for the first id that is none.
+    pub fn from_flux<'t>(
+        entries: impl IntoIterator<Item = (&'t str, &'t str)>,
+    ) -> Result<Inventory, NotAnEntry> {
+        let mut inventory = Inventory::default();
+        for (id, version) in entries {
+            let parts = || {
+                let (namespace, rest) = id.split_once('_')?;
+                let (rest, kind) = rest.rsplit_once('_')?;
+                let (name, group) = rest.rsplit_once('_')?;
+                Some(ObjectKey {
+                    group: group.into(),
+                    kind: kind.into(),
+                    namespace: namespace.into(),
+                    name: name.replace("__", ":").into(),
+                })
+            };
+            let key = parts().ok_or_else(|| NotAnEntry(id.to_owned()))?;
+            let entry = Entry {
+                uid: Str::new(),
+                version: version.into(),
+            };
+            inventory.entries.insert(key, entry);
+        }
+        Ok(inventory)
+    }
+}
+
+/// A set of objects as `kubectl apply --prune --applyset` keeps it (KEP-3659):
+/// a parent object says which kinds are in it and in which namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplySet {
+    /// The parent: a Secret, a ConfigMap or a custom resource.
+    pub parent: ObjectKey,
+    /// The kinds of the members, as `Kind.group` or `Kind`.
+    pub kinds: BTreeSet<Str>,
+    /// The namespaces of the members beside the parent's own.
+    pub namespaces: BTreeSet<Str>,
+}
+
+/// Why a parent is not ours to use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplySetError {
+    /// Its id is that of another object: it was copied.
+    #[error("{parent} has the id of another ApplySet")]
+    WrongId {
+        /// The parent.
+        parent: Box<ObjectKey>,
+    },
+    /// Another program keeps the set.
+    #[error("{parent} is kept by {tooling}")]
+    OtherTool {
+        /// The parent.
+        parent: Box<ObjectKey>,
+        /// The program.
+        tooling: String,
+    },
+}
+
+impl ApplySet {
+    const ID: &str = "applyset.kubernetes.io/id";
+    const TOOLING: &str = "applyset.kubernetes.io/tooling";
+    const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
+    const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
+
+    /// A set without members.
+    pub fn new(parent: ObjectKey) -> Self {
+        ApplySet {
+            parent,
+            kinds: BTreeSet::new(),
+            namespaces: BTreeSet::new(),
+        }
+    }
+
+    /// The id by which members name the set.
+    ///
+    /// ```
+    /// use gitops_core::{ObjectKey, inventory::ApplySet};
+    /// let parent = ObjectKey {
+    ///     group: "".into(),
+    ///     kind: "Secret".into(),
+    ///     namespace: "test".into(),
+    ///     name: "my-set".into(),
+    /// };
+    /// assert_eq!(
+    ///     ApplySet::new(parent).id(),
+    ///     "applyset-0eFHV8ySqp7XoShsGvyWFQD3s96yqwHmzc4e0HR1dsY-v1"
+    /// );
+    /// ```
+    pub fn id(&self) -> String {
+        use base64::Engine as _;
+        use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+        use sha2::{Digest as _, Sha256};
+        let ObjectKey {
+            group,
+            kind,
+            namespace,
+            name,
+        } = &self.parent;
+        let digest = Sha256::digest(format!("{name}.{namespace}.{kind}.{group}"));
+        format!("applyset-{}-v1", BASE64_URL_SAFE_NO_PAD.encode(digest))
+    }
+
+    /// Takes up a member.
+    pub fn add(&mut self, member: &ObjectKey) {
+        self.kinds.insert(match member.group.as_str() {
+            "" => member.kind.clone(),
+            group => ecow::eco_format!("{}.{group}", member.kind),
+        });
+        if !member.namespace.is_empty() && member.namespace != self.parent.namespace {
+            self.namespaces.insert(member.namespace.clone());
+        }
+    }
+
+    /// Marks the parent, as `tooling` (`kubectl/v1.36`).
+    pub fn mark_parent(&self, parent: &mut Manifest, tooling: &str) {
+        let list = |set: &BTreeSet<Str>| {
+            let words: Vec<&str> = set.iter().map(Str::as_str).collect();
+            words.join(",")
+        };
+        parent.set_label(Self::ID, self.id());
+        parent.set_annotation(Self::TOOLING, tooling);
+        parent.set_annotation(Self::KINDS, list(&self.kinds));
+        parent.set_annotation(Self::NAMESPACES, list(&self.namespaces));
+    }
+
+    /// Reads a parent as a server has it; an object that is no parent yet is
+    /// one of an empty set.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplySetError`] if it is another program's, or a copy.
+    pub fn read(parent: &Manifest, tooling: &str) -> Result<ApplySet, ApplySetError> {
+        let mut set = ApplySet::new(parent.key().clone());
+        let Some(id) = parent.label(Self::ID) else {
+            return Ok(set);
+        };
+        let named = || Box::new(parent.key().clone());
+        if id != set.id() {
+            return Err(ApplySetError::WrongId { parent: named() });
+        }
+        let tool = |text: &str| -> String { text.split('/').next().unwrap_or(text).to_owned() };
+        let theirs = parent.annotation(Self::TOOLING).unwrap_or_default();
+        if tool(theirs) != tool(tooling) {
+            return Err(ApplySetError::OtherTool {
+                parent: named(),
+                tooling: theirs.to_owned(),
+            });
+        }
+        let words = |name: &str| -> BTreeSet<Str> {
+            let text = parent.annotation(name).unwrap_or_default();
+            let words = text.split(',').filter(|word| !word.is_empty());
+            words.map(Str::from).collect()
+        };
+        set.kinds = words(Self::KINDS);
+        set.namespaces = words(Self::NAMESPACES);
+        Ok(set)
+    }
 }
 
 /// Whether the object is a CustomResourceDefinition.
@@ -229,6 +504,73 @@ mod tests {
         let mut copy = object(("apps/v1", "Deployment"), "web", "copy");
         copy.set_annotation(TRACKING_ID, front.annotation(TRACKING_ID).expect("marked"));
         assert_eq!(tracking.owner(&copy), None);
+    }
+
+    #[test]
+    fn a_recorded_object_is_known_by_its_uid() {
+        let with_uid = |uid: &str| {
+            let mut front = object(("apps/v1", "Deployment"), "web", "front");
+            front
+                .edit(|value| {
+                    let map = value.as_map_mut().and_then(|map| map.get_mut("metadata"));
+                    let map = map.and_then(Value::as_map_mut);
+                    map.expect("it has metadata").insert("uid", uid);
+                })
+                .expect("a uid is no name");
+            front
+        };
+        let mut inventory = Inventory::default();
+        inventory.record(&with_uid("1"));
+        assert!(inventory.records(&with_uid("1")));
+        assert!(!inventory.records(&with_uid("2")));
+        let role = ("rbac.authorization.k8s.io/v1", "ClusterRole");
+        inventory.record(&object(role, "", "system:shop"));
+        let flux = inventory.to_flux();
+        let ids: Vec<&str> = flux.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(
+            ids,
+            [
+                "_system__shop_rbac.authorization.k8s.io_ClusterRole",
+                "web_front_apps_Deployment"
+            ]
+        );
+        let read = flux
+            .iter()
+            .map(|(id, version)| (id.as_str(), version.as_str()));
+        let read = Inventory::from_flux(read).expect("just written");
+        // Without uids, names have to do.
+        assert!(read.records(&with_uid("2")));
+        assert!(Inventory::from_flux([("nothing", "v1")]).is_err());
+    }
+
+    #[test]
+    fn marks_of_flux_and_kubectl_are_recognised() {
+        for (method, app) in [
+            (Method::Flux, "flux-system_shop"),
+            (Method::ApplySet, "applyset-x-v1"),
+        ] {
+            let tracking = Tracking {
+                method,
+                ..Tracking::new(app)
+            };
+            let mut front = object(("apps/v1", "Deployment"), "web", "front");
+            tracking.mark(&mut front, "web");
+            assert!(tracking.owns(&front) && front.annotation(TRACKING_ID).is_none());
+        }
+    }
+
+    #[test]
+    fn a_parent_tells_what_is_in_its_set() {
+        let mut parent = object(("v1", "Secret"), "web", "set");
+        let mut set = ApplySet::read(&parent, "gitops/1").expect("no parent yet");
+        set.add(object(("apps/v1", "Deployment"), "other", "front").key());
+        set.add(object(("v1", "ConfigMap"), "web", "m").key());
+        set.mark_parent(&mut parent, "gitops/1");
+        assert_eq!(ApplySet::read(&parent, "gitops/2"), Ok(set));
+        let error = ApplySet::read(&parent, "kubectl/v1.36").expect_err("another program's");
+        assert_eq!(error.to_string(), "Secret:web/set is kept by gitops/1");
+        parent.set_label("applyset.kubernetes.io/id", "applyset-copied-v1");
+        assert!(ApplySet::read(&parent, "gitops/1").is_err());
     }
 
     #[test]

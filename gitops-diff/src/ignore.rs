@@ -1,11 +1,18 @@
-//! Fields in which a difference does not count.
+//! Fields in which a difference does not count: named by JSON pointer, by jq
+//! path, or by the manager who owns them. The same paths are left alone when
+//! the declaration is applied.
 
 use gitops_core::app::IgnoreDifference;
 use gitops_core::schema::{ObjectSchema, Relationship, Schemas};
 use gitops_core::{Manifest, Str, Value};
 
+use jq::Step;
+
 use crate::managed_fields;
 use crate::smd::{Path, PathElement, Set, Typed, identity};
+use crate::three_way::DiffError;
+
+mod jq;
 
 /// How objects are compared.
 #[derive(Clone, Debug)]
@@ -33,7 +40,7 @@ impl Rules {
         desired: &Manifest,
         live: &Manifest,
         schema: ObjectSchema<'_>,
-    ) -> Set {
+    ) -> Result<Set, DiffError> {
         let mut ignored = Set::new();
         let concerned = self.ignore.iter().filter(|rule| concerns(rule, live));
         for rule in concerned {
@@ -44,13 +51,30 @@ impl Rules {
                     }
                 }
             }
+            for expression in &rule.jq_path_expressions {
+                for object in [desired, live] {
+                    let object = object.to_value();
+                    let paths = jq::paths(expression, &object).map_err(|problem| {
+                        let expression = expression.clone();
+                        DiffError::Jq {
+                            expression,
+                            problem,
+                        }
+                    })?;
+                    for steps in paths {
+                        if let Some(path) = stepped(&steps, &object, schema) {
+                            ignored.insert(&path);
+                        }
+                    }
+                }
+            }
             for entry in managed_fields::entries(live.object()) {
                 if rule.managed_fields_managers.contains(&entry.manager) {
                     ignored = ignored.union(&entry.fields.leaves());
                 }
             }
         }
-        ignored
+        Ok(ignored)
     }
 
     /// The declaration with the fields to overlook as the cluster has them:
@@ -59,16 +83,20 @@ impl Rules {
     ///
     /// Leaving them out altogether would not do: who has applied a field and
     /// applies it no more removes it.
+    ///
+    /// # Errors
+    ///
+    /// [`DiffError::Jq`] if a rule's expression is not understood.
     pub fn leave_ignored(
         &self,
         desired: &Manifest,
         live: &Manifest,
         schemas: &Schemas,
-    ) -> Manifest {
+    ) -> Result<Manifest, DiffError> {
         let schema = schemas.of(desired.gvk());
-        let ignored = self.ignored(desired, live, schema);
+        let ignored = self.ignored(desired, live, schema)?;
         if ignored.is_empty() {
-            return desired.clone();
+            return Ok(desired.clone());
         }
         let declared = Typed::trusted(desired.to_value(), schema);
         let fields = declared.to_set();
@@ -80,8 +108,8 @@ impl Rules {
             _ => rest.merge(&kept).unwrap_or(rest),
         };
         // Whoever overlooks the names of objects has them all the same.
-        Manifest::new(merged.into_value(), desired.origin.clone())
-            .unwrap_or_else(|_| desired.clone())
+        Ok(Manifest::new(merged.into_value(), desired.origin.clone())
+            .unwrap_or_else(|_| desired.clone()))
     }
 }
 
@@ -108,24 +136,44 @@ fn glob(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// The path that an RFC 6901 pointer names in `object`. It names list items by
-/// position; those that have an identity are found by it from here on.
+/// The path that an RFC 6901 pointer names in `object`.
 fn pointed(pointer: &str, object: &Value, schema: ObjectSchema<'_>) -> Option<Vec<PathElement>> {
-    let mut path = Vec::new();
+    let mut steps = Vec::new();
     let mut here = object;
-    let mut ty = Some(schema.root);
     for token in pointer.strip_prefix('/')?.split('/') {
         let token = token.replace("~1", "/").replace("~0", "~");
-        let atom = ty.map(|ty| schema.schema.resolve(ty)).unwrap_or_default();
         match here {
             Value::Map(map) => {
-                path.push(PathElement::Field(token.as_str().into()));
                 here = map.get(&token)?;
-                ty = atom.map.and_then(|map| map.child(&token));
+                steps.push(Step::Field(token.into()));
             }
             Value::List(list) => {
                 let index: usize = token.parse().ok()?;
                 here = list.get(index)?;
+                steps.push(Step::Item(index));
+            }
+            _ => return None,
+        }
+    }
+    stepped(&steps, object, schema)
+}
+
+/// The path of steps that are in `object`. They name list items by position;
+/// those that have an identity are found by it from here on.
+fn stepped(steps: &[Step], object: &Value, schema: ObjectSchema<'_>) -> Option<Vec<PathElement>> {
+    let mut path = Vec::with_capacity(steps.len());
+    let mut here = object;
+    let mut ty = Some(schema.root);
+    for step in steps {
+        let atom = ty.map(|ty| schema.schema.resolve(ty)).unwrap_or_default();
+        match (here, step) {
+            (Value::Map(map), Step::Field(name)) => {
+                here = map.get(name)?;
+                path.push(PathElement::Field(name.clone()));
+                ty = atom.map.and_then(|map| map.child(name));
+            }
+            (Value::List(list), Step::Item(index)) => {
+                here = list.get(*index)?;
                 let identified = atom
                     .list
                     .as_ref()
@@ -133,7 +181,7 @@ fn pointed(pointer: &str, object: &Value, schema: ObjectSchema<'_>) -> Option<Ve
                     .and_then(|list| identity(schema.schema, list, here).ok());
                 path.push(match identified {
                     Some(element) => element,
-                    None => PathElement::Index(i64::try_from(index).ok()?),
+                    None => PathElement::Index(i64::try_from(*index).ok()?),
                 });
                 ty = atom.list.map(|list| list.element);
             }

@@ -45,8 +45,22 @@ impl fmt::Display for Change {
         }
         match &self.cause {
             Cause::Declared => Ok(()),
-            Cause::Drifted { by: Some(by) } => write!(f, " (drifted, by {by})"),
-            Cause::Drifted { by: None } => f.write_str(" (drifted)"),
+            cause => write!(f, " ({cause})"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Declared => f.write_str("declared"),
+            Cause::Drifted { by: Some(by) } => write!(f, "drifted, by {by}"),
+            Cause::Drifted { by: None } => f.write_str("drifted"),
+            Cause::Immutable => f.write_str("cannot be changed, the object has to be replaced"),
+            Cause::Converted { by, version } => write!(f, "owned by {by} in {version}"),
+            Cause::Default => f.write_str("the server's default"),
+            Cause::Quantity => f.write_str("the same quantity"),
+            Cause::Ignored => f.write_str("ignored"),
         }
     }
 }
@@ -66,11 +80,7 @@ impl Serialize for Change {
         fields.serialize_field("path", &self.path.to_string())?;
         fields.serialize_field("before", &self.before)?;
         fields.serialize_field("after", &self.after)?;
-        let cause: Str = match &self.cause {
-            Cause::Declared => "declared".into(),
-            Cause::Drifted { by: None } => "drifted".into(),
-            Cause::Drifted { by: Some(by) } => ecow::eco_format!("drifted, by {by}"),
-        };
+        let cause = self.cause.to_string();
         fields.serialize_field("cause", &cause)?;
         fields.end()
     }

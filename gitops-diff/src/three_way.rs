@@ -4,6 +4,7 @@ use gitops_core::schema::{ObjectSchema, Schemas};
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Str, Value, defaults};
 
 use crate::ignore::{Rules, overlook};
+use crate::immutable;
 use crate::managed_fields::{self, Entry, Operation, Writer};
 use crate::mask::mask;
 use crate::normalize;
@@ -38,6 +39,9 @@ pub struct Difference {
     /// What would change, in order of path; empty unless the outcome is
     /// [`Update`](Outcome::Update).
     pub changes: Vec<Change>,
+    /// Fields that are written otherwise and do not differ, and why they do not;
+    /// in order of path.
+    pub overlooked: Vec<Change>,
     /// Fields of the declaration that another manager owns too, whether or not
     /// they differ.
     pub shared: Vec<(Str, Path)>,
@@ -83,6 +87,22 @@ pub enum Cause {
         /// The manager that owns the field now.
         by: Option<Str>,
     },
+    /// The server will not change the field; the object has to be replaced.
+    Immutable,
+    /// The field is owned in another version of the API, from which the server
+    /// converts: it may be the same.
+    Converted {
+        /// The manager that owns it.
+        by: Str,
+        /// The version that it speaks.
+        version: Str,
+    },
+    /// No difference: the server fills the field in, or leaves it out.
+    Default,
+    /// No difference: the same quantity, spelled otherwise.
+    Quantity,
+    /// No difference by the rules.
+    Ignored,
 }
 
 /// Why two objects could not be compared.
@@ -99,6 +119,14 @@ pub enum DiffError {
         desired: Box<ObjectKey>,
         /// The live one.
         live: Box<ObjectKey>,
+    },
+    /// A jq path of an ignore rule is not understood.
+    #[error("jqPathExpressions: {expression:?} {problem}")]
+    Jq {
+        /// The expression.
+        expression: Str,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The declaration does not fit its schema.
     #[error("{key}: {source}")]
@@ -147,6 +175,7 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         gvk: gvk.clone(),
         outcome,
         changes: Vec::new(),
+        overlooked: Vec::new(),
         shared: Vec::new(),
         before: None,
         after: None,
@@ -196,11 +225,20 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
     let mut changed = compared.removed.union(&compared.modified);
     changed = changed.union(&compared.added);
     let all_changed = changed;
-    let ignored = rules.ignored(desired, live, schema);
+    let ignored = rules.ignored(desired, live, schema)?;
     let changed = all_changed.recursive_difference(&ignored);
     let mut unchanged = all_changed.difference(&changed);
     let owners = managed_fields::entries(live.object());
     let mut changes = Vec::new();
+    let mut overlooked: Vec<Change> = Vec::new();
+    for path in all_changed.difference(&changed).paths() {
+        overlooked.push(Change {
+            before: None,
+            after: None,
+            path,
+            cause: Cause::Ignored,
+        });
+    }
     let mut covered: Option<Path> = None;
     for path in changed.paths() {
         // A container that comes or goes stands for what is in it.
@@ -212,7 +250,7 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         }
         let old = value_at(schema, before.value(), &path.0);
         let new = value_at(schema, after.value(), &path.0);
-        let overlooked = match (&old, &new) {
+        let same_meaning = match (&old, &new) {
             (Some(old), Some(new)) => {
                 let (old, new) = (
                     overlook(old, &path, &ignored),
@@ -223,21 +261,36 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
             (None, Some(value)) | (Some(value), None) => builtin && normalize::is_left_out(value),
             (None, None) => true,
         };
-        if overlooked {
+        if same_meaning {
             unchanged.insert(&path.0);
+            let quantity = normalize::is_quantity_at(schema, &path.0);
+            overlooked.push(Change {
+                before: None,
+                after: None,
+                cause: match quantity {
+                    true => Cause::Quantity,
+                    false => Cause::Default,
+                },
+                path,
+            });
             continue;
         }
         if old.is_none() || new.is_none() {
             covered = Some(path.clone());
         }
-        let cause = cause(
-            &path,
-            new.as_ref(),
-            sides.last_applied,
-            schema,
-            &owners,
-            rules,
-        );
+        let fixed = immutable::touched(live, std::iter::once(&path));
+        let cause = match fixed {
+            Some(_) => Cause::Immutable,
+            None => cause(
+                &path,
+                new.as_ref(),
+                sides.last_applied,
+                schema,
+                &owners,
+                rules,
+                &gvk,
+            ),
+        };
         changes.push(Change {
             path,
             before: old,
@@ -259,6 +312,7 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         ],
     );
     // The values of the changes, looked up again where they are masked.
+    overlooked.sort_by(|a, b| a.path.cmp(&b.path));
     for change in &mut changes {
         let at = |side: &Option<Map>| {
             let side = Value::Map(side.clone()?);
@@ -270,6 +324,7 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
     Ok(Difference {
         outcome,
         changes,
+        overlooked,
         shared,
         before,
         after: after.filter(|_| outcome == Outcome::Update),
@@ -382,12 +437,19 @@ fn cause(
     schema: ObjectSchema<'_>,
     owners: &[Entry],
     rules: &Rules,
+    gvk: &Gvk,
 ) -> Cause {
     let other = owners
         .iter()
         .filter(|entry| entry.manager != rules.manager || entry.operation != Operation::Apply)
-        .find(|entry| entry.fields.has(&path.0))
-        .map(|entry| entry.manager.clone());
+        .find(|entry| entry.fields.has(&path.0));
+    if let Some(entry) = other.filter(|entry| entry.api_version != gvk.api_version()) {
+        return Cause::Converted {
+            by: entry.manager.clone(),
+            version: entry.api_version.clone(),
+        };
+    }
+    let other = other.map(|entry| entry.manager.clone());
     match last_applied {
         Some(last) => {
             let last = value_at(schema, &last.to_value(), &path.0);

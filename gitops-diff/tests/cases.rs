@@ -245,6 +245,125 @@ fn ignored_pointers_reach_into_atomic_lists() {
     );
 }
 
+fn by_jq(expressions: &[&str]) -> Rules {
+    ignoring(IgnoreDifference {
+        jq_path_expressions: expressions.iter().map(|&text| text.into()).collect(),
+        ..IgnoreDifference::default()
+    })
+}
+
+#[test]
+fn ignored_jq_paths_are_no_difference_and_are_left_alone() {
+    let live = LIVE
+        .replace("replicas: 2", "replicas: 5")
+        .replace("nginx:1.27", "nginx:1.26");
+    let rules = by_jq(&[r#".spec.template.spec.containers[]? | select(.name == "web") | .image"#]);
+    let found = compare_by(DEPLOYMENT, &read(&live), &rules);
+    assert_eq!(paths(&found), [".spec.replicas"]);
+    let left = rules
+        .leave_ignored(&read(DEPLOYMENT), &read(&live), &Schemas::new())
+        .unwrap();
+    let text = yaml::to_string(&left.to_value()).unwrap();
+    assert!(
+        text.contains("nginx:1.26") && text.contains("replicas: 2"),
+        "{text}"
+    );
+    // What is not there is no error; positions and alternatives are paths, too.
+    for (expression, same) in [
+        (".spec.replicas, .spec.none.at.all", false),
+        (
+            ".spec.replicas,.spec.template.spec.containers[0].image",
+            true,
+        ),
+        (".spec", true),
+        (".. | .image?", false),
+        (".spec.replicas,(.spec|..|.image?)", true),
+        (r#".spec | to_entries[] | .value"#, false),
+    ] {
+        let found = compare_by(DEPLOYMENT, &read(&live), &by_jq(&[expression]));
+        assert_eq!(
+            found.outcome == Outcome::Same,
+            same,
+            "{expression}: {found}"
+        );
+    }
+}
+
+#[test]
+fn expressions_that_are_not_understood_or_need_not_end_are_refused() {
+    let live = read(LIVE);
+    for (expression, problem) in [
+        (".spec[", "is no jq expression"),
+        (".spec | nonsense", "uses what is not defined: nonsense"),
+        ("def f: f; f", "uses \"def\", which need not come to an end"),
+        (
+            "[range(9;1e18)] | .",
+            "uses \"range\", which need not come to an end",
+        ),
+        (
+            ".spec | recurse(.)",
+            "uses \"recurse\", which need not come to an end",
+        ),
+        (
+            r#""\(last(repeat(1)))""#,
+            "uses \"repeat\", which need not come to an end",
+        ),
+    ] {
+        let desired = read(DEPLOYMENT);
+        let sides = Sides {
+            desired: Some(&desired),
+            live: Some(&live),
+            last_applied: None,
+        };
+        let error = diff(&sides, &Schemas::new(), &by_jq(&[expression])).unwrap_err();
+        let expected = format!("jqPathExpressions: {expression:?} {problem}");
+        assert_eq!(error.to_string(), expected);
+    }
+    // A field of such a name is one like any other.
+    let found = compare_by(
+        DEPLOYMENT,
+        &live,
+        &by_jq(&[".spec.range, .spec[\"while\"]"]),
+    );
+    assert_eq!(found.outcome, Outcome::Same);
+}
+
+#[test]
+fn each_difference_has_a_cause() {
+    let live = LIVE
+        .replace("replicas: 2", "replicas: 5")
+        .replace("app: web}}\n  template", "app: old}}\n  template");
+    let found = compare(DEPLOYMENT, &live);
+    let told = |changes: &[gitops_diff::Change]| -> Vec<String> {
+        let lines = changes.iter();
+        lines
+            .map(|change| format!("{} {}", change.path, change.cause))
+            .collect()
+    };
+    let causes = told(&found.changes);
+    assert!(
+        causes.contains(&".spec.replicas declared".into()),
+        "{causes:?}"
+    );
+    let overlooked = told(&found.overlooked);
+    assert!(
+        overlooked
+            .iter()
+            .any(|line| line.ends_with("[name=\"web\"].resources.limits.cpu the same quantity")),
+        "{overlooked:?}"
+    );
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}\n";
+    let found = compare(&service.replace("0.1", "0.2"), service);
+    assert_eq!(
+        told(&found.changes),
+        [".spec.clusterIP cannot be changed, the object has to be replaced"]
+    );
+    let mut rules = by_jq(&[".spec.clusterIP"]);
+    (rules.ignore[0].group, rules.ignore[0].kind) = ("".into(), "Service".into());
+    let found = compare_by(&service.replace("0.1", "0.2"), &read(service), &rules);
+    assert_eq!(told(&found.overlooked), [".spec.clusterIP ignored"]);
+}
+
 #[test]
 fn a_rule_for_another_object_ignores_nothing() {
     let live = LIVE.replace("replicas: 2", "replicas: 5");

@@ -19,6 +19,15 @@ pub struct BadPattern;
 /// # Ok::<(), gitops_render::glob::BadPattern>(())
 /// ```
 pub fn path_match(pattern: &str, name: &str) -> Result<bool, BadPattern> {
+    // Most patterns are a name or an ending, and nearly all do not match.
+    let ending = pattern.strip_prefix('*').unwrap_or(pattern);
+    if !ending.contains(['*', '?', '[', '\\']) {
+        return Ok(match name.strip_suffix(ending) {
+            Some(start) if ending.len() < pattern.len() => !start.contains('/'),
+            Some(start) => start.is_empty(),
+            None => false,
+        });
+    }
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut pattern, mut name) = (pattern.as_slice(), name.as_slice());

@@ -11,6 +11,7 @@ mod helm_cases;
 mod kustomize_cases;
 mod kustomize_random;
 mod kustomize_real;
+mod kustomize_tables;
 
 /// Why a set could not be loaded.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
@@ -24,6 +25,7 @@ pub const NAMES: &[&str] = &[
     "kustomize-cases",
     "kustomize-random",
     "kustomize-real",
+    "kustomize-tables",
 ];
 
 /// A set, ready to run.
@@ -57,6 +59,7 @@ pub fn load(name: &str, dir: &Path) -> Result<Set, LoadError> {
         "helm-cases" => helm_cases::load(dir),
         "kustomize-cases" => kustomize_cases::load(dir),
         "kustomize-random" => kustomize_random::load(dir).map(Set::from),
+        "kustomize-tables" => kustomize_tables::load(dir),
         "kustomize-real" => kustomize_real::load(dir).map(Set::from),
         other => Err(format!("no set {other:?}; there are {}", NAMES.join(", ")).into()),
     }

@@ -147,7 +147,11 @@ fn finish(outcome: Outcome, explain_errors: bool) -> ExitCode {
         eprint!("\n{report}");
     }
     print!("{}", outcome.stdout);
-    ExitCode::from(outcome.code)
+    let code = ExitCode::from(outcome.code);
+    // Taking a large chart to pieces takes as long as rendering it, and the
+    // process ends here.
+    std::mem::forget(outcome);
+    code
 }
 
 fn run(command: &Command) -> Result<ExitCode, Failure> {

@@ -54,6 +54,7 @@ pub async fn run<C: Cluster>(
     loop {
         let mut apps = discover().await;
         apps.sort_by(|a, b| a.wave.cmp(&b.wave).then_with(|| a.name.cmp(&b.name)));
+        reconciler.manage(&apps);
         for app in &apps {
             let status = reconciler
                 .reconcile(app, Timestamp::now(), &mut observe)

@@ -443,7 +443,7 @@ pub(crate) async fn prediction_memory_and_server_agree<C: Cluster>(server: &C, n
                     gitops_diff::patch::merge::merge(&mut object, &wanted.to_value());
                     // Controllers may write at the same moment.
                     let metadata = object.as_map_mut().and_then(|map| map.get_mut("metadata"));
-                    if let Some(Value::Map(metadata)) = metadata {
+                    if let Some(Value::Map(metadata)) = metadata.filter(|_| kind == "Deployment") {
                         metadata.remove("resourceVersion");
                     }
                     Manifest::new(object, Origin::default()).expect("an object")

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{Entry, FileTree, Found, TreeError, TreePath, entry, follow, listed};
+use super::{Entry, EntryKind, FileTree, Found, TreeError, TreePath, entry, follow, listed};
 
 /// A directory of the file system, as a jail: no path and no symbolic link
 /// leads out of it.
@@ -116,16 +116,26 @@ impl FileTree for DirTree {
         let names = std::fs::read_dir(self.root.join(real.as_str()))
             .and_then(|entries| {
                 entries
-                    .map(|entry| entry.map(|entry| entry.file_name().into_string()))
-                    .collect::<Result<Vec<_>, _>>()
+                    .map(|entry| {
+                        let entry = entry?;
+                        Ok((entry.file_name().into_string(), entry.file_type()?))
+                    })
+                    .collect::<std::io::Result<Vec<_>>>()
             })
             .map_err(|error| storage(dir, error))?;
         let mut entries = Vec::with_capacity(names.len());
-        for name in names.into_iter().flatten() {
+        for (name, kind) in names {
+            let Ok(name) = name else { continue };
             let path = dir.join(&name)?;
-            if let Some(kind) = listed(follow(&path, |path| self.look(path)))? {
-                entries.push(Entry { path, kind });
-            }
+            // Only a link has to be asked where it leads.
+            let kind = if kind.is_file() {
+                Some(EntryKind::File)
+            } else if kind.is_dir() {
+                Some(EntryKind::Dir)
+            } else {
+                listed(follow(&path, |path| self.look(path)))?
+            };
+            entries.extend(kind.map(|kind| Entry { path, kind }));
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Some(entries))

@@ -163,3 +163,29 @@ fn aliases_do_not_multiply() {
     let error = yaml::parse(levels.as_bytes()).unwrap_err();
     assert_eq!(error.problem(), "document contains excessive aliasing");
 }
+
+#[test]
+fn trees_are_written_as_they_were_read() {
+    use gitops_core::yaml::node::{Limits, Tree};
+    let text = "b: 'x'\na: \"1\"\nlist:\n- {k: v, l: [1, two]}\n- |\n  a\n  b\n- !!str 3\nanchor: &a\n  c: 1\nalias: *a\n";
+    let tree = Tree::parse(text.as_bytes(), &Limits::default())
+        .expect("it is YAML")
+        .expect("a document");
+    assert_eq!(tree.to_text(tree.root()).expect("it can be written"), text);
+    // In brackets a time has to be quoted, and is text then.
+    let moment = |text: &str| {
+        let tree = Tree::parse(text.as_bytes(), &Limits::default())
+            .expect("it is YAML")
+            .expect("a document");
+        let value = tree.to_value(tree.root()).expect("it has a meaning");
+        yaml::to_string(&value).expect("it can be written")
+    };
+    assert_eq!(
+        moment("t: 2020-01-01 10:00:00"),
+        "t: \"2020-01-01T10:00:00Z\"\n"
+    );
+    assert_eq!(
+        moment("{t: 2020-01-01 10:00:00}"),
+        "t: \"2020-01-01 10:00:00\"\n"
+    );
+}

@@ -51,6 +51,9 @@ pub(super) struct Mark {
 pub(super) enum Node {
     /// A range of bytes of the source.
     Text(u32, u32),
+    /// An action that is a string and nothing else, without escapes: the range
+    /// of bytes with its quotes. Charts write what looks like a delimiter so.
+    Literal(u32, u32),
     Action(Pipe),
     If(Box<Branch>),
     With(Box<Branch>),
@@ -260,7 +263,7 @@ impl Search {
     fn nodes(&mut self, nodes: &[Node]) {
         for node in nodes {
             match node {
-                Node::Text(..) | Node::Break | Node::Continue => {}
+                Node::Text(..) | Node::Literal(..) | Node::Break | Node::Continue => {}
                 Node::Action(pipe) => self.pipe(pipe),
                 Node::If(branch) | Node::With(branch) | Node::Range(branch) => {
                     self.pipe(&branch.pipe);
@@ -313,6 +316,10 @@ impl Template {
         for node in nodes {
             match node {
                 Node::Text(start, end) => f.write_str(&quote(self.text(*start, *end)))?,
+                Node::Literal(start, end) => {
+                    let quoted = String::from_utf8_lossy(self.text(*start, *end));
+                    write!(f, "{{{{{quoted}}}}}")?;
+                }
                 Node::Action(pipe) => write!(f, "{{{{{pipe}}}}}")?,
                 Node::If(branch) => self.write_branch(f, "if", branch)?,
                 Node::With(branch) => self.write_branch(f, "with", branch)?,

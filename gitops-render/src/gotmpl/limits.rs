@@ -1,7 +1,7 @@
 //! How far a render may go.
 
 /// How far a render may go. A template that goes further fails with an error
-/// of kind [`ErrorKind::Limit`].
+/// of kind [`ErrorKind::Limit`](super::ErrorKind::Limit).
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// How deep `{{template}}` may nest. Go's limit, and the default, is

@@ -437,13 +437,34 @@ impl<'t> Parser<'t> {
             TokenKind::Keyword(Keyword::Range) => Node::Range(self.control("range")?),
             TokenKind::Keyword(Keyword::Template) => self.template()?,
             TokenKind::Keyword(Keyword::With) => Node::With(self.control("with")?),
+            TokenKind::RawString | TokenKind::String
+                if memchr::memchr2(b'\\', b'\r', token.text).is_none()
+                    && std::str::from_utf8(token.text).is_ok() =>
+            {
+                let after = self.next();
+                match after.kind {
+                    TokenKind::RightDelim => {
+                        let end = token.pos + token.text.len();
+                        Node::Literal(token.pos as u32, end as u32)
+                    }
+                    _ => {
+                        self.backup2(token);
+                        self.command_action()?
+                    }
+                }
+            }
             _ => {
                 self.backup();
-                self.peek();
-                Node::Action(self.pipeline("command", TokenKind::RightDelim)?)
+                self.command_action()?
             }
         };
         Ok(Item::Node(node))
+    }
+
+    fn command_action(&mut self) -> Result<Node, Error> {
+        self.peek();
+        let pipe = self.pipeline("command", TokenKind::RightDelim)?;
+        Ok(Node::Action(pipe))
     }
 
     fn loop_keyword(&mut self, keyword: &str) -> Result<(), Error> {

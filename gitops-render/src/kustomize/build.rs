@@ -159,10 +159,14 @@ impl<'a, 'o> Target<'a, 'o> {
                 ),
             ));
         }
-        let mut found = NAMES
-            .iter()
-            .filter_map(|name| loader.peek(name))
-            .collect::<Vec<_>>();
+        let mut found = Vec::new();
+        for name in NAMES {
+            match loader.load_at(name) {
+                Ok(file) => found.push(file),
+                Err(error) if error.kind() == ErrorKind::Limit => return Err(error),
+                Err(_) => {}
+            }
+        }
         let kustomization = |message: String| Error::new(ErrorKind::Kustomization, message);
         let (text, path) = match found.len() {
             1 => found.remove(0),
@@ -323,13 +327,14 @@ impl<'a, 'o> Target<'a, 'o> {
             let loader = match self.loader.descend(path) {
                 Ok(loader) => loader,
                 Err(_) if of_file.is_malformed() => return Err(of_file),
-                Err(error) => {
-                    let error = within(error);
-                    return Err(match of_file.file() {
-                        Some(file) => error.at(file, of_file.line()),
-                        None => error,
-                    });
+                // Something is wrong with a file that is there: that it is no
+                // directory either is beside the point.
+                Err(error) if of_file.kind() != ErrorKind::Load => {
+                    return Err(of_file.reworded(|words| {
+                        format!("accumulation err='{words}': {}", error.message())
+                    }));
                 }
+                Err(error) => return Err(within(error)),
             };
             let below = self.child(loader, path).and_then(|child| {
                 child.refuse_kind(false)?;
@@ -429,7 +434,7 @@ impl<'a, 'o> Target<'a, 'o> {
         if let Some(origin) = &self.origin {
             let origin = origin.append(path);
             for object in &mut objects {
-                origin.annotate(object)?;
+                origin.annotate_file(object)?;
             }
         }
         for object in objects {

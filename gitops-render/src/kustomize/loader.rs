@@ -254,11 +254,6 @@ impl<'a> Loader<'a> {
         Ok((bytes, entry.path))
     }
 
-    /// Whether there is a file of that name in the root, and what is in it.
-    pub(super) fn peek(&self, name: &str) -> Option<(Bytes, TreePath)> {
-        self.load_at(name).ok()
-    }
-
     fn fetch_file(&self, url: &str) -> Result<Bytes> {
         let mut fetched = self.session.fetched.borrow_mut();
         if let Some(known) = fetched.files.get(url) {

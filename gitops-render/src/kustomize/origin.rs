@@ -5,6 +5,7 @@ use gitops_core::Str;
 use gitops_core::yaml::node::{Node, NodeId, Quoting, Style, Tag, Tree, quotes_in_yaml_1_1};
 
 use super::error::{Result, transform};
+use super::fields;
 use super::object::{ORIGIN, Object, TRANSFORMATIONS};
 use super::remote::GitSource;
 
@@ -105,6 +106,18 @@ impl Origin {
         }
         tree.to_text(root)
             .map_err(|error| transform(error.to_string()))
+    }
+
+    /// Writes down that an object of a file is from there, and leaves its other
+    /// annotations as they are written.
+    pub(super) fn annotate_file(&self, object: &mut Object) -> Result<()> {
+        let text = self.to_text(false)?;
+        let value = object.tree.add(Node::tagged(text, Tag::Str));
+        fields::set_at(
+            &mut object.tree,
+            &["metadata", "annotations", ORIGIN],
+            value,
+        )
     }
 
     /// Writes the origin down.

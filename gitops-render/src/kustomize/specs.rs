@@ -196,9 +196,10 @@ impl Specs {
             &mut self.images,
             &mut self.replicas,
         ] {
-            list.sort_by_key(|a| order(&a.gvk));
+            list.sort_by_cached_key(|spec| order(&spec.gvk));
         }
-        self.name_reference.sort_by_key(|a| order(&a.referral));
+        self.name_reference
+            .sort_by_cached_key(|reference| order(&reference.referral));
     }
 }
 

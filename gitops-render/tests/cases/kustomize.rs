@@ -123,7 +123,9 @@ fn aliases_that_stand_for_very_much_are_refused() {
         ("kustomization.yaml", "resources: [a.yaml]"),
         ("a.yaml", &text),
     ];
-    let error = built(&files, &KustomizeOptions::default()).expect_err("a bomb");
+    let mut options = KustomizeOptions::default();
+    options.limits.documents.nodes = 10_000;
+    let error = built(&files, &options).expect_err("a bomb");
     assert!(
         error.message().contains("aliases stand for more than"),
         "{error}"
@@ -135,7 +137,7 @@ fn patches_that_hit_nothing_are_refused_when_asked() {
     let files = [
         (
             "kustomization.yaml",
-            "resources: [a.yaml]\npatches:\n- {target: {kind: Job}, patch: '[]'}\n- {target: {kind: Job}, patch: '[{op: remove, path: /data}]'}\n",
+            "resources: [a.yaml]\npatches:\n- {target: {kind: Job}, patch: '[]'}\n- {target: {kind: Job}, patch: '[{\"op\": \"remove\", \"path\": \"/data\"}]'}\n",
         ),
         ("a.yaml", SETTINGS),
     ];

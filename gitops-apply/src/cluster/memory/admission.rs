@@ -1,6 +1,6 @@
 //! What a write goes through before anything is stored.
 
-use gitops_core::schema::structural;
+use gitops_core::schema::{is_builtin, structural};
 use gitops_core::{Manifest, Origin, Value};
 use gitops_diff::managed_fields::{self, Writer};
 use gitops_diff::{immutable, predict, validate};
@@ -79,6 +79,12 @@ impl MemoryCluster {
             _ => {}
         }
         check_version(&wanted, live.as_ref())?;
+        let unversioned = || text(&wanted, &["metadata", "resourceVersion"]).is_empty();
+        if verb == Verb::Replace && !is_builtin(wanted.gvk()) && unversioned() {
+            let problem =
+                "metadata.resourceVersion: Invalid value: 0: must be specified for an update";
+            return Err(invalid(&wanted, problem));
+        }
         if live.is_none() && kind.namespaced {
             state.check_namespace(wanted.namespace())?;
         }

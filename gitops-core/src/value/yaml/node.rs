@@ -1,7 +1,7 @@
 //! Documents as they are written: trees that keep tags, quoting and the order
 //! of keys.
 //!
-//! A [`Value`] says what a document means; a [`Tree`] also says how it is
+//! A [`Value`](crate::Value) says what a document means; a [`Tree`] also says how it is
 //! spelled. Kustomize works on such trees, with the rules of go-yaml v3: a
 //! scalar is text with a tag and a style, and what it means is found out when
 //! it is written. [`Tree::to_value`] is that last step.

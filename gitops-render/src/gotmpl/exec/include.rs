@@ -15,7 +15,7 @@ use crate::gotmpl::value::Value;
 
 /// `include` and `tpl`, which execute templates and so are part of the engine.
 ///
-/// They are functions like any other: [`Functions::new`](super::Functions::new)
+/// They are functions like any other: [`Functions::new`](crate::gotmpl::Functions::new)
 /// must be given this table if templates are to have them.
 pub static TEMPLATE_FUNCTIONS: [Function; 2] = [
     Function::new("include", &[Type::Str, Type::Any], Type::Str, |cx, args| {

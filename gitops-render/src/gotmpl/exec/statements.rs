@@ -26,19 +26,8 @@ impl Context<'_> {
                 trace.begin_statement();
             }
             let flow = match node {
-                Node::Text(start, end) => {
-                    let length = (end - start) as usize;
-                    // The borrow of the template ends before the next node.
-                    if let Some(template) = &self.current {
-                        self.out.extend_from_slice(template.text(*start, *end));
-                        if let Some(trace) = &mut self.trace {
-                            let written = self.out.len();
-                            trace.text(template, *start, written - length, written);
-                        }
-                    }
-                    self.wrote(length)?;
-                    Flow::Next
-                }
+                Node::Text(start, end) => self.text(*start, *end)?,
+                Node::Literal(start, end) => self.text(start + 1, end - 1)?,
                 Node::Action(pipe) => {
                     self.action(dot, pipe)?;
                     Flow::Next
@@ -60,6 +49,21 @@ impl Context<'_> {
                 return Ok(flow);
             }
         }
+        Ok(Flow::Next)
+    }
+
+    /// Writes a range of the template's text.
+    fn text(&mut self, start: u32, end: u32) -> Result<Flow, Error> {
+        let length = (end - start) as usize;
+        // The borrow of the template ends before the next node.
+        if let Some(template) = &self.current {
+            self.out.extend_from_slice(template.text(start, end));
+            if let Some(trace) = &mut self.trace {
+                let written = self.out.len();
+                trace.text(template, start, written - length, written);
+            }
+        }
+        self.wrote(length)?;
         Ok(Flow::Next)
     }
 
