@@ -88,10 +88,10 @@ struct Url {
 
 fn url_parse(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
     let text = args.str(0).to_text().into_owned();
-    let url = Url::parse(&text).map_err(|problem| {
+    let url = Url::parse(&text).map_err(|(of, problem)| {
         Failure::new(format!(
             "unable to parse url: parse {}: {problem}",
-            crate::gotmpl::printf::quote(text.as_bytes())
+            crate::gotmpl::printf::quote(of.as_bytes())
         ))
     })?;
     let hostname = match url
@@ -122,10 +122,16 @@ fn url_parse(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure>
 }
 
 impl Url {
-    fn parse(text: &str) -> Result<Url, String> {
-        let mut url = Url::default();
+    /// Fails with Go's text, and with the part of `text` that it quotes.
+    fn parse(text: &str) -> Result<Url, (&str, String)> {
         let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
-        url.fragment = unescape(fragment, |_| true)?;
+        let mut url = Url::without_fragment(rest).map_err(|problem| (rest, problem))?;
+        url.fragment = unescape(fragment, |_| true).map_err(|problem| (text, problem))?;
+        Ok(url)
+    }
+
+    fn without_fragment(rest: &str) -> Result<Url, String> {
+        let mut url = Url::default();
         if rest.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
             return Err("net/url: invalid control character in URL".into());
         }

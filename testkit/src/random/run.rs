@@ -66,6 +66,14 @@ struct Case {
     kind: Kind,
 }
 
+impl Case {
+    /// The key below which the flag of a case sets its values.
+    fn flag_key(&self) -> String {
+        let number = self.name.trim_start_matches('0');
+        format!("f{}", if number.is_empty() { "0" } else { number })
+    }
+}
+
 enum Kind {
     /// A template and the values that it sees.
     Template(String, Map<String, Value>),
@@ -329,7 +337,7 @@ fn batch(plan: &Plan, mut cases: Vec<(Case, String)>) -> std::io::Result<Report>
                 // The one that fails there is asked alone, the rest again.
                 let culprit = cases.iter().position(|(case, _)| {
                     error.contains(&format!("case{}", case.name))
-                        || error.contains(&format!("f{}", case.name.trim_start_matches('0')))
+                        || error.contains(&case.flag_key())
                 });
                 let (case, ours) = cases.remove(culprit.unwrap_or(0));
                 let theirs = ask(plan, &case.name, &self::input(&case))?;
@@ -355,7 +363,7 @@ fn together(cases: &[(Case, String)]) -> Input {
             Kind::Template(text, values) => of_templates.push((&case.name, text, values)),
             Kind::Flag(name, pairs) => {
                 all_flags.extend([(*name).to_owned(), pairs.clone()]);
-                let key = format!("f{}", case.name.trim_start_matches('0'));
+                let key = case.flag_key();
                 shown.push_str(&format!(
                     "k{}: {{{{ pick .Values \"{key}\" | toRawJson | b64enc }}}}\n",
                     case.name
