@@ -14,7 +14,7 @@ mod encoding;
 mod lists;
 mod logic;
 mod math;
-mod paths;
+pub(crate) mod paths;
 mod random;
 mod regex;
 mod strings;

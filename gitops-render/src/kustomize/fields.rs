@@ -474,18 +474,21 @@ fn element(tree: &mut Tree, list: NodeId, part: &str, create: bool) -> Result<Op
     if found.is_some() || !create {
         return Ok(found);
     }
-    let item = match key.is_empty() {
-        true => tree.add(Node::scalar(value)),
-        false => {
-            let item = tree.add(Node::map());
-            let key = tree.add(Node::scalar(key));
-            let value = tree.add(Node::scalar(value));
-            tree.push_entry(item, key, value);
-            item
-        }
-    };
+    let item = new_item(tree, key, value);
     tree.push_item(list, item);
     Ok(Some(item))
+}
+
+/// What `[key=value]` finds: a map of that one field, or the bare value.
+fn new_item(tree: &mut Tree, key: &str, value: &str) -> NodeId {
+    if key.is_empty() {
+        return tree.add(Node::scalar(value));
+    }
+    let item = tree.add(Node::map());
+    let key = tree.add(Node::scalar(key));
+    let value = tree.add(Node::scalar(value));
+    tree.push_entry(item, key, value);
+    item
 }
 
 /// Every node that a path means, as kyaml's `PathMatcher` finds them: `*` and
@@ -605,16 +608,7 @@ fn matching_items(
         if !found.is_empty() || create.is_none() || round > 0 {
             return Ok(found);
         }
-        let item = match key.is_empty() {
-            true => tree.add(Node::scalar(pattern)),
-            false => {
-                let item = tree.add(Node::map());
-                let name = tree.add(Node::scalar(key));
-                let value = tree.add(Node::scalar(pattern));
-                tree.push_entry(item, name, value);
-                item
-            }
-        };
+        let item = new_item(tree, key, pattern);
         tree.push_item(list, item);
     }
     Ok(Vec::new())

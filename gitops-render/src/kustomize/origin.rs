@@ -8,6 +8,7 @@ use super::error::{Result, transform};
 use super::fields;
 use super::object::{ORIGIN, Object, TRANSFORMATIONS};
 use super::remote::GitSource;
+use crate::sprig::paths::clean;
 
 /// Where something was declared, or what made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,25 +156,8 @@ fn join(base: &str, path: &str) -> String {
         (_, true) => base.to_owned(),
         _ => format!("{base}/{path}"),
     };
-    if joined.is_empty() {
-        return joined;
-    }
-    let rooted = joined.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in joined.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    let joined = parts.join("/");
-    match (rooted, joined.is_empty()) {
-        (true, _) => format!("/{joined}"),
-        (false, true) => ".".to_owned(),
-        (false, false) => joined,
+    match joined.is_empty() {
+        true => joined,
+        false => clean(&joined),
     }
 }

@@ -52,8 +52,8 @@ fn is_abs(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
     Ok(Value::Bool(args.str(0).as_bytes().starts_with(b"/")))
 }
 
-/// Go's `path.Clean`.
-fn clean(path: &str) -> String {
+/// Go's `path.Clean`, and `filepath.Clean` of Unix.
+pub(crate) fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
