@@ -103,16 +103,17 @@ pub(super) fn write(
                 }
                 // What is to be left alone is not known, so nothing is touched.
                 Err(error @ DiffError::Jq { .. }) => {
+                    let mask = Mask::of(&key, [desired.object(), current.object()]);
                     plan.refusals.push(Refusal::Rule {
-                        problem: error.to_string(),
+                        problem: mask.hide(error.to_string()),
                     });
                     true
                 }
                 Err(error) => {
-                    let mask = Mask::of(&key, Some(desired.object()));
+                    let mask = Mask::of(&key, [desired.object(), current.object()]);
                     plan.warnings.push(Warning::NotCompared {
                         key: key.clone(),
-                        problem: mask.hide(&error.to_string()),
+                        problem: mask.hide(error.to_string()),
                     });
                     true
                 }

@@ -121,7 +121,7 @@ impl<C: Cluster> Run<'_, C> {
                         index,
                         ResultCode::SyncFailed,
                         OperationPhase::Failed,
-                        &error.explain(),
+                        &self.explain(&self.plan.tasks[index].key, &error),
                     );
                     failures.push(index);
                 }

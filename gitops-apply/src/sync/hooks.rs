@@ -66,7 +66,10 @@ impl<C: Cluster> Run<'_, C> {
                 Err(error) => Err(error),
             };
             if let Err(error) = answer {
-                let message = format!("Failed to remove hook finalizer: {}", error.explain());
+                let message = format!(
+                    "Failed to remove hook finalizer: {}",
+                    self.explain(&self.plan.tasks[index].key, &error)
+                );
                 self.amend(index, OperationPhase::Error, &message);
             }
         }
@@ -91,7 +94,10 @@ impl<C: Cluster> Run<'_, C> {
             match self.delete(key, Str::new()).await {
                 Ok(()) | Err(ClusterError::NotFound { .. }) => {}
                 Err(error) => {
-                    let message = format!("failed to delete resource: {}", error.explain());
+                    let message = format!(
+                        "failed to delete resource: {}",
+                        self.explain(&self.plan.tasks[index].key, &error)
+                    );
                     self.amend(index, OperationPhase::Error, &message);
                 }
             }
@@ -111,7 +117,10 @@ impl<C: Cluster> Run<'_, C> {
                     self.amend(index, OperationPhase::Succeeded, "Deleted");
                 }
                 Err(error) => {
-                    let message = format!("Failed to delete: {}", error.explain());
+                    let message = format!(
+                        "Failed to delete: {}",
+                        self.explain(&self.plan.tasks[index].key, &error)
+                    );
                     self.amend(index, OperationPhase::Failed, &message);
                 }
             }

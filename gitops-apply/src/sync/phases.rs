@@ -96,7 +96,7 @@ impl<C: Cluster> Run<'_, C> {
                     (
                         ResultCode::SyncFailed,
                         OperationPhase::Failed,
-                        error.explain(),
+                        self.explain(&self.plan.tasks[index].key, &error),
                     )
                 }
             };
@@ -119,7 +119,10 @@ impl<C: Cluster> Run<'_, C> {
         let mut failed = Vec::new();
         while let Some((index, answer)) = answers.next().await {
             if let Err(error) = answer {
-                let message = format!("failed to delete resource: {}", error.explain());
+                let message = format!(
+                    "failed to delete resource: {}",
+                    self.explain(&self.plan.tasks[index].key, &error)
+                );
                 self.settle(
                     index,
                     ResultCode::SyncFailed,
@@ -154,7 +157,7 @@ impl<C: Cluster> Run<'_, C> {
                         self.settle(index, ResultCode::Synced, OperationPhase::Running, &message);
                     }
                     Err(error) => {
-                        let message = error.explain();
+                        let message = self.explain(&self.plan.tasks[index].key, &error);
                         self.settle(
                             index,
                             ResultCode::SyncFailed,

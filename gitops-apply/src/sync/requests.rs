@@ -78,7 +78,7 @@ impl<C: Cluster> Run<'_, C> {
             locked(&self.costs).1 += 1;
             self.tell(&Event::Retrying {
                 key: key.clone(),
-                error: error.explain(),
+                error: self.explain(key, &error),
                 after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             });
             tokio::time::sleep(wait).await;

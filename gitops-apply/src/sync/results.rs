@@ -2,9 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use gitops_core::{Manifest, ObjectKey};
+
 use super::{Run, Stop, locked};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::report::{Event, ObjectResult, OperationPhase, ResultCode, images};
+use crate::secrets::Mask;
 
 impl<C: Cluster> Run<'_, C> {
     /// The end of a sync for the sake of objects that failed. It is an error
@@ -34,6 +37,14 @@ impl<C: Cluster> Run<'_, C> {
             true => what.to_owned(),
             false => format!("{what}, reason: {}", messages.join(",")),
         }
+    }
+
+    /// What a failure says, without what the object holds if it is a Secret:
+    /// what was sent is hidden already, what is there is not.
+    pub(super) fn explain(&self, key: &ObjectKey, error: &ClusterError) -> String {
+        let tasks = self.plan.tasks.iter().filter(|task| task.key == *key);
+        let objects = tasks.flat_map(|task| [task.desired(), task.live()]);
+        Mask::of(key, objects.flatten().map(Manifest::object)).hide(error.explain())
     }
 
     /// Notes what became of an object.
