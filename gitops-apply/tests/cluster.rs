@@ -11,6 +11,8 @@ mod histories;
 mod outages;
 #[path = "cluster/plans.rs"]
 mod plans;
+#[path = "cluster/secrecy.rs"]
+mod secrecy;
 #[path = "cluster/suite.rs"]
 mod suite;
 #[path = "cluster/world.rs"]
@@ -21,7 +23,7 @@ use std::time::Duration;
 use gitops_apply::cluster::memory::{Fault, MemoryOptions};
 use gitops_apply::{ClusterError, MemoryCluster};
 use jiff::Timestamp;
-use world::World;
+use world::{World, rounds};
 
 /// A server in memory, with controllers that take a tenth of a second.
 async fn memory() -> World<MemoryCluster> {
@@ -69,4 +71,23 @@ suite::on_every_cluster!(in_memory);
 #[tokio::test(start_paused = true)]
 async fn a_sync_outlives_an_outage() {
     suite::a_sync_outlives_an_outage(&memory().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_appear_nowhere() {
+    let world = memory().await;
+    let server = world.cluster.clone();
+    // Now and then a webhook says why it does not like a Secret.
+    let disturb = move |canaries: Option<&[String]>| {
+        let message = canaries.map(|canaries| {
+            let bytes = canaries.first().map(|canary| canary.as_bytes());
+            format!("denied: {canaries:?} {bytes:?}")
+        });
+        server.inject(move |request| {
+            let refused = request.kind == "Secret" && request.verb != "list";
+            let message = message.clone().filter(|_| refused)?;
+            Some(Fault::Refuse(ClusterError::Forbidden { message }))
+        });
+    };
+    secrecy::secrets_appear_nowhere(&world, rounds(150), disturb).await;
 }

@@ -11,6 +11,8 @@
 
 #[path = "cluster/differential.rs"]
 mod differential;
+#[path = "cluster/secrecy.rs"]
+mod secrecy;
 #[path = "cluster/suite.rs"]
 mod suite;
 #[path = "cluster/world.rs"]
@@ -75,4 +77,9 @@ async fn prediction_memory_and_server_agree() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_outlives_an_outage() {
     suite::a_sync_outlives_an_outage(&real("restart").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_appear_nowhere() {
+    secrecy::secrets_appear_nowhere(&real("secrecy").await, world::rounds(60), |_| {}).await;
 }

@@ -68,27 +68,45 @@ impl std::fmt::Debug for Redaction {
 
 impl Redaction {
     /// Takes up what a Secret holds, or a part of one: its `data`, its
-    /// `stringData`, and those of the copy that `kubectl apply` leaves.
+    /// `stringData`, and those of the copies that `kubectl apply` and
+    /// controllers leave in annotations.
     pub fn add(&mut self, secret: &Map) {
-        for field in ["data", "stringData"] {
-            if let Some(value) = secret.get(field) {
-                self.collect(value);
-            }
-        }
+        self.fields(secret);
         let metadata = secret.get("metadata").and_then(Value::as_map);
         let annotations = metadata.and_then(|metadata| metadata.get("annotations")?.as_map());
-        let copy = annotations.and_then(|annotations| annotations.get(LAST_APPLIED)?.as_str());
-        match copy.map(|copy| json::parse(copy.as_bytes())) {
-            Some(Ok(Value::Map(copy))) => {
-                for field in ["data", "stringData"] {
-                    if let Some(value) = copy.get(field) {
-                        self.collect(value);
-                    }
-                }
+        for (name, text) in annotations.into_iter().flatten() {
+            let text = text.as_str().unwrap_or_default();
+            let mut is_copy = self.copy(text.as_bytes());
+            if !is_copy && text.len() >= PART {
+                is_copy = decodings(text.as_bytes())
+                    .iter()
+                    .any(|text| self.copy(text));
             }
             // It cannot be told what of it is secret.
-            Some(_) => self.take(copy.unwrap_or_default().as_bytes()),
-            None => {}
+            if !is_copy && name == LAST_APPLIED {
+                self.take(text.as_bytes());
+            }
+        }
+    }
+
+    fn copy(&mut self, text: &[u8]) -> bool {
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return false;
+        }
+        match json::parse(text) {
+            Ok(Value::Map(copy)) => {
+                self.fields(&copy);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn fields(&mut self, object: &Map) {
+        for field in ["data", "stringData"] {
+            if let Some(value) = object.get(field) {
+                self.collect(value);
+            }
         }
     }
 
@@ -104,20 +122,15 @@ impl Redaction {
         }
     }
 
-    /// A value that is base64, or was meant to be, or is not.
+    /// A value that is base64, or was meant to be, or is not; and what is so
+    /// encoded may well be a code itself, such as a key in base64.
     fn text(&mut self, text: &str) {
         self.take(text.as_bytes());
-        let plain: Vec<u8> = text
-            .bytes()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .map(|byte| match byte {
-                b'+' => b'-',
-                b'/' => b'_',
-                byte => byte,
-            })
-            .collect();
-        if let Ok(decoded) = LENIENT.decode(plain) {
+        for decoded in decodings(text.as_bytes()) {
             self.take(&decoded);
+            for decoded in decodings(&decoded) {
+                self.take(&decoded);
+            }
         }
     }
 
@@ -221,6 +234,32 @@ fn alike(byte: u8) -> u8 {
     }
 }
 
+/// What a text may be the code of.
+fn decodings(text: &[u8]) -> Vec<Vec<u8>> {
+    let plain: Vec<u8> = text
+        .iter()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .map(|byte| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            byte => *byte,
+        })
+        .collect();
+    let mut decodings = Vec::new();
+    decodings.extend(LENIENT.decode(&plain));
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let pairs = plain.chunks_exact(2);
+    if pairs.remainder().is_empty() {
+        let bytes = pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?));
+        decodings.extend(bytes.collect::<Option<Vec<u8>>>());
+    }
+    decodings
+}
+
 /// The forms that a value can have in a text.
 fn forms(value: &[u8], mut each: impl FnMut(&[u8])) {
     each(value);
@@ -284,4 +323,71 @@ fn forms(value: &[u8], mut each: impl FnMut(&[u8])) {
     // Escaped twice: an object in an annotation in an object.
     let twice = json::to_string(&Value::from(quoted));
     each(&twice.as_bytes()[1..twice.len() - 1]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn redaction(value: &[u8]) -> Redaction {
+        let data = Map::from_iter([("it", STANDARD.encode(value))]);
+        let mut redaction = Redaction::default();
+        redaction.add(&Map::from_iter([("data", data)]));
+        redaction
+    }
+
+    proptest! {
+        /// Whatever a text quotes, no eight bytes of it are left.
+        #[test]
+        fn no_part_of_a_value_is_left(
+            value in prop::collection::vec(any::<u8>(), 12..80),
+            around in "[ -~]{0,20}",
+        ) {
+            let redaction = redaction(&value);
+            let mut failed = None;
+            forms(&value, |form| {
+                let form = String::from_utf8_lossy(form);
+                let hidden = redaction.hide(&format!("{around}: {form}; {around}")).into_owned();
+                let left = form.as_bytes().windows(PART).any(|part| {
+                    let parts = hidden.as_bytes().windows(PART);
+                    parts.into_iter().any(|have| have == part)
+                });
+                if left || !hidden.contains(HIDDEN) {
+                    failed = Some(format!("{form:?} in {hidden:?}"));
+                }
+            });
+            prop_assert!(failed.is_none(), "{failed:?}");
+        }
+
+        #[test]
+        fn a_text_without_values_stays_as_it_is(text in "[A-Z ]{0,60}", value in "[a-z]{8}[0-9]{8}") {
+            prop_assert_eq!(redaction(value.as_bytes()).hide(&text), &*text);
+        }
+    }
+
+    #[test]
+    fn short_values_and_lines_are_found_whole() {
+        let short = redaction(b"pin");
+        assert_eq!(
+            short.hide("got pin, cGlu and 70696e"),
+            "got (hidden), (hidden) and (hidden)"
+        );
+        assert!(!short.is_in("a pin in a long text"));
+        let lines = redaction(b"user: bob\na: 1234567890123\n12345\n");
+        assert_eq!(lines.hide("line 3: '12345'"), "line 3: '(hidden)'");
+    }
+
+    #[test]
+    fn copies_in_annotations_count() {
+        let copy = r#"{"kind": "Secret", "stringData": {"it": "hunter2-hunter2"}}"#;
+        for copy in [copy.to_owned(), STANDARD.encode(copy)] {
+            let annotations = Map::from_iter([("example.com/copy", copy)]);
+            let metadata = Map::from_iter([("annotations", annotations)]);
+            let mut redaction = Redaction::default();
+            redaction.add(&Map::from_iter([("metadata", metadata)]));
+            assert_eq!(redaction.hide("it was hunter2-hunter2"), "it was (hidden)");
+        }
+    }
 }

@@ -39,11 +39,13 @@ impl<C: Cluster> Run<'_, C> {
         }
     }
 
-    /// What a failure says, without what the object holds if it is a Secret:
-    /// what was sent is hidden already, what is there is not.
+    /// What a failure says. If it is about a Secret, nothing stays of what the
+    /// Secrets of the plan hold: what was sent is hidden already, what is there
+    /// is not, and a webhook may know more than one.
     pub(super) fn explain(&self, key: &ObjectKey, error: &ClusterError) -> String {
-        let tasks = self.plan.tasks.iter().filter(|task| task.key == *key);
-        let objects = tasks.flat_map(|task| [task.desired(), task.live()]);
+        let tasks = self.plan.tasks.iter();
+        let secrets = tasks.filter(|task| task.key.kind == key.kind && task.key.group == key.group);
+        let objects = secrets.flat_map(|task| [task.desired(), task.live()]);
         Mask::of(key, objects.flatten().map(Manifest::object)).hide(error.explain())
     }
 
