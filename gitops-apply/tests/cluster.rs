@@ -18,8 +18,10 @@ mod suite;
 #[path = "cluster/world.rs"]
 mod world;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use faults::Cut;
 use gitops_apply::cluster::memory::{Fault, MemoryOptions};
 use gitops_apply::{ClusterError, MemoryCluster};
 use jiff::Timestamp;
@@ -90,4 +92,50 @@ async fn secrets_appear_nowhere() {
         });
     };
     secrecy::secrets_appear_nowhere(&world, rounds(150), disturb).await;
+}
+
+/// The line to a server in memory.
+struct Memory {
+    cluster: MemoryCluster,
+    seen: Arc<Mutex<usize>>,
+}
+
+impl faults::Line<MemoryCluster> for Memory {
+    async fn cut(&self, at: usize, cut: Cut, after: Arc<tokio::sync::Notify>) -> MemoryCluster {
+        let seen = self.seen.clone();
+        self.cluster.inject(move |_| {
+            let mut seen = seen.lock().expect("no panic holds it");
+            *seen += 1;
+            let error = ClusterError::Unreachable("connection reset".into());
+            match (*seen - 1).cmp(&at) {
+                std::cmp::Ordering::Less => None,
+                std::cmp::Ordering::Equal if cut != Cut::Refused => {
+                    after.notify_one();
+                    Some(Fault::Lose(error))
+                }
+                _ => Some(Fault::Refuse(error)),
+            }
+        });
+        self.cluster.clone()
+    }
+
+    fn mend(&self) -> usize {
+        self.cluster.inject(|_| None);
+        std::mem::take(&mut *self.seen.lock().expect("no panic holds it"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_a_sync_is_cut_off_the_next_one_ends_it() {
+    let world = memory().await;
+    let line = Memory {
+        cluster: world.cluster.clone(),
+        seen: Arc::default(),
+    };
+    faults::wherever_a_sync_is_cut_off_the_next_one_ends_it(&world, &line, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_ends_a_sync_and_the_next_one_ends_it() {
+    faults::an_outage_ends_a_sync_and_the_next_one_ends_it(&memory().await).await;
 }

@@ -3,14 +3,18 @@
 //! ```sh
 //! export GITOPS_TEST_KUBECONFIG=FILE
 //! cargo test -p gitops-apply --test server -- --skip outage
-//! GITOPS_TEST_RESTART=COMMAND cargo test -p gitops-apply --test server outage
+//! GITOPS_TEST_RESTART=COMMAND cargo test -p gitops-apply --test server outage -- --test-threads=1
 //! ```
 //!
-//! Each test has a namespace of its own. The test of an outage disturbs the
-//! others, so it runs alone, with a command that kills and restarts the server.
+//! Each test has a namespace of its own. Tests of an outage disturb the others,
+//! so they run alone, with a command that kills and restarts the server.
 
 #[path = "cluster/differential.rs"]
 mod differential;
+#[path = "cluster/faults.rs"]
+mod faults;
+#[path = "cluster/proxy.rs"]
+mod proxy;
 #[path = "cluster/secrecy.rs"]
 mod secrecy;
 #[path = "cluster/suite.rs"]
@@ -82,4 +86,17 @@ async fn a_sync_outlives_an_outage() {
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_appear_nowhere() {
     secrecy::secrets_appear_nowhere(&real("secrecy").await, world::rounds(60), |_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_a_sync_is_cut_off_the_next_one_ends_it() {
+    let world = real("faults").await;
+    let path = std::env::var_os("GITOPS_TEST_KUBECONFIG").expect("checked before");
+    let line = proxy::Proxy::new(path.as_ref(), &world.namespace).await;
+    faults::wherever_a_sync_is_cut_off_the_next_one_ends_it(&world, &line, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_ends_a_sync_and_the_next_one_ends_it() {
+    faults::an_outage_ends_a_sync_and_the_next_one_ends_it(&real("killed").await).await;
 }
