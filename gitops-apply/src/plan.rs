@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::cluster::Propagation;
 use crate::live::LiveState;
+use crate::record::Recorded;
 
 mod comparison;
 mod declared;
@@ -58,6 +59,11 @@ pub struct Plan {
     pub propagation: Propagation,
     /// The name under which fields are owned.
     pub manager: Str,
+    /// Whether the plan is about all that is declared and all that is there.
+    #[serde(skip)]
+    pub(crate) sees_all: bool,
+    #[serde(skip)]
+    pub(crate) recorded: Recorded,
 }
 
 impl Plan {
@@ -86,7 +92,10 @@ impl Plan {
                 Action::Unchanged | Action::Hook => true,
                 Action::Skip { reason } => !matches!(
                     reason,
-                    SkipReason::RequiresPruning | SkipReason::NoPrune | SkipReason::Kept
+                    SkipReason::RequiresPruning
+                        | SkipReason::NoPrune
+                        | SkipReason::Kept
+                        | SkipReason::Occupied
                 ),
                 _ => false,
             })
@@ -134,7 +143,14 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         warnings,
         propagation: options.app.propagation,
         manager: options.manager.clone(),
+        sees_all: options.select.is_none() && live.unreadable.is_empty(),
+        recorded: live.recorded.clone(),
     };
+    if let Some(problem) = live.recorded.problem() {
+        plan.refusals.push(Refusal::Record {
+            problem: problem.to_owned(),
+        });
+    }
     let comparing = Comparing {
         server_version: live.kinds.server_version.clone(),
         schemas: &schemas,

@@ -7,9 +7,9 @@
 //! 2. if there is more than one step, ask the server whether it would accept
 //!    what the plan is [not sure of](crate::plan::Task::certainty) (a dry run),
 //!    so that a typing error in the last wave is found before the first;
-//! 3. for each phase and wave: delete what is declared no more, delete old
-//!    hooks, apply kind by kind; then wait until objects are healthy, hooks
-//!    have ended and deleted objects are gone;
+//! 3. for each phase and wave: delete old hooks, apply kind by kind, and if all
+//!    went well delete what is declared no more; then wait until objects are
+//!    healthy, hooks have ended and deleted objects are gone;
 //! 4. delete hooks as they wish; if anything failed, run the SyncFail hooks.
 //!
 //! The last wave is not waited for unless it has hooks or
@@ -34,11 +34,13 @@ use tokio::time::Instant;
 use crate::cluster::Cluster;
 use crate::health::{self, HealthCheck};
 use crate::plan::{Action, DeletePolicy, Phase, Plan, SkipReason, Task};
+use crate::record::Recorded;
 use crate::report::{Costs, Event, ObjectResult, OperationPhase, Requests, ResultCode, SyncReport};
 
 mod check;
 mod hooks;
 mod phases;
+mod records;
 mod requests;
 mod results;
 mod waits;
@@ -56,6 +58,10 @@ pub struct SyncOptions {
     pub dry_run: bool,
     /// Whether the server is asked first if it would accept everything.
     pub check_first: bool,
+    /// Whether a wave begins with its prunes, as Argo CD's do, so that what is
+    /// new can take over what is exclusive (a port of the nodes). Otherwise
+    /// nothing of a wave is pruned before all of it could be applied.
+    pub prune_first: bool,
     /// How many requests are made at once.
     pub concurrency: usize,
     /// Whether the last wave is waited for, too.
@@ -85,6 +91,7 @@ impl Default for SyncOptions {
             force_conflicts: true,
             dry_run: false,
             check_first: true,
+            prune_first: false,
             concurrency: 16,
             wait_for_last: false,
             timeout: None,
@@ -120,13 +127,18 @@ pub async fn sync<C: Cluster>(
         defined: Mutex::default(),
         deadline: options.timeout.map(|timeout| begun + timeout),
         gave_up: AtomicBool::new(false),
+        recorded: Mutex::default(),
     };
     run.tell(&Event::Started {
         app: plan.app.clone(),
         revision: plan.revision.clone(),
         tasks: plan.tasks.len(),
     });
-    let (phase, message) = match run.all().await {
+    let ended = match (run.all().await, run.finish_record().await) {
+        (Ok(_), Err(stop)) => Err(stop),
+        (ended, _) => ended,
+    };
+    let (phase, message) = match ended {
         Ok(message) => (OperationPhase::Succeeded, message),
         Err(Stop { phase, message }) => (phase, message),
     };
@@ -194,6 +206,8 @@ struct Run<'a, C> {
     deadline: Option<Instant>,
     /// Set once the server has been waited for in vain.
     gave_up: AtomicBool,
+    /// The record as the cluster has it, once it has been widened.
+    recorded: Mutex<Option<Recorded>>,
 }
 
 /// A panic of the observer leaves the data behind the lock as whole as it was.
@@ -238,6 +252,7 @@ impl<C: Cluster> Run<'_, C> {
         if self.options.dry_run {
             return Ok("successfully synced (dry run)".to_owned());
         }
+        self.widen_record().await?;
         let steps = self.steps();
         let mut done = "successfully synced (no more tasks)";
         for (at, step) in steps.iter().enumerate() {
@@ -271,6 +286,7 @@ impl<C: Cluster> Run<'_, C> {
                             | SkipReason::Kept
                             | SkipReason::Incomplete
                             | SkipReason::Protected
+                            | SkipReason::Occupied
                             | SkipReason::Claimed
                             | SkipReason::NotRecorded
                     ) {

@@ -44,14 +44,16 @@ pub struct PlanOptions {
     /// would be pruned at once, in percent; no limit if absent. A single
     /// object may always go.
     pub prune_share: Option<u8>,
-    /// Kinds of which nothing is ever pruned, as `Kind.group` or `Kind`;
-    /// `Namespace` from the start, since everything in it would go, too.
+    /// Kinds of which nothing is ever pruned, as `Kind.group` or `Kind`; none
+    /// from the start. Definitions are never pruned anyhow, and namespaces only
+    /// if they are known to hold [nothing of others](crate::LiveState::vacant).
     pub protected: BTreeSet<Str>,
     /// Objects that other applications declare: they are theirs from their
     /// next sync on, and not pruned meanwhile.
     pub claimed: BTreeSet<ObjectKey>,
     /// What was recorded of the last sync, if it is known: nothing is pruned
-    /// that is not the very object that was recorded.
+    /// that is not the very object that was recorded. It takes the place of the
+    /// [record](crate::Record) that was read from the cluster.
     pub inventory: Option<Inventory>,
     /// Whether everything that is declared could be had. If not, what is not
     /// declared may be declared all the same, and nothing is pruned.
@@ -93,7 +95,7 @@ impl PlanOptions {
             allow_empty: false,
             prune_limit: None,
             prune_share: None,
-            protected: BTreeSet::from(["Namespace".into()]),
+            protected: BTreeSet::new(),
             claimed: BTreeSet::new(),
             inventory: None,
             complete: true,

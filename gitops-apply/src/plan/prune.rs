@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gitops_core::{Manifest, ObjectKey, Origin, Value, inventory};
+use gitops_core::{Manifest, ObjectKey, Origin, Str, Value, inventory};
 
 use super::hooks::Phase;
 use super::options::{ObjectOptions, Permission, PlanOptions};
@@ -27,19 +27,23 @@ enum Verdict {
 /// `Prune=false`, Helm's `keep`, and definitions, which take all their objects
 /// with them.
 ///
-/// If not everything could be read, `unsure`, what is not declared may be so
-/// all the same.
-fn judge(live: &Manifest, own: &ObjectOptions, options: &PlanOptions, unsure: bool) -> Verdict {
+/// If not everything could be read, what is not declared may be so all the
+/// same.
+fn judge(
+    live: &Manifest,
+    own: &ObjectOptions,
+    state: &LiveState,
+    options: &PlanOptions,
+) -> Verdict {
+    let unsure = !options.complete || !state.unreadable.is_empty();
     let key = live.key();
     let kind = match key.group.as_str() {
         "" => key.kind.clone(),
         group => ecow::eco_format!("{}.{group}", key.kind),
     };
     let protected = options.protected.contains(&kind);
-    let recorded = options
-        .inventory
-        .as_ref()
-        .is_none_or(|inventory| inventory.records(live));
+    let inventory = options.inventory.as_ref().or(state.recorded.inventory());
+    let recorded = inventory.is_none_or(|inventory| inventory.records(live));
     let kept = |text: &str| text.split(',').any(|word| word.trim() == "keep");
     if !options.prune {
         Verdict::Skip(SkipReason::RequiresPruning)
@@ -53,12 +57,37 @@ fn judge(live: &Manifest, own: &ObjectOptions, options: &PlanOptions, unsure: bo
         Verdict::Skip(SkipReason::NoPrune)
     } else if live.annotation(RESOURCE_POLICY).is_some_and(kept) || inventory::is_definition(live) {
         Verdict::Skip(SkipReason::Kept)
+    } else if is_namespace(key) && !state.vacant.contains(&key.name) {
+        Verdict::Skip(SkipReason::Occupied)
     } else if protected {
         Verdict::Skip(SkipReason::Protected)
     } else if own.prune == Permission::Confirm && !options.prune_approved {
         Verdict::Confirm
     } else {
         Verdict::Prune
+    }
+}
+
+fn is_namespace(key: &ObjectKey) -> bool {
+    key.kind == "Namespace" && key.group.is_empty()
+}
+
+/// A namespace goes only if everything of ours in it does.
+fn keep_occupied(prunes: &mut [Task], others: &[Task]) {
+    let staying = prunes.iter().filter(|task| task.action != Action::Prune);
+    let occupied: BTreeSet<Str> = staying
+        .chain(others)
+        .map(|task| task.key.namespace.clone())
+        .collect();
+    for task in prunes {
+        if task.action == Action::Prune
+            && is_namespace(&task.key)
+            && occupied.contains(&task.key.name)
+        {
+            task.action = Action::Skip {
+                reason: SkipReason::Occupied,
+            };
+        }
     }
 }
 
@@ -94,8 +123,7 @@ pub(super) fn tasks(
             continue;
         }
         let own = ObjectOptions::of(&options.app, None, Some(current));
-        let unsure = !options.complete || !live.unreadable.is_empty();
-        let action = match judge(current, &own, options, unsure) {
+        let action = match judge(current, &own, live, options) {
             Verdict::Prune => Action::Prune,
             Verdict::Confirm => Action::AwaitApproval,
             Verdict::Skip(reason) => Action::Skip { reason },
@@ -117,6 +145,7 @@ pub(super) fn tasks(
             live: Some(current.clone()),
         });
     }
+    keep_occupied(&mut tasks, &plan.tasks);
     let going = tasks
         .iter()
         .filter(|task| task.action == Action::Prune)

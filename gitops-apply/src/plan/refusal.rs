@@ -57,6 +57,12 @@ pub enum Refusal {
         /// The other application.
         owner: Str,
     },
+    /// The record of what the application owns cannot be used.
+    #[error("{problem}")]
+    Record {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A rule for what to ignore is not understood.
     #[error("{problem}")]
     Rule {

@@ -172,6 +172,8 @@ pub enum SkipReason {
     Incomplete,
     /// It is of a kind of which nothing is pruned.
     Protected,
+    /// It is a namespace with something in it that stays, or is not ours.
+    Occupied,
     /// Another application declares it.
     Claimed,
     /// It is not the object that was recorded when the application was synced
@@ -196,6 +198,7 @@ impl fmt::Display for SkipReason {
             SkipReason::Kept => "ignored (kept)",
             SkipReason::Incomplete => "ignored (not everything could be read)",
             SkipReason::Claimed => "ignored (declared by another application)",
+            SkipReason::Occupied => "ignored (the namespace holds what is to stay)",
             SkipReason::Protected => "ignored (protected kind)",
             SkipReason::NotRecorded => "ignored (not the object that was recorded)",
             SkipReason::InSync => "in sync",

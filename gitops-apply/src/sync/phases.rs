@@ -21,12 +21,18 @@ impl<C: Cluster> Run<'_, C> {
         });
         let (prunes, writes): (Vec<usize>, Vec<usize>) =
             step.iter().partition(|&&index| tasks[index].is_prune());
-        let mut failed = self.prune(&prunes).await;
+        let mut failed = Vec::new();
+        if self.options.prune_first {
+            failed = self.prune(&prunes).await;
+        }
         if failed.is_empty() {
             failed = self.clear_hooks(&writes).await;
         }
         if failed.is_empty() {
             failed = self.apply_all(&writes).await;
+        }
+        if failed.is_empty() && !self.options.prune_first {
+            failed = self.prune(&prunes).await;
         }
         if !failed.is_empty() {
             return Err(self.stop("one or more objects failed to apply", &failed));
