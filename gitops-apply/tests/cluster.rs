@@ -11,6 +11,8 @@ mod histories;
 mod outages;
 #[path = "cluster/plans.rs"]
 mod plans;
+#[path = "cluster/records.rs"]
+mod records;
 #[path = "cluster/secrecy.rs"]
 mod secrecy;
 #[path = "cluster/suite.rs"]
@@ -58,13 +60,13 @@ async fn memory() -> World<MemoryCluster> {
 }
 
 macro_rules! in_memory {
-    ($($test:ident)*) => {
-        $(
+    ($($module:ident: $($test:ident)*;)*) => {
+        $($(
             #[tokio::test(start_paused = true)]
             async fn $test() {
-                suite::$test(&memory().await).await;
+                $module::$test(&memory().await).await;
             }
-        )*
+        )*)*
     };
 }
 

@@ -15,6 +15,8 @@ mod differential;
 mod faults;
 #[path = "cluster/proxy.rs"]
 mod proxy;
+#[path = "cluster/records.rs"]
+mod records;
 #[path = "cluster/secrecy.rs"]
 mod secrecy;
 #[path = "cluster/suite.rs"]
@@ -60,13 +62,13 @@ async fn real(test: &str) -> World<KubeCluster> {
 }
 
 macro_rules! on_the_server {
-    ($($test:ident)*) => {
-        $(
+    ($($module:ident: $($test:ident)*;)*) => {
+        $($(
             #[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                suite::$test(&real(stringify!($test)).await).await;
+                $module::$test(&real(stringify!($test)).await).await;
             }
-        )*
+        )*)*
     };
 }
 

@@ -1,5 +1,6 @@
 //! What is declared beside what is there.
 
+use gitops_core::inventory::Method;
 use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Map, Origin, Str, Value, json};
 use gitops_diff::predict::Prediction;
@@ -88,7 +89,9 @@ pub(super) fn write(
                 && *owner.app != *options.tracking.app
             {
                 let (key, owner) = (key.clone(), Str::from(owner.app.as_ref()));
-                if options.app.fail_on_shared {
+                // Members of another ApplySet are a conflict (KEP-3659).
+                let exclusive = options.tracking.method == Method::ApplySet;
+                if options.app.fail_on_shared || exclusive {
                     plan.refusals.push(Refusal::Shared { key, owner });
                 } else {
                     let app = options.tracking.app.clone();
