@@ -17,10 +17,10 @@
 //! end. A sync that is killed in between leaves one that says too much, never
 //! one that says too little; the next sync puts it right.
 
-use gitops_core::inventory::{ApplySet, Entry, Inventory};
-use gitops_core::{Manifest, Map, ObjectKey, Origin, Str, Value, json};
+use gitops_core::inventory::{ApplySet, Entry, Inventory, Method, Tracking};
+use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
 
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, Selection};
 use crate::plan::{Action, Plan, Task};
 
 /// Where it is recorded what an application owns.
@@ -70,6 +70,12 @@ enum State {
 const APPLICATION: &str = "application";
 const INVENTORY: &str = "inventory";
 
+/// The labels of the ConfigMaps of inventories.
+const LABELS: [(&str, &str); 2] = [
+    ("app.kubernetes.io/component", "inventory"),
+    ("app.kubernetes.io/managed-by", "gitops"),
+];
+
 impl Record {
     /// The inventory in the ConfigMap `gitops-inventory-APP` of a namespace.
     pub fn inventory(app: &str, namespace: impl Into<Str>) -> Record {
@@ -108,6 +114,53 @@ impl Record {
         }
     }
 
+    /// How the application's objects are marked.
+    pub fn tracking(&self, app: impl Into<Str>) -> Tracking {
+        match self {
+            Record::ApplySet { parent, .. } => Tracking {
+                method: Method::ApplySet,
+                ..Tracking::new(ApplySet::new(parent.clone()).id())
+            },
+            _ => Tracking::new(app),
+        }
+    }
+
+    /// Finds the object by its labels first: that is a listing, which a cache
+    /// can answer.
+    async fn find<C: Cluster>(
+        &self,
+        key: &ObjectKey,
+        cluster: &C,
+    ) -> Result<Option<Manifest>, ClusterError> {
+        let labels = match self {
+            Record::Marks => return Ok(None),
+            Record::Inventory { .. } => {
+                let pairs = LABELS.map(|(name, value)| format!("{name}={value}"));
+                pairs.join(",")
+            }
+            Record::ApplySet { parent, .. } => {
+                format!("{}={}", ApplySet::ID, ApplySet::new(parent.clone()).id())
+            }
+        };
+        let selection = Selection {
+            labels: labels.into(),
+            ..Selection::within(
+                Gvk {
+                    group: key.group.clone(),
+                    version: Str::new(),
+                    kind: key.kind.clone(),
+                },
+                key.namespace.clone(),
+            )
+        };
+        let listing = cluster.list(&selection).await?;
+        let found = listing.items.into_iter().find(|object| object.key() == key);
+        match found {
+            Some(found) => Ok(Some(found)),
+            None => cluster.get(key, "").await,
+        }
+    }
+
     /// Reads the record of an application. What stands in the way of using it
     /// becomes a refusal of the plan.
     ///
@@ -122,7 +175,7 @@ impl Record {
         let Some(key) = self.key() else {
             return Ok(recorded);
         };
-        let found = cluster.get(&key, "").await?;
+        let found = self.find(&key, cluster).await?;
         recorded.exists = found.is_some();
         let read = match self {
             Record::Marks => Ok(State::Marks),
@@ -272,6 +325,9 @@ impl Recorded {
         let metadata = [("name", key.name), ("namespace", key.namespace)];
         object.insert("metadata", Map::from_iter(metadata));
         if let State::Inventory(inventory) = &self.state {
+            if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
+                metadata.insert("labels", Map::from_iter(LABELS));
+            }
             let data = Map::from_iter([
                 (APPLICATION, app.to_owned()),
                 (INVENTORY, json::to_string(&inventory.to_value())),

@@ -406,7 +406,8 @@ pub enum ApplySetError {
 }
 
 impl ApplySet {
-    const ID: &str = "applyset.kubernetes.io/id";
+    /// The label of a parent that holds the set's [id](ApplySet::id).
+    pub const ID: &str = "applyset.kubernetes.io/id";
     const TOOLING: &str = "applyset.kubernetes.io/tooling";
     const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
     const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
