@@ -1,12 +1,16 @@
 //! What every cluster does, and what a sync makes of it, on the server in
 //! memory. `server.rs` runs the same suite on a real one.
 
+#[path = "cluster/caches.rs"]
+mod caches;
 #[path = "cluster/faults.rs"]
 mod faults;
 #[path = "cluster/health.rs"]
 mod health;
 #[path = "cluster/histories.rs"]
 mod histories;
+#[path = "cluster/looks.rs"]
+mod looks;
 #[path = "cluster/outages.rs"]
 mod outages;
 #[path = "cluster/plans.rs"]
@@ -140,4 +144,11 @@ async fn wherever_a_sync_is_cut_off_the_next_one_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_ends_a_sync_and_the_next_one_ends_it() {
     faults::an_outage_ends_a_sync_and_the_next_one_ends_it(&memory().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_not_changed_costs_no_request() {
+    let world = memory().await;
+    let requests = || world.cluster.requests();
+    looks::what_has_not_changed_costs_no_request(&world, &world.cluster, requests).await;
 }

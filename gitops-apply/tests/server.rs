@@ -13,6 +13,8 @@
 mod differential;
 #[path = "cluster/faults.rs"]
 mod faults;
+#[path = "cluster/looks.rs"]
+mod looks;
 #[path = "cluster/proxy.rs"]
 mod proxy;
 #[path = "cluster/records.rs"]
@@ -101,4 +103,16 @@ async fn wherever_a_sync_is_cut_off_the_next_one_ends_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_ends_a_sync_and_the_next_one_ends_it() {
     faults::an_outage_ends_a_sync_and_the_next_one_ends_it(&real("killed").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_changed_costs_no_request() {
+    use faults::Line as _;
+    let world = real("looks").await;
+    let path = std::env::var_os("GITOPS_TEST_KUBECONFIG").expect("checked before");
+    let line = proxy::Proxy::new(path.as_ref(), &world.namespace).await;
+    let cluster = line
+        .cut(usize::MAX, faults::Cut::Refused, Default::default())
+        .await;
+    looks::what_has_not_changed_costs_no_request(&world, &cluster, || line.seen()).await;
 }

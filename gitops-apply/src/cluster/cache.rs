@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use gitops_core::selector::Selector;
 use gitops_core::{Gvk, Manifest, ObjectKey, Str, Value};
 use tokio::time::Instant;
 
@@ -106,6 +107,13 @@ fn is_older(one: &Manifest, other: &Manifest) -> bool {
         (Some(one), Some(other)) => one < other,
         _ => false,
     }
+}
+
+/// Whether the labels are those of a selection. One that is not understood was
+/// refused by the server.
+fn is_selected(object: &Manifest, selection: &Selection) -> bool {
+    let selector = selection.labels.parse::<Selector>();
+    selector.is_ok_and(|selector| selector.matches_with(|name| object.label(name)))
 }
 
 impl Store {
@@ -322,11 +330,11 @@ impl<'c, C: Cluster> WatchCache<'c, C> {
         }
         while let Some(key) = store.doubtful.first().cloned() {
             match self.cluster.get(&key, &selection.gvk.version).await? {
-                Some(object) => {
+                Some(object) if is_selected(&object, selection) => {
                     store.gone.remove(&key);
                     store.put(object);
                 }
-                None => store.remove(&key),
+                _ => store.remove(&key),
             }
             store.doubtful.remove(&key);
         }

@@ -118,6 +118,14 @@ impl Line<KubeCluster> for Proxy {
     }
 }
 
+impl Proxy {
+    /// How many requests were made.
+    pub(crate) fn seen(&self) -> u64 {
+        let seen = self.state.plan.lock().expect("no panic holds it").seen;
+        u64::try_from(seen).expect("not that many")
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         std::fs::remove_file(&self.kubeconfig).ok();
