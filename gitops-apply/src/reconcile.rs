@@ -40,11 +40,14 @@ use crate::record::Record;
 use crate::report::{Event, OperationPhase, SyncReport};
 use crate::sync::{SyncOptions, sync};
 
+mod lookup;
 mod render;
 mod run;
 mod sources;
 
-pub use render::{Desired, DesiredError, desired};
+use lookup::Answers;
+
+pub use render::{Desired, DesiredError, Surroundings, desired};
 pub use run::{RunOptions, run};
 pub use sources::{Repositories, Snapshot, SourceError};
 
@@ -56,6 +59,9 @@ pub struct ReconcileOptions {
     /// Where charts take random numbers from. With [`Seed::System`], Helm's
     /// way, a chart that draws one is out of sync at every look.
     pub seed: Seed,
+    /// Whether `lookup` of charts finds what the cluster holds. Argo CD's finds
+    /// nothing. What it finds is read as charts ask for it, each time anew.
+    pub lookup: bool,
     /// Where objects are looked for that are declared no more, until a first
     /// sync has told the kinds.
     pub scan: Scan,
@@ -73,6 +79,7 @@ impl Default for ReconcileOptions {
         ReconcileOptions {
             sync: SyncOptions::default(),
             seed: Seed::System,
+            lookup: false,
             scan: Scan::Everything,
             record: |_| Record::Marks,
             cache: None,
@@ -558,20 +565,9 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             Ok(kinds) => kinds,
             Err(error) => return failed(status, error.explain()),
         };
-        let capabilities = capabilities(&kinds);
-        let rendered = {
-            let (app, repositories) = (app.clone(), self.repositories.clone());
-            let seed = self.options.seed;
-            tokio::task::spawn_blocking(move || desired(&app, &repositories, &capabilities, seed))
-                .await
-        };
-        let mut rendered = match rendered {
-            Ok(Ok(rendered)) => rendered,
-            Ok(Err(error)) => {
-                let message = format!("{} (declared in {})", explain(&error), app.origin);
-                return failed(status, message);
-            }
-            Err(error) => return failed(status, format!("rendering stopped: {error}")),
+        let mut rendered = match self.render(app, capabilities(&kinds)).await {
+            Ok(rendered) => rendered,
+            Err(message) => return failed(status, message),
         };
         status.revisions = std::mem::take(&mut rendered.revisions);
         status.children = std::mem::take(&mut rendered.children);
@@ -644,6 +640,49 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         }
         status.plan = Some(plan);
         status
+    }
+
+    /// Renders an application, as often as what its charts look up makes
+    /// necessary.
+    ///
+    /// # Errors
+    ///
+    /// What to say of the failure.
+    async fn render(&self, app: &App, capabilities: Capabilities) -> Result<Desired, String> {
+        let said =
+            |error: DesiredError| format!("{} (declared in {})", explain(&error), app.origin);
+        let mut answers = Answers::default();
+        for _ in 0..lookup::ROUNDS {
+            let objects = self.options.lookup.then(|| Arc::new(answers.clone()));
+            let surroundings = Surroundings {
+                capabilities: capabilities.clone(),
+                seed: self.options.seed,
+                objects: objects.map(|objects| objects as _),
+            };
+            let rendered = {
+                let (app, repositories) = (app.clone(), self.repositories.clone());
+                let render = move || desired(&app, &repositories, &surroundings);
+                tokio::task::spawn_blocking(render).await
+            };
+            let rendered = rendered.map_err(|error| format!("rendering stopped: {error}"))?;
+            let (asked, missing) = answers.take_asked();
+            if missing.is_empty() {
+                let mut rendered = rendered.map_err(said)?;
+                rendered.lookups = asked;
+                return Ok(rendered);
+            }
+            let limit = self.options.sync.concurrency;
+            let read = match &self.cache {
+                Some(cache) => answers.read(missing, cache, limit).await,
+                None => answers.read(missing, self.cluster, limit).await,
+            };
+            if read.map_err(|error| error.explain())?.is_none() {
+                let problem = "more objects than a look may read".to_owned();
+                return Err(said(DesiredError::Lookups { problem }));
+            }
+        }
+        let problem = format!("something new in each of {} renders", lookup::ROUNDS);
+        Err(said(DesiredError::Lookups { problem }))
     }
 
     /// Says of each object, and of all together, how it fares.

@@ -187,3 +187,101 @@ pub(crate) async fn what_has_not_changed_costs_no_request<C: Cluster>(
         repository.write("b.yaml", &config_map("b", "1"));
     }
 }
+
+/// `lookup` finds nothing unless it is asked to; then it may ask on and on, but
+/// not for ever.
+pub(crate) async fn charts_look_up_what_the_cluster_holds<C: Cluster>(world: &World<C>) {
+    let write = Write::by("somebody");
+    for (name, next) in [("one", "two"), ("two", "three")] {
+        let map = world.config_map(name, "", next);
+        world.cluster.apply(&map, &write).await.expect("applied");
+    }
+    let repository = Repository::new("chart");
+    repository.write(
+        "Chart.yaml",
+        "apiVersion: v2\nname: chart\nversion: 1.0.0\n",
+    );
+    repository.write(
+        "templates/found.yaml",
+        r#"
+{{- $one := lookup "v1" "ConfigMap" .Release.Namespace "one" }}
+{{- $two := lookup "v1" "ConfigMap" .Release.Namespace (dig "data" "value" "none" $one) }}
+{{- $none := lookup "v1" "Secret" .Release.Namespace "none" }}
+{{- $space := lookup "v1" "Namespace" "" .Release.Namespace }}
+{{- $all := lookup "v1" "ConfigMap" .Release.Namespace "" }}
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: found}
+data:
+  two: {{ dig "data" "value" "nothing" $two }}
+  none: {{ $none | toJson | quote }}
+  space: {{ dig "metadata" "name" "nothing" $space }}
+  all: {{ $all.items | default list | len | quote }}
+  service: {{ .Capabilities.APIVersions.Has "v1/Service" | quote }}
+"#,
+    );
+    let app = repository.app("chart", &world.namespace, "");
+    let found = async |options: ReconcileOptions| {
+        let mut reconciler = Reconciler::new(&world.cluster, repositories(&[&repository]), options);
+        let status = reconciler
+            .reconcile(&app, Timestamp::UNIX_EPOCH, |_| {})
+            .await;
+        let live = world.get("v1", "ConfigMap", "found").await;
+        let data = live.and_then(|live| live.at(&["data"]).cloned());
+        (
+            status,
+            data.map(|data| gitops_core::json::to_string(&data))
+                .unwrap_or_default(),
+        )
+    };
+    let (status, data) = found(options()).await;
+    assert!(!status.failed(), "{status}");
+    assert_eq!(
+        data,
+        r#"{"all":"0","none":"{}","service":"true","space":"nothing","two":"nothing"}"#
+    );
+    let asking = || ReconcileOptions {
+        lookup: true,
+        ..options()
+    };
+    let (status, data) = found(asking()).await;
+    assert!(!status.failed(), "{status}");
+    let all = match data.contains(r#""all":"4""#) {
+        // A real namespace has a ConfigMap of its own.
+        true => "4",
+        false => "3",
+    };
+    let space = &world.namespace;
+    assert_eq!(
+        data,
+        format!(
+            r#"{{"all":"{all}","none":"{{}}","service":"true","space":"{space}","two":"three"}}"#
+        )
+    );
+
+    repository.write(
+        "templates/unknown.yaml",
+        r#"{{ lookup "example.com/v1" "Nothing" "" "" }}"#,
+    );
+    let (status, _) = found(asking()).await;
+    let said = status.conditions[0].message.clone();
+    assert!(
+        said.contains("unable to get apiresource from unstructured: example.com/v1, Kind=Nothing"),
+        "{said}"
+    );
+    repository.write(
+        "templates/unknown.yaml",
+        r#"
+{{- define "on" }}
+{{- $found := lookup "v1" "ConfigMap" .space .name }}
+{{- if lt .left 20 }}{{ include "on" (dict "space" .space "left" (add1 .left) "name" (printf "%s-%t" .name (empty $found))) }}{{ end }}
+{{- end }}
+{{- include "on" (dict "space" .Release.Namespace "left" 0 "name" "x") }}
+"#,
+    );
+    let (status, _) = found(asking()).await;
+    assert!(
+        !status.failed(),
+        "what is not there is asked for at once: {status}"
+    );
+}

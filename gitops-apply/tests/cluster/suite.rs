@@ -1027,6 +1027,8 @@ macro_rules! on_every_cluster {
             what_is_deleted_is_what_was_planned
             an_apply_set_is_kept_as_kubectl_does
             a_namespace_goes_when_it_is_empty;
+            looks:
+            charts_look_up_what_the_cluster_holds;
         }
     };
 }
