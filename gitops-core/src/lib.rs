@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod key;
 pub mod manifest;
 pub mod quantity;
+pub mod redaction;
 pub mod schema;
 pub mod selector;
 pub mod semver;

@@ -318,8 +318,11 @@ fn render(repo: &Repo, name: &str) -> Result<ExitCode, Failure> {
     let desired = reconcile::desired(
         app,
         &workspace.repositories,
-        &Capabilities::default(),
-        Seed::System,
+        &reconcile::Surroundings {
+            capabilities: Capabilities::default(),
+            seed: Seed::System,
+            objects: None,
+        },
     )?;
     for warning in &desired.warnings {
         eprintln!("warning: {warning}");
