@@ -318,7 +318,7 @@ impl<'a, 'o> Target<'a, 'o> {
             let Err(of_file) = self.add_file(into, path) else {
                 continue;
             };
-            if of_file.kind() == ErrorKind::Limit {
+            if of_file.kind() == ErrorKind::Limit || of_file.is_final() {
                 return Err(of_file);
             }
             let within = |error: Error| {
@@ -702,7 +702,10 @@ impl<'a, 'o> Target<'a, 'o> {
     fn run_planned(&self, into: &mut Accumulated, planned: &[Planned]) -> Result<()> {
         let mut missed = Vec::new();
         for Planned { step, origin } in planned {
-            let schema = self.shared.schema_if_set();
+            let schema = match step.needs_schema() {
+                true => self.shared.schema_if_set(),
+                false => Arc::default(),
+            };
             step.run(&mut into.objects, &schema, &mut missed)
                 .map_err(|error| error.at(&self.path, 0))?;
             if let Some(origin) = origin {

@@ -32,13 +32,17 @@ pub(super) struct FieldSpec {
 
 impl FieldSpec {
     pub(super) fn new(gvk: Gvk, path: Str, create: bool) -> Self {
-        let steps = split_path(&path, '/')
-            .into_iter()
-            .map(|step| match step.strip_suffix("[]") {
-                Some(list) => (list.into(), true),
-                None => (step.into(), false),
-            })
-            .collect();
+        let step = |step: &str| match step.strip_suffix("[]") {
+            Some(list) => (list.into(), true),
+            None => (step.into(), false),
+        };
+        let steps = match path.contains('\\') || path.starts_with('/') {
+            false => path.split('/').map(step).collect(),
+            true => {
+                let parts = split_path(&path, '/');
+                parts.iter().map(|part| step(part)).collect()
+            }
+        };
         FieldSpec {
             gvk,
             path,
