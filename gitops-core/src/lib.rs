@@ -10,6 +10,8 @@ pub mod app;
 pub mod defaults;
 #[cfg(feature = "git")]
 pub mod git;
+#[cfg(feature = "git-http")]
+pub mod http;
 pub mod inventory;
 pub mod key;
 pub mod manifest;

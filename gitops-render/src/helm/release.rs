@@ -586,6 +586,21 @@ impl Shared {
     }
 }
 
+/// The name that `--name-template` makes: from nothing, with Sprig's functions.
+pub(crate) fn name_of_template(text: &str, options: &HelmOptions) -> Result<String, Error> {
+    const NAME: &str = "name-template";
+    let failed = |error: gotmpl::Error| Error::new(ErrorKind::Options, error.to_string());
+    let mut set = Set::new(NAME, Arc::new(Functions::new(sprig::TABLES)));
+    set.parse(NAME, text.as_bytes()).map_err(failed)?;
+    let world = World::new(options, Asked::default())?;
+    let mut context = Context::new(&set, &world, options.limits.clone());
+    let mut out = Vec::new();
+    context
+        .execute(NAME, Value::Nil, &mut out)
+        .map_err(failed)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
 /// The functions of each profile, resolved once.
 fn functions(profile: Profile) -> Arc<Functions> {
     static BY_PROFILE: [OnceLock<Arc<Functions>>; Profile::ALL.len()] =
