@@ -289,7 +289,7 @@ data:
 /// Files of Secrets that cannot be read are not quoted either.
 pub(crate) async fn broken_files_of_secrets_are_not_quoted<C: Cluster>(world: &World<C>) {
     let mut search = crate::secrecy::Search::default();
-    let mut dice = crate::world::Dice(0xB20_CE4_F11E);
+    let mut dice = crate::world::Dice(0x00B2_0CE4_F11E);
     let head = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n";
     for (file, body) in [
         ("a.yaml", "stringData:\n  a: \"$ unterminated\n"),
