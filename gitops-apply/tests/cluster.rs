@@ -7,6 +7,8 @@ mod faults;
 mod health;
 #[path = "cluster/histories.rs"]
 mod histories;
+#[path = "cluster/kustomizations.rs"]
+mod kustomizations;
 #[path = "cluster/outages.rs"]
 mod outages;
 #[path = "cluster/plans.rs"]
