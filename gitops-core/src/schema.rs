@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use crate::value::compare;
 use crate::{Gvk, Manifest, Map, Str, Value};
 
 mod crd;
@@ -202,7 +203,7 @@ impl MapType {
     pub fn field(&self, name: &str) -> Option<&Field> {
         let index = self
             .fields
-            .binary_search_by(|field| field.name.as_str().cmp(name))
+            .binary_search_by(|field| compare(&field.name, name))
             .ok()?;
         Some(&self.fields[index])
     }

@@ -419,8 +419,14 @@ impl Map {
 
     fn find(&self, key: &str) -> Result<usize, usize> {
         self.entries
-            .binary_search_by(|(have, _)| have.as_str().cmp(key))
+            .binary_search_by(|(have, _)| compare(have, key))
     }
+}
+
+/// As texts compare; most differ at once, and then nothing has to be called.
+pub(crate) fn compare(a: &str, b: &str) -> std::cmp::Ordering {
+    let first = |text: &str| text.as_bytes().first().copied();
+    first(a).cmp(&first(b)).then_with(|| a.cmp(b))
 }
 
 impl fmt::Debug for Map {

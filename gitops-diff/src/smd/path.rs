@@ -63,7 +63,10 @@ impl PartialOrd for PathElement {
 
 impl PartialEq for PathElement {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
+        match (self, other) {
+            (PathElement::Field(a), PathElement::Field(b)) => a == b,
+            _ => self.cmp(other) == Ordering::Equal,
+        }
     }
 }
 
