@@ -2,6 +2,7 @@
 
 #![no_main]
 
+use gitops_core::yaml::node::{Limits, Tree};
 use gitops_core::yaml::{self, Numbers, Options};
 use libfuzzer_sys::fuzz_target;
 
@@ -29,6 +30,12 @@ fuzz_target!(|text: &[u8]| {
     if let (Ok(value), Ok((spanned, _))) = (yaml::parse(text), yaml::parse_spanned(text)) {
         assert_eq!(value, spanned);
     }
+    let limits = Limits::default();
+    let trees = [Tree::parse, Tree::parse_slowly].map(|parse| match parse(text, &limits) {
+        Ok(tree) => format!("{tree:?}"),
+        Err(error) => error.to_string(),
+    });
+    assert_eq!(trees[0], trees[1]);
     let mut line = 0;
     for document in yaml::documents(text).flatten() {
         // What follows an empty one may begin where that ended.

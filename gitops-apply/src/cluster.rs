@@ -10,6 +10,7 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use gitops_core::{Gvk, Manifest, ObjectKey, Str, Value};
 use serde::{Deserialize, Serialize};
 
+pub mod cache;
 pub mod discovery;
 #[cfg(feature = "kube")]
 pub mod kube;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use futures_util::stream::StreamExt;
 use gitops_core::inventory::Tracking;
-use gitops_core::{Gvk, Manifest, ObjectKey, Str};
+use gitops_core::{Gvk, Manifest, ObjectKey, Str, Value};
 
 use crate::cluster::{Cluster, ClusterError, Kinds, Selection, at_once};
+use crate::record::{Record, Recorded};
 
 /// The live objects that matter to an application, and the kinds that its
 /// server serves.
@@ -21,6 +22,11 @@ pub struct LiveState {
     pub kinds: Arc<Kinds>,
     /// Kinds that could not be read, and why: nothing of them is pruned.
     pub unreadable: Vec<(Gvk, String)>,
+    /// What is recorded of the application.
+    pub recorded: Recorded,
+    /// The namespaces of ours that are declared no more and hold nothing but
+    /// what is ours too, or comes with every namespace.
+    pub vacant: BTreeSet<Str>,
 }
 
 impl std::fmt::Debug for LiveState {
@@ -53,6 +59,9 @@ pub struct LiveOptions {
     pub scan: Scan,
     /// The namespaces that are looked into; all if empty.
     pub namespaces: Vec<Str>,
+    /// Where it is recorded what the application owns. What is recorded is
+    /// read, wherever else is looked.
+    pub record: Record,
     /// How many requests are made at once.
     pub concurrency: usize,
 }
@@ -65,6 +74,7 @@ impl LiveOptions {
             namespace: namespace.into(),
             scan: Scan::Everything,
             namespaces: Vec::new(),
+            record: Record::Marks,
             concurrency: 16,
         }
     }
@@ -134,8 +144,34 @@ impl LiveState {
         }
         let mut state = LiveState {
             kinds: kinds.clone(),
+            recorded: options.record.read(&options.tracking.app, cluster).await?,
             ..LiveState::default()
         };
+        let mut namespaces = options.namespaces.clone();
+        let mut recorded: Vec<Gvk> = Vec::new();
+        if let Some(inventory) = state.recorded.inventory() {
+            for (key, entry) in &inventory.entries {
+                let kind = kinds
+                    .find(&key.group, &entry.version, &key.kind)
+                    .or_else(|| kinds.find(&key.group, "", &key.kind));
+                recorded.extend(kind.map(|kind| kind.gvk.clone()));
+                if !namespaces.is_empty() && !key.namespace.is_empty() {
+                    namespaces.push(key.namespace.clone());
+                }
+            }
+        }
+        if let Some(set) = state.recorded.apply_set() {
+            for kind in &set.kinds {
+                let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
+                recorded.extend(kinds.find(group, "", kind).map(|kind| kind.gvk.clone()));
+            }
+            if !namespaces.is_empty() {
+                namespaces.push(set.parent.namespace.clone());
+                namespaces.extend(set.namespaces.iter().cloned());
+            }
+        }
+        namespaces.sort();
+        namespaces.dedup();
 
         let mut scanned: BTreeSet<Gvk> = BTreeSet::new();
         match &options.scan {
@@ -153,7 +189,12 @@ impl LiveState {
                 scanned.extend(declared.keys().cloned());
             }
         }
-        let namespaces: &[Str] = &options.namespaces;
+        for gvk in recorded {
+            let is_in = |have: &Gvk| have.group == gvk.group && have.kind == gvk.kind;
+            if !scanned.iter().any(is_in) {
+                scanned.insert(gvk);
+            }
+        }
         let mut selections = Vec::new();
         for gvk in &scanned {
             let Some(kind) = kinds.of(gvk) else { continue };
@@ -231,6 +272,78 @@ impl LiveState {
             }
         }
         drop(answers);
+        state
+            .look_into_namespaces(cluster, &declared, options)
+            .await?;
         Ok(state)
+    }
+
+    /// Finds out which namespaces that may be pruned hold nothing of others.
+    async fn look_into_namespaces<C: Cluster>(
+        &mut self,
+        cluster: &C,
+        declared: &BTreeMap<Gvk, BTreeSet<ObjectKey>>,
+        options: &LiveOptions,
+    ) -> Result<(), ClusterError> {
+        let is_declared = |key: &ObjectKey| declared.values().any(|keys| keys.contains(key));
+        let candidates = self.objects.iter().filter(|(key, object)| {
+            key.kind == "Namespace"
+                && key.group.is_empty()
+                && !is_declared(key)
+                && options.tracking.owns(object)
+        });
+        let candidates: Vec<Str> = candidates.map(|(key, _)| key.name.clone()).collect();
+        for namespace in candidates {
+            let kinds = self.kinds.preferred().filter(|kind| {
+                kind.namespaced && kind.can("list") && !is_excluded(&kind.gvk.group, &kind.gvk.kind)
+            });
+            let selections: Vec<Selection> = kinds
+                .map(|kind| Selection::within(kind.gvk.clone(), namespace.clone()))
+                .collect();
+            let mut listings = at_once(
+                selections.iter().map(|selection| cluster.list(selection)),
+                options.concurrency,
+            );
+            let mut vacant = true;
+            while let Some(listing) = listings.next().await {
+                vacant &= match listing {
+                    Ok(listing) => listing.items.iter().all(|object| {
+                        options.tracking.owns(object)
+                            || comes_with_a_namespace(object)
+                            || has_owner(object)
+                    }),
+                    // Gone since discovery.
+                    Err(ClusterError::UnknownKind { .. } | ClusterError::NotFound { .. }) => true,
+                    // What may not be seen may be there.
+                    Err(ClusterError::Forbidden { .. } | ClusterError::Refused { .. }) => false,
+                    Err(error) => return Err(error),
+                };
+            }
+            drop(listings);
+            if vacant {
+                self.vacant.insert(namespace);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What another object owns shares its fate.
+fn has_owner(object: &Manifest) -> bool {
+    let owners = object.at(&["metadata", "ownerReferences"]);
+    let owners = owners.and_then(Value::as_list).unwrap_or_default();
+    !owners.is_empty()
+}
+
+/// What controllers put into every namespace.
+fn comes_with_a_namespace(object: &Manifest) -> bool {
+    let key = object.key();
+    match (key.group.as_str(), key.kind.as_str(), key.name.as_str()) {
+        ("", "ConfigMap", "kube-root-ca.crt") | ("", "ServiceAccount", "default") => true,
+        ("", "Secret", _) => {
+            object.at(&["type"]).and_then(Value::as_str)
+                == Some("kubernetes.io/service-account-token")
+        }
+        _ => false,
     }
 }

@@ -26,23 +26,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitops_core::app::{App, Automated, Retry};
-use gitops_core::{Gvk, ObjectKey, Str};
+use gitops_core::{Gvk, Manifest, ObjectKey, Str};
 use gitops_render::helm::{Capabilities, KubeVersion, Seed};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cluster::Cluster;
+use crate::cluster::cache::{CacheOptions, WatchCache};
+use crate::cluster::{Cluster, ClusterError};
 use crate::health::{Health, HealthStatus, app_health};
 use crate::live::{LiveOptions, LiveState, Scan};
 use crate::plan::{self, Action, AppOptions, Plan, PlanOptions, SkipReason};
+use crate::record::Record;
 use crate::report::{Event, OperationPhase, SyncReport};
 use crate::sync::{SyncOptions, sync};
 
+mod lookup;
 mod render;
 mod run;
 mod sources;
 
-pub use render::{Desired, DesiredError, desired};
+use lookup::Answers;
+
+pub use render::{Desired, DesiredError, Surroundings, desired};
 pub use run::{RunOptions, run};
 pub use sources::{Repositories, Snapshot, SourceError};
 
@@ -54,9 +59,19 @@ pub struct ReconcileOptions {
     /// Where charts take random numbers from. With [`Seed::System`], Helm's
     /// way, a chart that draws one is out of sync at every look.
     pub seed: Seed,
+    /// Whether `lookup` of charts finds what the cluster holds. Argo CD's finds
+    /// nothing. What it finds is read as charts ask for it, each time anew.
+    pub lookup: bool,
     /// Where objects are looked for that are declared no more, until a first
     /// sync has told the kinds.
     pub scan: Scan,
+    /// Where it is recorded what an application owns.
+    pub record: fn(&App) -> Record,
+    /// Whether what has been read of the cluster is kept up to date by watches
+    /// once the kinds of an application are known. A look at an application
+    /// that has not changed then makes no request. Worth it for a loop, not
+    /// for a single look.
+    pub cache: Option<CacheOptions>,
 }
 
 impl Default for ReconcileOptions {
@@ -64,7 +79,10 @@ impl Default for ReconcileOptions {
         ReconcileOptions {
             sync: SyncOptions::default(),
             seed: Seed::System,
+            lookup: false,
             scan: Scan::Everything,
+            record: |_| Record::Marks,
+            cache: None,
         }
     }
 }
@@ -305,6 +323,7 @@ impl Healing {
 #[derive(Debug)]
 pub struct Reconciler<'c, C> {
     cluster: &'c C,
+    cache: Option<WatchCache<'c, C>>,
     repositories: Arc<Repositories>,
     options: ReconcileOptions,
     memory: BTreeMap<Str, Memory>,
@@ -314,6 +333,10 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
     /// Reconciles with `cluster` what `repositories` declare.
     pub fn new(cluster: &'c C, repositories: Arc<Repositories>, options: ReconcileOptions) -> Self {
         Reconciler {
+            cache: options
+                .cache
+                .clone()
+                .map(|options| WatchCache::new(cluster, options)),
             cluster,
             repositories,
             options,
@@ -405,7 +428,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             now,
             ..self.options.sync.clone()
         };
-        status.operation = Some(sync(&plan, self.cluster, &options, observe).await);
+        status.operation = Some(self.perform(&plan, &options, observe).await);
         status.plan = Some(plan);
         status
     }
@@ -442,6 +465,30 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         Ok(self.sync(&past, request, now, observe).await)
     }
 
+    async fn perform(
+        &self,
+        plan: &Plan,
+        options: &SyncOptions,
+        observe: impl FnMut(&Event) + Send,
+    ) -> SyncReport {
+        match &self.cache {
+            Some(cache) => sync(plan, &cache.fresh(), options, observe).await,
+            None => sync(plan, self.cluster, options, observe).await,
+        }
+    }
+
+    async fn read(
+        &self,
+        desired: &[Manifest],
+        options: &LiveOptions,
+        fresh: bool,
+    ) -> Result<LiveState, ClusterError> {
+        match &self.cache {
+            Some(cache) if !fresh => LiveState::read(cache, desired, options).await,
+            _ => LiveState::read(self.cluster, desired, options).await,
+        }
+    }
+
     /// Looks at an application. If that would prune, all others are looked at,
     /// too, since what is declared no more here may be declared there by now;
     /// and then this one again: only if it is at the same revision as before
@@ -453,7 +500,11 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         select: Option<BTreeSet<ObjectKey>>,
         now: Timestamp,
     ) -> AppStatus {
-        let first = self.look(app, prune, select.clone(), true, now).await;
+        let mut sight = Sight {
+            others_known: true,
+            fresh: false,
+        };
+        let first = self.look(app, prune, select.clone(), sight, now).await;
         let prunes = first.plan.iter().flat_map(|plan| &plan.tasks);
         if !prunes.into_iter().any(|task| task.action == Action::Prune) {
             return first;
@@ -462,27 +513,29 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         let others: Vec<App> = others
             .filter_map(|(_, memory)| memory.app.clone())
             .collect();
-        if others.is_empty() {
+        if others.is_empty() && self.cache.is_none() {
             return first;
         }
         for other in &others {
-            self.look(other, false, None, true, now).await;
+            self.look(other, false, None, sight, now).await;
         }
-        let again = self.look(app, prune, select.clone(), true, now).await;
-        match again.revisions == first.revisions {
-            true => again,
-            false => self.look(app, prune, select, false, now).await,
+        // What a cache holds may have changed hands a moment ago.
+        sight.fresh = true;
+        let again = self.look(app, prune, select.clone(), sight, now).await;
+        if again.revisions == first.revisions {
+            return again;
         }
+        sight.others_known = false;
+        self.look(app, prune, select, sight, now).await
     }
 
-    /// One look. Nothing is pruned unless it is known what all `others`
-    /// declare.
+    /// One look. Nothing is pruned unless it is known what all others declare.
     async fn look(
         &mut self,
         app: &App,
         prune: bool,
         select: Option<BTreeSet<ObjectKey>>,
-        others_known: bool,
+        sight: Sight,
         now: Timestamp,
     ) -> AppStatus {
         let mut status = AppStatus {
@@ -512,20 +565,9 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             Ok(kinds) => kinds,
             Err(error) => return failed(status, error.explain()),
         };
-        let capabilities = capabilities(&kinds);
-        let rendered = {
-            let (app, repositories) = (app.clone(), self.repositories.clone());
-            let seed = self.options.seed;
-            tokio::task::spawn_blocking(move || desired(&app, &repositories, &capabilities, seed))
-                .await
-        };
-        let mut rendered = match rendered {
-            Ok(Ok(rendered)) => rendered,
-            Ok(Err(error)) => {
-                let message = format!("{} (declared in {})", explain(&error), app.origin);
-                return failed(status, message);
-            }
-            Err(error) => return failed(status, format!("rendering stopped: {error}")),
+        let mut rendered = match self.render(app, capabilities(&kinds)).await {
+            Ok(rendered) => rendered,
+            Err(message) => return failed(status, message),
         };
         status.revisions = std::mem::take(&mut rendered.revisions);
         status.children = std::mem::take(&mut rendered.children);
@@ -537,12 +579,19 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             }));
         let memory = self.memory.entry(app.name.clone()).or_default();
         let namespace = &app.destination.namespace;
-        let mut live = LiveOptions::new(app.name.clone(), namespace.clone());
-        live.scan = match memory.kinds.is_empty() {
+        let record = (self.options.record)(app);
+        let mut live = LiveOptions::new("", namespace.clone());
+        live.tracking = record.tracking(app.name.clone());
+        live.record = record;
+        let first = memory.kinds.is_empty();
+        live.scan = match first {
             true => self.options.scan.clone(),
             false => Scan::Kinds(memory.kinds.iter().cloned().collect()),
         };
-        let live = match LiveState::read(self.cluster, &rendered.manifests, &live).await {
+        let tracking = live.tracking.clone();
+        // A look at everything is not one that is worth to be kept.
+        let fresh = sight.fresh || first;
+        let live = match self.read(&rendered.manifests, &live, fresh).await {
             Ok(live) => live,
             Err(error) => return failed(status, error.explain()),
         };
@@ -554,6 +603,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
                 message: format!("sync option {option:?} is not known and has no effect"),
             }));
         let mut plan_options = PlanOptions::new(app.name.clone(), namespace.clone());
+        plan_options.tracking = tracking;
         plan_options.app = options;
         plan_options.namespace_labels = app.sync.namespace_labels.clone();
         plan_options.namespace_annotations = app.sync.namespace_annotations.clone();
@@ -564,7 +614,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         plan_options.now = now.as_second();
         plan_options.ignore = app.ignore_differences.clone();
         let others = self.memory.iter().filter(|(name, _)| **name != app.name);
-        plan_options.complete = others_known;
+        plan_options.complete = sight.others_known;
         for declared in others.map(|(_, memory)| &memory.declared) {
             match declared {
                 Some(declared) => plan_options.claimed.extend(declared.iter().cloned()),
@@ -583,8 +633,56 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
                 message: warning.to_string(),
             }));
         self.judge(&plan, &mut status);
+        if status.sync == SyncStatus::Synced {
+            let memory = self.memory.entry(app.name.clone()).or_default();
+            let kinds = plan.tasks.iter().map(crate::plan::Task::gvk);
+            memory.kinds.extend(kinds);
+        }
         status.plan = Some(plan);
         status
+    }
+
+    /// Renders an application, as often as what its charts look up makes
+    /// necessary.
+    ///
+    /// # Errors
+    ///
+    /// What to say of the failure.
+    async fn render(&self, app: &App, capabilities: Capabilities) -> Result<Desired, String> {
+        let said =
+            |error: DesiredError| format!("{} (declared in {})", explain(&error), app.origin);
+        let mut answers = Answers::default();
+        for _ in 0..lookup::ROUNDS {
+            let objects = self.options.lookup.then(|| Arc::new(answers.clone()));
+            let surroundings = Surroundings {
+                capabilities: capabilities.clone(),
+                seed: self.options.seed,
+                objects: objects.map(|objects| objects as _),
+            };
+            let rendered = {
+                let (app, repositories) = (app.clone(), self.repositories.clone());
+                let render = move || desired(&app, &repositories, &surroundings);
+                tokio::task::spawn_blocking(render).await
+            };
+            let rendered = rendered.map_err(|error| format!("rendering stopped: {error}"))?;
+            let (asked, missing) = answers.take_asked();
+            if missing.is_empty() {
+                let mut rendered = rendered.map_err(said)?;
+                rendered.lookups = asked;
+                return Ok(rendered);
+            }
+            let limit = self.options.sync.concurrency;
+            let read = match &self.cache {
+                Some(cache) => answers.read(missing, cache, limit).await,
+                None => answers.read(missing, self.cluster, limit).await,
+            };
+            if read.map_err(|error| error.explain())?.is_none() {
+                let problem = "more objects than a look may read".to_owned();
+                return Err(said(DesiredError::Lookups { problem }));
+            }
+        }
+        let problem = format!("something new in each of {} renders", lookup::ROUNDS);
+        Err(said(DesiredError::Lookups { problem }))
     }
 
     /// Says of each object, and of all together, how it fares.
@@ -702,7 +800,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             now,
             ..self.options.sync.clone()
         };
-        let report = sync(&plan, self.cluster, &options, observe).await;
+        let report = self.perform(&plan, &options, observe).await;
         let succeeded = report.phase == OperationPhase::Succeeded;
         let memory = self.memory.entry(app.name.clone()).or_default();
         let same = memory
@@ -757,6 +855,15 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         status.plan = Some(plan);
         status
     }
+}
+
+/// What a look can see.
+#[derive(Clone, Copy)]
+struct Sight {
+    /// Whether what the other applications declare is known as of now.
+    others_known: bool,
+    /// Whether the cluster itself is read, whatever is kept of it.
+    fresh: bool,
 }
 
 /// What an automated policy leads to.

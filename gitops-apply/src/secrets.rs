@@ -2,54 +2,32 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gitops_core::redaction::{HIDDEN, Redaction};
 use gitops_core::{Manifest, Map, ObjectKey, Value};
 
-/// What stands in for a value.
-const HIDDEN: &str = "(hidden)";
-
 /// Hides the values of one object, if it is a Secret.
-pub(crate) struct Mask {
-    secret: bool,
-    /// Longest first, so that no part of a longer one is left over.
-    values: Vec<String>,
-}
+pub(crate) struct Mask(Option<Redaction>);
 
 impl Mask {
-    /// The mask for messages about an object; `sent` is what the server may
-    /// quote from.
-    pub(crate) fn of(key: &ObjectKey, sent: Option<&Map>) -> Mask {
-        let secret = key.group.is_empty() && key.kind == "Secret";
-        let mut values = Vec::new();
-        if let (true, Some(sent)) = (secret, sent) {
-            for field in ["data", "stringData"] {
-                if let Some(value) = sent.get(field) {
-                    collect(value, &mut values);
-                }
-            }
-            // client-side apply keeps a copy of the whole object there.
-            if let Some(annotations) = sent
-                .get("metadata")
-                .and_then(|meta| meta.get("annotations"))
-            {
-                collect(annotations, &mut values);
-            }
-            values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-            values.dedup();
+    /// The mask for messages about an object. The server may quote from what
+    /// it was `sent`, and from what it has.
+    pub(crate) fn of<'m>(key: &ObjectKey, sent: impl IntoIterator<Item = &'m Map>) -> Mask {
+        if !key.group.is_empty() || key.kind != "Secret" {
+            return Mask(None);
         }
-        Mask { secret, values }
+        let mut redaction = Redaction::default();
+        for object in sent {
+            redaction.add(object);
+        }
+        Mask(Some(redaction))
     }
 
     /// The message without the values.
-    pub(crate) fn hide(&self, message: &str) -> String {
-        let mut message = message.to_owned();
-        if !self.secret {
+    pub(crate) fn hide(&self, message: String) -> String {
+        let Some(redaction) = &self.0 else {
             return message;
-        }
-        for value in &self.values {
-            if message.contains(value.as_str()) {
-                message = message.replace(value.as_str(), HIDDEN);
-            }
-        }
+        };
+        let mut message = redaction.hide(&message).into_owned();
         // Values also come quoted or converted; and where Go prints a value of
         // its own, only the end of the line is the end of it.
         for introduction in ["Invalid value: ", "Unsupported value: ", "got "] {
@@ -111,35 +89,9 @@ pub(crate) fn fold_string_data(object: &mut Manifest) {
     folded.expect("the names were not touched");
 }
 
-/// The texts in a value that are long enough to be worth hiding by search, as
-/// they are and decoded.
-fn collect(value: &Value, into: &mut Vec<String>) {
-    let mut add = |text: String| {
-        if text.len() >= 3 {
-            into.push(text);
-        }
-    };
-    match value {
-        Value::String(text) => {
-            if let Ok(decoded) = STANDARD.decode(text.as_bytes())
-                && let Ok(decoded) = String::from_utf8(decoded)
-            {
-                add(decoded);
-            }
-            add(text.to_string());
-        }
-        Value::Map(map) => map.values().for_each(|value| collect(value, into)),
-        Value::List(list) => list.iter().for_each(|value| collect(value, into)),
-        Value::Int(number) => add(number.to_string()),
-        Value::UInt(number) => add(number.to_string()),
-        Value::Float(number) => add(number.to_string()),
-        Value::Bool(_) | Value::Null => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use gitops_core::{Gvk, Manifest, Origin};
+    use gitops_core::{Gvk, Origin};
 
     use super::*;
 
@@ -174,7 +126,7 @@ mod tests {
             ),
             ("webhook says hunter2", "webhook says (hidden)"),
         ] {
-            assert_eq!(mask.hide(message), hidden);
+            assert_eq!(mask.hide(message.to_owned()), hidden);
         }
     }
 }

@@ -3,14 +3,24 @@
 //! ```sh
 //! export GITOPS_TEST_KUBECONFIG=FILE
 //! cargo test -p gitops-apply --test server -- --skip outage
-//! GITOPS_TEST_RESTART=COMMAND cargo test -p gitops-apply --test server outage
+//! GITOPS_TEST_RESTART=COMMAND cargo test -p gitops-apply --test server outage -- --test-threads=1
 //! ```
 //!
-//! Each test has a namespace of its own. The test of an outage disturbs the
-//! others, so it runs alone, with a command that kills and restarts the server.
+//! Each test has a namespace of its own. Tests of an outage disturb the others,
+//! so they run alone, with a command that kills and restarts the server.
 
 #[path = "cluster/differential.rs"]
 mod differential;
+#[path = "cluster/faults.rs"]
+mod faults;
+#[path = "cluster/looks.rs"]
+mod looks;
+#[path = "cluster/proxy.rs"]
+mod proxy;
+#[path = "cluster/records.rs"]
+mod records;
+#[path = "cluster/secrecy.rs"]
+mod secrecy;
 #[path = "cluster/suite.rs"]
 mod suite;
 #[path = "cluster/world.rs"]
@@ -54,13 +64,13 @@ async fn real(test: &str) -> World<KubeCluster> {
 }
 
 macro_rules! on_the_server {
-    ($($test:ident)*) => {
-        $(
+    ($($module:ident: $($test:ident)*;)*) => {
+        $($(
             #[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                suite::$test(&real(stringify!($test)).await).await;
+                $module::$test(&real(stringify!($test)).await).await;
             }
-        )*
+        )*)*
     };
 }
 
@@ -75,4 +85,34 @@ async fn prediction_memory_and_server_agree() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_outlives_an_outage() {
     suite::a_sync_outlives_an_outage(&real("restart").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_appear_nowhere() {
+    secrecy::secrets_appear_nowhere(&real("secrecy").await, world::rounds(60), |_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_a_sync_is_cut_off_the_next_one_ends_it() {
+    let world = real("faults").await;
+    let path = std::env::var_os("GITOPS_TEST_KUBECONFIG").expect("checked before");
+    let line = proxy::Proxy::new(path.as_ref(), &world.namespace).await;
+    faults::wherever_a_sync_is_cut_off_the_next_one_ends_it(&world, &line, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_ends_a_sync_and_the_next_one_ends_it() {
+    faults::an_outage_ends_a_sync_and_the_next_one_ends_it(&real("killed").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_changed_costs_no_request() {
+    use faults::Line as _;
+    let world = real("looks").await;
+    let path = std::env::var_os("GITOPS_TEST_KUBECONFIG").expect("checked before");
+    let line = proxy::Proxy::new(path.as_ref(), &world.namespace).await;
+    let cluster = line
+        .cut(usize::MAX, faults::Cut::Refused, Default::default())
+        .await;
+    looks::what_has_not_changed_costs_no_request(&world, &cluster, || line.seen()).await;
 }

@@ -503,7 +503,7 @@ fn nearest(references: &[(String, ObjectId)], name: &str) -> Option<String> {
     crate::suggest::nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-fn without_credentials(url: &str) -> String {
+pub(crate) fn without_credentials(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

@@ -2,8 +2,8 @@
 //!
 //! | whose          | mark on an object                             | record            |
 //! |----------------|-----------------------------------------------|-------------------|
-//! | Argo CD        | the annotation [`TRACKING_ID`] or the label [`INSTANCE_LABEL`] | none |
-//! | Flux           | the labels [`FLUX_NAME`] and [`FLUX_NAMESPACE`] | [`Inventory::to_flux`] |
+//! | Argo CD        | the annotation [`TRACKING_ID`] or the label [`INSTANCE_LABEL`] | the marks |
+//! | Flux           | the labels [`FLUX_NAME`] and [`FLUX_NAMESPACE`] | [`Inventory`]     |
 //! | kubectl        | the label [`PART_OF`]                          | [`ApplySet`]      |
 //!
 //! Argo CD marks an object with the annotation [`TRACKING_ID`], which names
@@ -19,7 +19,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Manifest, ObjectKey, Str};
+use crate::{Manifest, Map, ObjectKey, Str, Value};
 
 /// The annotation that names the owner and the object.
 pub const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
@@ -281,20 +281,52 @@ impl Inventory {
         let mut entries: Vec<(String, Str)> = self
             .entries
             .iter()
-            .map(|(key, entry)| {
-                let name = key.name.replace(":", "__");
-                let ObjectKey {
-                    namespace,
-                    group,
-                    kind,
-                    ..
-                } = key;
-                let id = format!("{namespace}_{name}_{group}_{kind}");
-                (id, entry.version.clone())
-            })
+            .map(|(key, entry)| (flux_id(key), entry.version.clone()))
             .collect();
         entries.sort();
         entries
+    }
+
+    /// The inventory as a Kustomization's `status.inventory`, with a `uid`
+    /// beside the `id` and the version `v` of each entry where it is known.
+    pub fn to_value(&self) -> Value {
+        let mut entries: Vec<(String, &Entry)> = self
+            .entries
+            .iter()
+            .map(|(key, entry)| (flux_id(key), entry))
+            .collect();
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        let entries = entries.into_iter().map(|(id, entry)| {
+            let mut map = Map::from_iter([
+                ("id", Value::from(id)),
+                ("v", Value::from(entry.version.clone())),
+            ]);
+            if !entry.uid.is_empty() {
+                map.insert("uid", entry.uid.clone());
+            }
+            Value::Map(map)
+        });
+        Map::from_iter([("entries", Value::from_iter(entries))]).into()
+    }
+
+    /// Reads what [`to_value`](Inventory::to_value) wrote, or the
+    /// `status.inventory` of a Kustomization.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAnEntry`] for the first id that is none.
+    pub fn from_value(value: &Value) -> Result<Inventory, NotAnEntry> {
+        let entries = value.get("entries").and_then(Value::as_list);
+        let mut inventory = Inventory::default();
+        for entry in entries.unwrap_or_default() {
+            let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+            let read = Inventory::from_flux([(text("id"), text("v"))])?;
+            for (key, mut entry) in read.entries {
+                entry.uid = text("uid").into();
+                inventory.entries.insert(key, entry);
+            }
+        }
+        Ok(inventory)
     }
 
     /// Reads a Kustomization's inventory.
@@ -327,6 +359,18 @@ impl Inventory {
         }
         Ok(inventory)
     }
+}
+
+/// An object's id in a Flux inventory. The colons of roles' names are doubled
+/// underscores there.
+fn flux_id(key: &ObjectKey) -> String {
+    let ObjectKey {
+        namespace,
+        name,
+        group,
+        kind,
+    } = key;
+    format!("{namespace}_{}_{group}_{kind}", name.replace(":", "__"))
 }
 
 /// A set of objects as `kubectl apply --prune --applyset` keeps it (KEP-3659):
@@ -362,7 +406,8 @@ pub enum ApplySetError {
 }
 
 impl ApplySet {
-    const ID: &str = "applyset.kubernetes.io/id";
+    /// The label of a parent that holds the set's [id](ApplySet::id).
+    pub const ID: &str = "applyset.kubernetes.io/id";
     const TOOLING: &str = "applyset.kubernetes.io/tooling";
     const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
     const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
@@ -479,7 +524,7 @@ fn shortened(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Map, Origin, Value};
+    use crate::Origin;
 
     fn object(kind: (&str, &str), namespace: &str, name: &str) -> Manifest {
         let mut metadata = Map::from_iter([("name", name)]);
@@ -538,6 +583,8 @@ mod tests {
             .iter()
             .map(|(id, version)| (id.as_str(), version.as_str()));
         let read = Inventory::from_flux(read).expect("just written");
+        let whole = Inventory::from_value(&inventory.to_value());
+        assert_eq!(whole.as_ref(), Ok(&inventory));
         // Without uids, names have to do.
         assert!(read.records(&with_uid("2")));
         assert!(Inventory::from_flux([("nothing", "v1")]).is_err());

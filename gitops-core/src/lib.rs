@@ -10,10 +10,13 @@ pub mod app;
 pub mod defaults;
 #[cfg(feature = "git")]
 pub mod git;
+#[cfg(feature = "git-http")]
+pub mod http;
 pub mod inventory;
 pub mod key;
 pub mod manifest;
 pub mod quantity;
+pub mod redaction;
 pub mod schema;
 pub mod selector;
 pub mod semver;

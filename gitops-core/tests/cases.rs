@@ -14,6 +14,8 @@ mod cases {
     mod argo;
     #[cfg(feature = "git")]
     mod git;
+    #[cfg(feature = "git-http")]
+    mod http;
     mod json;
     mod kubernetes;
     mod laws;

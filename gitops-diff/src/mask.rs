@@ -1,9 +1,12 @@
 //! Keeps what is secret out of every difference.
 
+use std::collections::BTreeSet;
+
+use gitops_core::redaction::{LAST_APPLIED, PART, Redaction};
 use gitops_core::{Gvk, Map, Str, Value};
 
-/// The annotation in which kubectl keeps a whole object, secrets included.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Annotations that say how an object is treated, and nothing of it.
+const PLAIN: &str = "argocd.argoproj.io/";
 
 /// The objects with every secret value replaced.
 ///
@@ -15,6 +18,8 @@ pub(crate) fn mask<const N: usize>(gvk: &Gvk, objects: [Option<Map>; N]) -> [Opt
         return objects;
     }
     let mut objects = objects;
+    // While the values can still be seen.
+    let copies = copies(&objects);
     for field in ["data", "stringData"] {
         let mut names: Vec<Str> = Vec::new();
         for object in objects.iter().flatten() {
@@ -38,7 +43,39 @@ pub(crate) fn mask<const N: usize>(gvk: &Gvk, objects: [Option<Map>; N]) -> [Opt
         }
     }
     mask_at(&mut objects, &["metadata", "annotations", LAST_APPLIED]);
+    for (field, name) in &copies {
+        mask_at(&mut objects, &["metadata", field, name]);
+    }
     objects
+}
+
+/// Other annotations and labels in which a value stands, most likely in a copy
+/// of the whole object that some controller keeps.
+fn copies<const N: usize>(objects: &[Option<Map>; N]) -> BTreeSet<(&'static str, Str)> {
+    let mut suspects = BTreeSet::new();
+    for object in objects.iter().flatten() {
+        let metadata = object.get("metadata").and_then(Value::as_map);
+        for field in ["annotations", "labels"] {
+            let texts = metadata.and_then(|metadata| metadata.get(field)?.as_map());
+            for (name, text) in texts.into_iter().flatten() {
+                let text = text.as_str().unwrap_or_default();
+                if text.len() >= PART && !name.starts_with(PLAIN) && name != LAST_APPLIED {
+                    suspects.insert((field, name.clone(), text));
+                }
+            }
+        }
+    }
+    if suspects.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut redaction = Redaction::default();
+    for object in objects.iter().flatten() {
+        redaction.add(object);
+    }
+    let found = suspects
+        .into_iter()
+        .filter(|(_, _, text)| redaction.is_in(text));
+    found.map(|(field, name, _)| (field, name)).collect()
 }
 
 fn mask_at<const N: usize>(objects: &mut [Option<Map>; N], path: &[&str]) {

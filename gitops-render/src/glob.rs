@@ -181,6 +181,9 @@ fn class_char(chunk: &mut &[char]) -> Result<char, BadPattern> {
 /// `{a,b}` are alternatives, a backslash takes the next character as it is.
 #[derive(Clone, Debug)]
 pub struct Glob {
+    /// What a text has to start with.
+    start: String,
+    /// The pattern for what comes after it.
     parts: Vec<Part>,
     separator: Option<char>,
 }
@@ -221,11 +224,24 @@ impl Glob {
         if at < chars.len() {
             return Err(BadPattern);
         }
-        Ok(Glob { parts, separator })
+        let literal = |part: &Part| match part {
+            Part::Literal(letter) => Some(*letter),
+            _ => None,
+        };
+        let start: String = parts.iter().map_while(literal).collect();
+        let parts = parts.into_iter().skip_while(|part| literal(part).is_some());
+        Ok(Glob {
+            start,
+            parts: parts.collect(),
+            separator,
+        })
     }
 
     /// Whether the whole of `text` matches.
     pub fn matches(&self, text: &str) -> bool {
+        let Some(text) = text.strip_prefix(&self.start) else {
+            return false;
+        };
         let text: Vec<char> = text.chars().collect();
         // Positions in the text that the pattern so far can have reached: no
         // backtracking, so no pattern is slow.

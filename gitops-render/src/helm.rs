@@ -54,6 +54,7 @@ pub use metadata::{Dependency, Maintainer, Metadata};
 pub use options::{HelmOptions, ReleaseName};
 pub use origin::{LineReport, SourceMap, ValueOrigin};
 pub use profile::Profile;
+pub(crate) use release::name_of_template;
 pub use release::{Release, template};
 pub use report::Report;
 pub use seed::Seed;

@@ -63,7 +63,7 @@ mod vars;
 
 pub use error::{Error, ErrorKind};
 pub use overrides::{ImageOverride, Overrides};
-pub use remote::{GitSource, NotGit, RemoteError, Remotes, SharedTree};
+pub use remote::{GitSource, HttpStatus, NotGit, RemoteError, Remotes, SharedTree};
 
 use crate::helm::{LoadLimits, Seed};
 

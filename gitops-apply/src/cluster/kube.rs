@@ -708,14 +708,19 @@ fn refusal(
 ) -> ClusterError {
     let text = |path: &[&str]| status.at(path).and_then(Value::as_str).unwrap_or_default();
     let mut message = match status {
-        Value::String(text) => text.trim().chars().take(500).collect(),
+        Value::String(text) => text.trim().to_owned(),
         _ => text(&["message"]).to_owned(),
     };
     if message.is_empty() {
         message = format!("the server says {code}");
     }
     if let Some(key) = call.key {
-        message = Mask::of(key, call.sent).hide(&message);
+        message = Mask::of(key, call.sent).hide(message);
+    }
+    if let Value::String(_) = status {
+        // A page that some proxy made; cut off only now, since half a value
+        // would be one that nobody knows.
+        message = message.chars().take(500).collect();
     }
     let key = || {
         call.key.cloned().unwrap_or(ObjectKey {

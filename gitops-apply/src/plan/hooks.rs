@@ -3,8 +3,14 @@
 //! Follows `gitops-engine/pkg/sync/hook`, with Helm's hooks mapped onto Argo
 //! CD's as it does.
 
-use gitops_core::Manifest;
+use gitops_core::{Manifest, Str, Value};
 use serde::{Deserialize, Serialize};
+
+use super::options::{ObjectOptions, PlanOptions};
+use super::task::{Action, Task};
+use super::waves;
+use crate::health::HOOK_FINALIZER;
+use crate::live::LiveState;
 
 /// The annotation that makes an object a hook.
 pub const HOOK: &str = "argocd.argoproj.io/hook";
@@ -173,4 +179,65 @@ pub(crate) fn generated_name(prefix: &str, revision: &str, phase: Phase, now: i6
     };
     let suffix = format!("{revision}-{phase}-{now}");
     format!("{prefix}{}", suffix.to_lowercase())
+}
+
+pub(super) fn task(
+    object: &Manifest,
+    phase: Phase,
+    live: &LiveState,
+    options: &PlanOptions,
+) -> Task {
+    let mut desired = object.clone();
+    let named = desired.edit(|object| {
+        let Some(Value::Map(metadata)) =
+            object.as_map_mut().and_then(|map| map.get_mut("metadata"))
+        else {
+            return;
+        };
+        let prefix = metadata
+            .get("generateName")
+            .and_then(Value::as_str)
+            .map(Str::from);
+        let has_name = metadata
+            .get("name")
+            .and_then(Value::as_str)
+            .is_some_and(|name| !name.is_empty());
+        if !has_name {
+            let prefix = prefix.unwrap_or_default();
+            let name = generated_name(&prefix, &options.revision, phase, options.now);
+            metadata.insert("name", name);
+            metadata.remove("generateName");
+        }
+        // Whatever deletes finished hooks must wait until we have seen them.
+        let finalizers = metadata.entry("finalizers");
+        if finalizers.as_list().is_none() {
+            *finalizers = Value::from_iter([]);
+        }
+        if let Some(list) = finalizers.as_list_mut()
+            && !list
+                .iter()
+                .any(|have| have.as_str() == Some(HOOK_FINALIZER))
+        {
+            list.push(HOOK_FINALIZER.into());
+        }
+    });
+    named.expect("a hook that got a name is still an object");
+    options.tracking.mark(&mut desired, &options.namespace);
+    let current = live.objects.get(desired.key());
+    Task {
+        key: desired.key().clone(),
+        version: desired.gvk().version.clone(),
+        phase,
+        wave: waves::wave(&desired),
+        action: Action::Hook,
+        delete_policies: delete_policies(&desired),
+        difference: None,
+        certainty: None,
+        prediction: None,
+        options: ObjectOptions::of(&options.app, Some(&desired), current),
+        kind_is_new: false,
+        origin: desired.origin.clone(),
+        live: current.cloned(),
+        desired: Some(desired),
+    }
 }

@@ -1,6 +1,12 @@
-//! Sync options: how objects are written, by application and by object.
+//! How a plan is made, and how objects are written: by application and by
+//! object.
 
-use gitops_core::{Manifest, Str};
+use std::collections::BTreeSet;
+
+use gitops_core::app::IgnoreDifference;
+use gitops_core::inventory::{Inventory, Tracking};
+use gitops_core::schema::Schemas;
+use gitops_core::{Manifest, Map, ObjectKey, Str};
 use serde::Serialize;
 
 use crate::cluster::Propagation;
@@ -11,6 +17,100 @@ pub const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
 /// The manager whose fields are taken over from client-side apply.
 const CLIENT_SIDE_MANAGER: &str = "kubectl-client-side-apply";
 const MIGRATION_MANAGER: &str = "argocd.argoproj.io/client-side-apply-migration-manager";
+
+/// How a plan is made.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// The application, and how its objects are marked.
+    pub tracking: Tracking,
+    /// The namespace of objects that name none; they are refused if it is
+    /// empty.
+    pub namespace: Str,
+    /// The application's sync options.
+    pub app: AppOptions,
+    /// Labels of the destination namespace, if that is created.
+    pub namespace_labels: Map,
+    /// Annotations of the destination namespace, if that is created.
+    pub namespace_annotations: Map,
+    /// Whether objects that are declared no more are deleted.
+    pub prune: bool,
+    /// Whether a person has approved the prunes that want approval.
+    pub prune_approved: bool,
+    /// Whether it is fine if nothing is declared and everything is pruned.
+    pub allow_empty: bool,
+    /// How many prunes are taken for a mistake; no limit if absent.
+    pub prune_limit: Option<usize>,
+    /// Which share of what the application owns is taken for a mistake if it
+    /// would be pruned at once, in percent; no limit if absent. A single
+    /// object may always go.
+    pub prune_share: Option<u8>,
+    /// Kinds of which nothing is ever pruned, as `Kind.group` or `Kind`; none
+    /// from the start. Definitions are never pruned anyhow, and namespaces only
+    /// if they are known to hold [nothing of others](crate::LiveState::vacant).
+    pub protected: BTreeSet<Str>,
+    /// Objects that other applications declare: they are theirs from their
+    /// next sync on, and not pruned meanwhile.
+    pub claimed: BTreeSet<ObjectKey>,
+    /// What was recorded of the last sync, if it is known: nothing is pruned
+    /// that is not the very object that was recorded. It takes the place of the
+    /// [record](crate::Record) that was read from the cluster.
+    pub inventory: Option<Inventory>,
+    /// Whether everything that is declared could be had. If not, what is not
+    /// declared may be declared all the same, and nothing is pruned.
+    pub complete: bool,
+    /// Whether objects that are as they should be are applied all the same,
+    /// as Argo CD does, instead of being left alone.
+    pub apply_unchanged: bool,
+    /// Whether hooks are left out.
+    pub skip_hooks: bool,
+    /// Only these objects, and no hooks; all if absent.
+    pub select: Option<BTreeSet<ObjectKey>>,
+    /// The revision that the manifests come from.
+    pub revision: Str,
+    /// The time of the sync in seconds since 1970, for the names of hooks.
+    pub now: i64,
+    /// The schemas of the kinds. Those of definitions among the manifests are
+    /// taken up without being named here.
+    pub schemas: Schemas,
+    /// Differences that do not count.
+    pub ignore: Vec<IgnoreDifference>,
+    /// The name under which fields are owned.
+    pub manager: Str,
+    /// Whether webhooks or policies of the cluster may change what is
+    /// applied; no write is then sure to come out as predicted.
+    pub mutated: bool,
+}
+
+impl PlanOptions {
+    /// A whole sync of an application into a namespace, without pruning.
+    pub fn new(app: impl Into<Str>, namespace: impl Into<Str>) -> Self {
+        PlanOptions {
+            tracking: Tracking::new(app),
+            namespace: namespace.into(),
+            app: AppOptions::default(),
+            namespace_labels: Map::new(),
+            namespace_annotations: Map::new(),
+            prune: false,
+            prune_approved: false,
+            allow_empty: false,
+            prune_limit: None,
+            prune_share: None,
+            protected: BTreeSet::new(),
+            claimed: BTreeSet::new(),
+            inventory: None,
+            complete: true,
+            apply_unchanged: false,
+            skip_hooks: false,
+            select: None,
+            revision: Str::new(),
+            now: 0,
+            schemas: Schemas::new(),
+            ignore: Vec::new(),
+            manager: gitops_diff::FIELD_MANAGER.into(),
+            mutated: false,
+        }
+    }
+}
 
 /// Whether something may be deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

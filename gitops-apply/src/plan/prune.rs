@@ -1,15 +1,21 @@
 //! What may be deleted.
 
-use gitops_core::{Manifest, inventory};
+use std::collections::BTreeSet;
 
-use super::options::{ObjectOptions, Permission};
-use super::{PlanOptions, SkipReason};
+use gitops_core::{Manifest, ObjectKey, Origin, Str, Value, inventory};
+
+use super::hooks::Phase;
+use super::options::{ObjectOptions, Permission, PlanOptions};
+use super::refusal::Refusal;
+use super::task::{Action, SkipReason, Task};
+use super::{Plan, hooks, waves};
+use crate::live::LiveState;
 
 /// Helm's way to say that an object stays.
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 
 /// What is to be done with a live object that is declared no more.
-pub(crate) enum Verdict {
+enum Verdict {
     Prune,
     Confirm,
     Skip(SkipReason),
@@ -21,24 +27,23 @@ pub(crate) enum Verdict {
 /// `Prune=false`, Helm's `keep`, and definitions, which take all their objects
 /// with them.
 ///
-/// If not everything could be read, `unsure`, what is not declared may be so
-/// all the same.
-pub(crate) fn judge(
+/// If not everything could be read, what is not declared may be so all the
+/// same.
+fn judge(
     live: &Manifest,
     own: &ObjectOptions,
+    state: &LiveState,
     options: &PlanOptions,
-    unsure: bool,
 ) -> Verdict {
+    let unsure = !options.complete || !state.unreadable.is_empty();
     let key = live.key();
     let kind = match key.group.as_str() {
         "" => key.kind.clone(),
         group => ecow::eco_format!("{}.{group}", key.kind),
     };
     let protected = options.protected.contains(&kind);
-    let recorded = options
-        .inventory
-        .as_ref()
-        .is_none_or(|inventory| inventory.records(live));
+    let inventory = options.inventory.as_ref().or(state.recorded.inventory());
+    let recorded = inventory.is_none_or(|inventory| inventory.records(live));
     let kept = |text: &str| text.split(',').any(|word| word.trim() == "keep");
     if !options.prune {
         Verdict::Skip(SkipReason::RequiresPruning)
@@ -52,6 +57,8 @@ pub(crate) fn judge(
         Verdict::Skip(SkipReason::NoPrune)
     } else if live.annotation(RESOURCE_POLICY).is_some_and(kept) || inventory::is_definition(live) {
         Verdict::Skip(SkipReason::Kept)
+    } else if is_namespace(key) && !state.vacant.contains(&key.name) {
+        Verdict::Skip(SkipReason::Occupied)
     } else if protected {
         Verdict::Skip(SkipReason::Protected)
     } else if own.prune == Permission::Confirm && !options.prune_approved {
@@ -59,4 +66,116 @@ pub(crate) fn judge(
     } else {
         Verdict::Prune
     }
+}
+
+fn is_namespace(key: &ObjectKey) -> bool {
+    key.kind == "Namespace" && key.group.is_empty()
+}
+
+/// A namespace goes only if everything of ours in it does.
+fn keep_occupied(prunes: &mut [Task], others: &[Task]) {
+    let staying = prunes.iter().filter(|task| task.action != Action::Prune);
+    let occupied: BTreeSet<Str> = staying
+        .chain(others)
+        .map(|task| task.key.namespace.clone())
+        .collect();
+    for task in prunes {
+        if task.action == Action::Prune
+            && is_namespace(&task.key)
+            && occupied.contains(&task.key.name)
+        {
+            task.action = Action::Skip {
+                reason: SkipReason::Occupied,
+            };
+        }
+    }
+}
+
+/// The tasks for live objects of ours that are declared no more.
+pub(super) fn tasks(
+    declared: &BTreeSet<ObjectKey>,
+    live: &LiveState,
+    options: &PlanOptions,
+    plan: &mut Plan,
+) {
+    let mut tasks = Vec::new();
+    let mut extra = 0;
+    for (key, current) in &live.objects {
+        // What another object owns goes with it, and hooks go by their own
+        // policy.
+        let ours = options.tracking.owns(current)
+            && !declared.contains(key)
+            && !hooks::is_hook(current)
+            && current
+                .at(&["metadata", "ownerReferences"])
+                .and_then(Value::as_list)
+                .unwrap_or_default()
+                .is_empty();
+        if !ours {
+            continue;
+        }
+        extra += 1;
+        if options
+            .select
+            .as_ref()
+            .is_some_and(|keys| !keys.contains(key))
+        {
+            continue;
+        }
+        let own = ObjectOptions::of(&options.app, None, Some(current));
+        let action = match judge(current, &own, live, options) {
+            Verdict::Prune => Action::Prune,
+            Verdict::Confirm => Action::AwaitApproval,
+            Verdict::Skip(reason) => Action::Skip { reason },
+        };
+        tasks.push(Task {
+            key: key.clone(),
+            version: current.gvk().version.clone(),
+            phase: Phase::Sync,
+            wave: waves::wave(current),
+            action,
+            delete_policies: Vec::new(),
+            difference: None,
+            certainty: None,
+            prediction: None,
+            options: own,
+            kind_is_new: false,
+            origin: Origin::default(),
+            desired: None,
+            live: Some(current.clone()),
+        });
+    }
+    keep_occupied(&mut tasks, &plan.tasks);
+    let going = tasks
+        .iter()
+        .filter(|task| task.action == Action::Prune)
+        .count();
+    let remains = plan.tasks.iter().any(|task| !task.is_hook());
+    if options.prune && !options.allow_empty && options.select.is_none() && extra > 0 && !remains {
+        plan.refusals.push(Refusal::WipesOut { prunes: extra });
+    }
+    if let Some(limit) = options.prune_limit
+        && going > limit
+    {
+        plan.refusals.push(Refusal::TooManyPrunes {
+            prunes: going,
+            limit,
+        });
+    }
+    let stays = plan
+        .tasks
+        .iter()
+        .filter(|task| !task.is_hook() && task.live.is_some());
+    let owned = stays.count() + extra;
+    if let Some(percent) = options.prune_share
+        && going > 1
+        && going * 100 > owned * usize::from(percent)
+    {
+        plan.refusals.push(Refusal::TooLargeAShare {
+            prunes: going,
+            owned,
+            percent,
+        });
+    }
+    plan.tasks.extend(tasks);
 }

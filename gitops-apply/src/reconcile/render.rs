@@ -1,17 +1,32 @@
 //! The manifests that an application declares.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use gitops_core::app::argo::{self, AppError};
 use gitops_core::app::{App, HelmSource, InlineValues, KustomizeSource, Source, Tool};
 use gitops_core::tree::{LeavesTree, TreePath};
 use gitops_core::{Manifest, Str, Value};
 use gitops_render::directory::DirectoryOptions;
 use gitops_render::helm::{
-    self, Capabilities, HelmOptions, KubeVersion, Profile, ReleaseName, Seed, Values,
+    self, Capabilities, HelmOptions, KubeVersion, Objects, Profile, Query, ReleaseName, Seed,
+    Values,
 };
 use gitops_render::kustomize::{self, HelmSupport, ImageOverride, KustomizeOptions, Overrides};
 use gitops_render::{Detected, RenderError, Rendered, Renderer, detect};
 
 use super::sources::{Repositories, Snapshot, SourceError};
+
+/// What sources are rendered for, beside what the application says.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The cluster as charts see it.
+    pub capabilities: Capabilities,
+    /// Where charts take random numbers from.
+    pub seed: Seed,
+    /// What `lookup` finds; nothing if absent, as in Argo CD.
+    pub objects: Option<Arc<dyn Objects>>,
+}
 
 /// What an application's sources render to.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +39,9 @@ pub struct Desired {
     pub revisions: Vec<Str>,
     /// What the tools had to say.
     pub warnings: Vec<String>,
+    /// What charts looked up in the cluster. Like the commits, it is an input:
+    /// the manifests are the same as long as its objects are.
+    pub lookups: BTreeSet<Query>,
 }
 
 /// Why an application could not be rendered.
@@ -63,6 +81,12 @@ pub enum DesiredError {
         /// The name.
         name: Str,
     },
+    /// The chart looks up something else each time.
+    #[error("the chart looks up too much: {problem}")]
+    Lookups {
+        /// How much.
+        problem: String,
+    },
     /// Something that this version does not do.
     #[error("{what} is not supported; {instead}")]
     Unsupported {
@@ -97,8 +121,7 @@ fn placed(path: &str, error: &RenderError) -> String {
 pub fn desired(
     app: &App,
     repositories: &Repositories,
-    cluster: &Capabilities,
-    seed: Seed,
+    surroundings: &Surroundings,
 ) -> Result<Desired, DesiredError> {
     let mut snapshots = Vec::with_capacity(app.sources.len());
     for source in &app.sources {
@@ -122,8 +145,7 @@ pub fn desired(
             snapshot,
             snapshots: &snapshots,
             repositories,
-            cluster,
-            seed,
+            surroundings,
         };
         let rendered = job.render()?;
         desired.warnings.extend(rendered.warnings);
@@ -146,8 +168,7 @@ struct Job<'a> {
     snapshot: &'a Snapshot,
     snapshots: &'a [Snapshot],
     repositories: &'a Repositories,
-    cluster: &'a Capabilities,
-    seed: Seed,
+    surroundings: &'a Surroundings,
 }
 
 impl Job<'_> {
@@ -255,7 +276,7 @@ impl Job<'_> {
                 .set_file(&format!("{name}={file}"), &|_| Ok(text.clone()))
                 .map_err(helm)?;
         }
-        let mut capabilities = self.cluster.clone();
+        let mut capabilities = self.surroundings.capabilities.clone();
         if let Some(version) = &source.kube_version {
             capabilities.kube_version =
                 KubeVersion::parse(version).map_err(|problem| DesiredError::Unsupported {
@@ -286,7 +307,8 @@ impl Job<'_> {
                 Some("v4") => Profile::Helm4_2,
                 _ => Profile::default(),
             },
-            seed: self.seed.for_application(&self.app.name),
+            seed: self.surroundings.seed.for_application(&self.app.name),
+            cluster: self.surroundings.objects.clone(),
             ..HelmOptions::default()
         })))
     }
@@ -324,17 +346,17 @@ impl Job<'_> {
         }
         let kube_version = match &source.kube_version {
             Some(version) => version.clone(),
-            None => self.cluster.kube_version.version.clone(),
+            None => self.surroundings.capabilities.kube_version.version.clone(),
         };
         let api_versions = match source.api_versions.is_empty() {
-            true => self.cluster.api_versions.clone(),
+            true => self.surroundings.capabilities.api_versions.clone(),
             false => source.api_versions.clone(),
         };
         Ok(Renderer::Kustomize(Box::new(KustomizeOptions {
             helm: Some(HelmSupport {
                 kube_version,
                 api_versions,
-                seed: self.seed,
+                seed: self.surroundings.seed,
                 ..HelmSupport::default()
             }),
             remotes: Some(std::sync::Arc::new(self.repositories.clone())),

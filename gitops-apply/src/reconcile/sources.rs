@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use gitops_core::git::{CommitId, GitError, RemoteOptions, Repository};
+use gitops_core::http::{self, HttpError, HttpLimits};
 use gitops_core::tree::{DirTree, TreeError};
 use gitops_core::{FileTree, Str};
-use gitops_render::kustomize::{GitSource, RemoteError, Remotes, SharedTree};
+use gitops_render::kustomize::{GitSource, HttpStatus, RemoteError, Remotes, SharedTree};
 
 /// The repositories that applications name by URL.
 ///
@@ -149,7 +150,15 @@ impl Remotes for Repositories {
     }
 
     fn file(&self, url: &str) -> Result<bytes::Bytes, RemoteError> {
-        Err(format!("{url}: single files are not fetched; put it into the repository").into())
+        http::get(url, &HttpLimits::default()).map_err(|error| match error {
+            HttpError::Status { code, reason, .. } => HttpStatus {
+                code,
+                reason: reason.into(),
+            }
+            .into(),
+            HttpError::Unreachable { url, source } => format!("{url}: {source}").into(),
+            error => error.into(),
+        })
     }
 }
 

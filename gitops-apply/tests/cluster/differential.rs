@@ -14,28 +14,7 @@ use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Map, Origin, Value, json};
 use gitops_diff::predict::{self, predict};
 
-use super::world::yaml;
-
-/// The numbers of xorshift64*.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let number = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        usize::try_from(number).expect("31 bits") % sides
-    }
-
-    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
-        of[self.roll(of.len())]
-    }
-
-    fn likely(&mut self) -> bool {
-        self.roll(3) > 0
-    }
-}
+use super::world::{Dice, yaml};
 
 const DEFINITIONS: [&str; 2] = [
     "

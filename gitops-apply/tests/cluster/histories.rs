@@ -7,18 +7,7 @@ use gitops_apply::{LiveState, PlanOptions, plan};
 use gitops_core::inventory::Tracking;
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Value};
 
-/// The numbers of xorshift64*.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let number = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        usize::try_from(number).expect("31 bits") % sides
-    }
-}
+use crate::world::Dice;
 
 fn map(name: &str, uid: Option<u64>) -> Manifest {
     let mut metadata = Map::from_iter([("name", name), ("namespace", "shop")]);

@@ -996,6 +996,7 @@ pub(crate) async fn ignored_fields_are_left_to_others<C: Cluster>(world: &World<
 macro_rules! on_every_cluster {
     ($run:ident) => {
         $run! {
+            suite:
             apply_creates_and_then_changes_nothing
             fields_have_owners
             a_uid_protects_from_deleting_another_object
@@ -1020,7 +1021,14 @@ macro_rules! on_every_cluster {
             the_destination_is_created_first
             defaults_are_those_of_a_server
             fields_of_a_client_are_taken_over
-            ignored_fields_are_left_to_others
+            ignored_fields_are_left_to_others;
+            records:
+            an_inventory_is_kept_by_uid
+            what_is_deleted_is_what_was_planned
+            an_apply_set_is_kept_as_kubectl_does
+            a_namespace_goes_when_it_is_empty;
+            looks:
+            charts_look_up_what_the_cluster_holds;
         }
     };
 }

@@ -157,3 +157,32 @@ pub(crate) fn yaml(json: &str) -> Manifest {
     let mut objects = manifest::parse(json.as_bytes(), &Origin::default()).expect("JSON");
     objects.remove(0)
 }
+
+/// How often a random test goes round: `GITOPS_TEST_ROUNDS`, or what is bearable.
+pub(crate) fn rounds(bearable: usize) -> usize {
+    let rounds = std::env::var("GITOPS_TEST_ROUNDS").ok();
+    rounds.map_or(bearable, |rounds| {
+        rounds.parse().expect("GITOPS_TEST_ROUNDS is a number")
+    })
+}
+
+/// The numbers of xorshift64*.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let number = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(number).expect("31 bits") % sides
+    }
+
+    pub(crate) fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
+        of[self.roll(of.len())]
+    }
+
+    pub(crate) fn likely(&mut self) -> bool {
+        self.roll(3) > 0
+    }
+}

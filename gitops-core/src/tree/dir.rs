@@ -10,6 +10,9 @@ use bytes::Bytes;
 
 use super::{Entry, EntryKind, FileTree, Found, TreeError, TreePath, entry, follow, listed};
 
+#[cfg(target_os = "linux")]
+mod jail;
+
 /// A directory of the file system, as a jail: no path and no symbolic link
 /// leads out of it.
 ///
@@ -18,6 +21,8 @@ use super::{Entry, EntryKind, FileTree, Found, TreeError, TreePath, entry, follo
 #[derive(Clone, Debug)]
 pub struct DirTree {
     root: PathBuf,
+    #[cfg(target_os = "linux")]
+    jail: jail::Jail,
     file_limit: u64,
 }
 
@@ -37,6 +42,8 @@ impl DirTree {
             source: source.into(),
         })?;
         Ok(DirTree {
+            #[cfg(target_os = "linux")]
+            jail: jail::Jail::new(&root).map_err(|error| storage(&TreePath::ROOT, error))?,
             root,
             file_limit: u64::MAX,
         })
@@ -76,29 +83,92 @@ impl DirTree {
     }
 }
 
+/// What stands at a path that has no symbolic link in it.
+enum Direct<T> {
+    Found(T),
+    Absent,
+    /// There may be links, or something that only the long way can explain.
+    Unknown,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl DirTree {
+    fn open(&self, _: &TreePath) -> Direct<std::fs::File> {
+        Direct::Unknown
+    }
+
+    fn names(&self, _: &TreePath) -> Direct<Vec<(String, Option<EntryKind>)>> {
+        Direct::Unknown
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl DirTree {
+    fn open(&self, path: &TreePath) -> Direct<std::fs::File> {
+        self.jail.open(path)
+    }
+
+    fn names(&self, dir: &TreePath) -> Direct<Vec<(String, Option<EntryKind>)>> {
+        self.jail.names(dir)
+    }
+}
+
+impl DirTree {
+    /// The contents of an open file; `None` if it is no file.
+    fn contents(&self, path: &TreePath, file: std::fs::File) -> Result<Option<Bytes>, TreeError> {
+        let failed = |error| storage(path, error);
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let size = metadata.len();
+        if size > self.file_limit {
+            return Err(TreeError::TooLarge {
+                path: path.clone(),
+                size,
+                limit: self.file_limit,
+            });
+        }
+        let mut contents = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        // Once as much is read as there was, nobody has to ask whether that
+        // was all. Some file systems know no sizes.
+        let most = if size == 0 { self.file_limit } else { size };
+        file.take(most).read_to_end(&mut contents).map_err(failed)?;
+        Ok(Some(Bytes::from(contents)))
+    }
+
+    /// The names in a directory, and what they are unless they are links.
+    fn names_of(&self, real: &TreePath) -> std::io::Result<Vec<(String, Option<EntryKind>)>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.root.join(real.as_str()))? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let kind = match (kind.is_file(), kind.is_dir()) {
+                (true, _) => Some(EntryKind::File),
+                (_, true) => Some(EntryKind::Dir),
+                _ => None,
+            };
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push((name, kind));
+            }
+        }
+        Ok(names)
+    }
+}
+
 impl FileTree for DirTree {
     fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
+        match self.open(path) {
+            Direct::Found(file) => return self.contents(path, file),
+            Direct::Absent => return Ok(None),
+            Direct::Unknown => {}
+        }
         let (real, found) = follow(path, |path| self.look(path))?;
         if !matches!(found, Found::File) {
             return Ok(None);
         }
-        let read = || {
-            let file = std::fs::File::open(self.root.join(real.as_str()))?;
-            let size = file.metadata()?.len();
-            if size > self.file_limit {
-                return Ok(Err(size));
-            }
-            let mut contents = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-            file.take(self.file_limit).read_to_end(&mut contents)?;
-            Ok(Ok(Bytes::from(contents)))
-        };
-        match read() {
-            Ok(Ok(contents)) => Ok(Some(contents)),
-            Ok(Err(size)) => Err(TreeError::TooLarge {
-                path: path.clone(),
-                size,
-                limit: self.file_limit,
-            }),
+        match std::fs::File::open(self.root.join(real.as_str())) {
+            Ok(file) => self.contents(path, file),
             Err(error) if absent(&error) => Ok(None),
             Err(error) => Err(storage(path, error)),
         }
@@ -109,31 +179,24 @@ impl FileTree for DirTree {
     }
 
     fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError> {
-        let (real, found) = follow(dir, |path| self.look(path))?;
-        if !matches!(found, Found::Dir) {
-            return Ok(None);
-        }
-        let names = std::fs::read_dir(self.root.join(real.as_str()))
-            .and_then(|entries| {
-                entries
-                    .map(|entry| {
-                        let entry = entry?;
-                        Ok((entry.file_name().into_string(), entry.file_type()?))
-                    })
-                    .collect::<std::io::Result<Vec<_>>>()
-            })
-            .map_err(|error| storage(dir, error))?;
+        let names = match self.names(dir) {
+            Direct::Found(names) => names,
+            Direct::Absent => return Ok(None),
+            Direct::Unknown => {
+                let (real, found) = follow(dir, |path| self.look(path))?;
+                if !matches!(found, Found::Dir) {
+                    return Ok(None);
+                }
+                self.names_of(&real).map_err(|error| storage(dir, error))?
+            }
+        };
         let mut entries = Vec::with_capacity(names.len());
         for (name, kind) in names {
-            let Ok(name) = name else { continue };
             let path = dir.join(&name)?;
             // Only a link has to be asked where it leads.
-            let kind = if kind.is_file() {
-                Some(EntryKind::File)
-            } else if kind.is_dir() {
-                Some(EntryKind::Dir)
-            } else {
-                listed(follow(&path, |path| self.look(path)))?
+            let kind = match kind {
+                Some(kind) => Some(kind),
+                None => listed(follow(&path, |path| self.look(path)))?,
             };
             entries.extend(kind.map(|kind| Entry { path, kind }));
         }

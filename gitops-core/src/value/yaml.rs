@@ -219,8 +219,9 @@ pub fn parse(text: &[u8]) -> Result<Value, Error> {
 /// As [`parse`].
 pub fn parse_with(text: &[u8], options: &Options) -> Result<Value, Error> {
     let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
-    if let Some(found) = block::document(&input, &Boundary::default(), options) {
-        return Ok(found.value);
+    let values = &mut block::Values { options };
+    if let Some(found) = block::document(&input, &Boundary::default(), values) {
+        return Ok(found.node.unwrap_or_default());
     }
     first(&input, options)
 }
@@ -342,16 +343,19 @@ impl Iterator for Documents<'_> {
                 Ok(input) => input,
                 Err(problem) => return Some(Err(Error::nowhere((*problem).to_owned()))),
             };
-            if let Some(found) = block::document(input, &start, &self.options) {
+            let values = &mut block::Values {
+                options: &self.options,
+            };
+            if let Some(found) = block::document(input, &start, values) {
                 let end = start.forward(input, found.end);
                 if found.end < input.text.len() {
                     self.next = Some(end);
                 }
                 if found.exists {
                     return Some(Ok(Document {
-                        value: found.value,
                         line: start.forward(input, found.start).line + 1,
-                        empty: found.empty,
+                        empty: found.node.is_none(),
+                        value: found.node.unwrap_or_default(),
                     }));
                 }
             } else {

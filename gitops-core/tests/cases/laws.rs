@@ -1,3 +1,4 @@
+use gitops_core::yaml::node::{Limits, Tree};
 use gitops_core::yaml::{self, DuplicateKeys, Options, Style};
 use gitops_core::{Map, Value, json};
 use proptest::prelude::*;
@@ -146,6 +147,18 @@ proptest! {
                 yaml::parse_slowly(text.as_bytes(), &options)
             );
         }
+    }
+
+    #[test]
+    fn the_fast_path_makes_the_tree_that_the_parser_makes(text in document()) {
+        let limits = Limits::default();
+        let shown = |tree: Result<Option<Tree>, yaml::Error>| {
+            tree.map(|tree| format!("{tree:?}")).map_err(|error| error.to_string())
+        };
+        prop_assert_eq!(
+            shown(Tree::parse(text.as_bytes(), &limits)),
+            shown(Tree::parse_slowly(text.as_bytes(), &limits))
+        );
     }
 
     #[test]

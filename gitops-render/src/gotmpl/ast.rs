@@ -6,6 +6,8 @@
 //! decided when it is executed, because another file may define it anew.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use ecow::EcoString;
@@ -17,11 +19,12 @@ use super::literal::Number;
 use super::printf::quote;
 use super::text::Str;
 
-/// The text that templates were parsed from.
+/// A file of templates: its text and the nodes of all its templates.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) name: Arc<str>,
     pub(super) text: Box<[u8]>,
+    pub(super) nodes: Nodes,
 }
 
 /// One template: a file without its definitions, or the body of a `define` or
@@ -32,7 +35,7 @@ pub(super) struct Source {
 pub struct Template {
     pub(super) name: Arc<str>,
     pub(super) source: Arc<Source>,
-    pub(super) body: Vec<Node>,
+    pub(super) body: Run<Node>,
     /// The variables that can be alive at once, `$` included.
     pub(super) slots: usize,
 }
@@ -47,76 +50,279 @@ pub(super) struct Mark {
     pub(super) id: u32,
 }
 
-#[derive(Debug)]
+/// Neighbours in the storage of their kind: `nodes[run]` is a slice.
+pub(super) struct Run<T> {
+    start: u32,
+    length: u32,
+    kind: PhantomData<fn() -> T>,
+}
+
+/// One node in the storage of its kind: `nodes[at]`.
+pub(super) struct At<T>(u32, PhantomData<fn() -> T>);
+
+impl<T> Run<T> {
+    pub(super) const EMPTY: Self = Run {
+        start: 0,
+        length: 0,
+        kind: PhantomData,
+    };
+
+    pub(super) fn is_empty(self) -> bool {
+        self.length == 0
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.length as usize
+    }
+
+    /// Everything but the last.
+    pub(super) fn but_last(self) -> Self {
+        Run {
+            length: self.length.saturating_sub(1),
+            ..self
+        }
+    }
+}
+
+// Derived, these would ask the same of `T`.
+impl<T> Clone for Run<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Run<T> {}
+
+impl<T> fmt::Debug for Run<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.start, self.length)
+    }
+}
+
+impl<T> Clone for At<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for At<T> {}
+
+impl<T> fmt::Debug for At<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A kind of node that has storage.
+pub(super) trait Stored: Sized {
+    fn of(nodes: &Nodes) -> &[Self];
+    fn of_mut(nodes: &mut Nodes) -> &mut Vec<Self>;
+}
+
+/// Declares the storage: one vector for each kind of node.
+///
+/// A chart is parsed to be executed once, and most of it is not executed at
+/// all. So a tree is a few vectors, not many boxes: it is built by appending
+/// and freed at once.
+macro_rules! storage {
+    ($($field:ident: $kind:ty),* $(,)?) => {
+        /// The nodes of a file, by kind. What belongs to one node stands side
+        /// by side.
+        #[derive(Debug, Default)]
+        pub(super) struct Nodes {
+            $($field: Vec<$kind>,)*
+        }
+
+        $(impl Stored for $kind {
+            fn of(nodes: &Nodes) -> &[Self] {
+                &nodes.$field
+            }
+
+            fn of_mut(nodes: &mut Nodes) -> &mut Vec<Self> {
+                &mut nodes.$field
+            }
+        })*
+    };
+}
+
+storage! {
+    statements: Node,
+    branches: Branch,
+    calls: Call,
+    pipes: Pipe,
+    declared: Declared,
+    nested: Nested,
+    commands: Command,
+    exprs: Expr,
+    names: EcoString,
+    variables: Variable,
+    chains: Chain,
+    literals: Literal,
+    constants: Constant,
+}
+
+impl Nodes {
+    /// Storage for what a text of this many bytes commonly holds.
+    pub(super) fn for_text(bytes: usize) -> Self {
+        Nodes {
+            statements: Vec::with_capacity(bytes / 64),
+            pipes: Vec::with_capacity(bytes / 128),
+            commands: Vec::with_capacity(bytes / 128),
+            exprs: Vec::with_capacity(bytes / 64),
+            names: Vec::with_capacity(bytes / 48),
+            ..Nodes::default()
+        }
+    }
+
+    pub(super) fn add<T: Stored>(&mut self, node: T) -> At<T> {
+        let all = T::of_mut(self);
+        all.push(node);
+        At(all.len() as u32 - 1, PhantomData)
+    }
+
+    /// The nodes that the run ends with are the last of their kind.
+    pub(super) fn append<T: Stored>(&mut self, run: &mut Run<T>, node: T) {
+        let all = T::of_mut(self);
+        if run.length == 0 {
+            run.start = all.len() as u32;
+        }
+        all.push(node);
+        run.length += 1;
+    }
+
+    pub(super) fn only<T: Stored>(&mut self, node: T) -> Run<T> {
+        let mut run = Run::EMPTY;
+        self.append(&mut run, node);
+        run
+    }
+
+    /// Moves what `pending` holds from an index on.
+    pub(super) fn take<T: Stored + Copy>(&mut self, pending: &mut Vec<T>, from: usize) -> Run<T> {
+        if pending.len() == from {
+            return Run::EMPTY;
+        }
+        let all = T::of_mut(self);
+        let start = all.len() as u32;
+        all.extend_from_slice(&pending[from..]);
+        pending.truncate(from);
+        Run {
+            start,
+            length: all.len() as u32 - start,
+            kind: PhantomData,
+        }
+    }
+
+    /// A node as Go prints it.
+    pub(super) fn show<T>(&self, node: T) -> Shown<'_, T> {
+        Shown { nodes: self, node }
+    }
+}
+
+impl<T: Stored> Index<Run<T>> for Nodes {
+    type Output = [T];
+
+    fn index(&self, run: Run<T>) -> &[T] {
+        &T::of(self)[run.start as usize..][..run.length as usize]
+    }
+}
+
+impl<T: Stored> IndexMut<Run<T>> for Nodes {
+    fn index_mut(&mut self, run: Run<T>) -> &mut [T] {
+        &mut T::of_mut(self)[run.start as usize..][..run.length as usize]
+    }
+}
+
+impl<T: Stored> Index<At<T>> for Nodes {
+    type Output = T;
+
+    fn index(&self, at: At<T>) -> &T {
+        &T::of(self)[at.0 as usize]
+    }
+}
+
+impl<T: Stored> IndexMut<At<T>> for Nodes {
+    fn index_mut(&mut self, at: At<T>) -> &mut T {
+        &mut T::of_mut(self)[at.0 as usize]
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Node {
     /// A range of bytes of the source.
     Text(u32, u32),
     /// An action that is a string and nothing else, without escapes: the range
     /// of bytes with its quotes. Charts write what looks like a delimiter so.
     Literal(u32, u32),
-    Action(Pipe),
-    If(Box<Branch>),
-    With(Box<Branch>),
-    Range(Box<Branch>),
-    Template(Box<Call>),
+    Action(At<Pipe>),
+    If(At<Branch>),
+    With(At<Branch>),
+    Range(At<Branch>),
+    Template(At<Call>),
     Break,
     Continue,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Branch {
-    pub(super) pipe: Pipe,
-    pub(super) list: Vec<Node>,
-    pub(super) otherwise: Option<Vec<Node>>,
+    pub(super) pipe: At<Pipe>,
+    pub(super) list: Run<Node>,
+    pub(super) otherwise: Option<Run<Node>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) mark: Mark,
     pub(super) name: Arc<str>,
-    pub(super) pipe: Option<Pipe>,
+    pub(super) pipe: Option<At<Pipe>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Pipe {
     pub(super) mark: Mark,
     pub(super) assign: bool,
-    pub(super) declared: Vec<Declared>,
-    pub(super) commands: Vec<Command>,
-    /// Slots declared by pipelines in parentheses within this statement, which
-    /// `and` and `or` may skip, and the slot that each name meant before.
-    pub(super) nested: Vec<(u32, Option<u32>)>,
+    pub(super) declared: Run<Declared>,
+    pub(super) commands: Run<Command>,
+    /// The slots declared by pipelines in parentheses within this statement,
+    /// which `and` and `or` may skip.
+    pub(super) nested: Run<Nested>,
 }
 
 /// A variable on the left of `:=` or `=`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Declared {
     pub(super) name: EcoString,
     /// `None` if it is assigned to without having been declared.
     pub(super) slot: Option<u32>,
 }
 
-#[derive(Debug)]
-pub(super) struct Command {
-    pub(super) mark: Mark,
-    pub(super) args: Vec<Expr>,
+/// A slot declared in parentheses, and the one that its name meant before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nested {
+    pub(super) slot: u32,
+    pub(super) before: Option<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Command {
+    pub(super) mark: Mark,
+    pub(super) args: Run<Expr>,
+}
+
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Expr {
     Dot(Mark),
     Nil(Mark),
     Bool(Mark, bool),
-    Number(Mark, Box<Constant>),
-    Text(Mark, Box<Literal>),
+    Number(Mark, At<Constant>),
+    Text(Mark, At<Literal>),
     /// `.a.b`
-    Field(Mark, Box<[EcoString]>),
+    Field(Mark, Run<EcoString>),
     /// `$v.a.b`
-    Variable(Mark, Box<Variable>),
+    Variable(Mark, At<Variable>),
     /// `(…).a.b`
-    Chain(Mark, Box<Chain>),
+    Chain(Mark, At<Chain>),
     Function(Mark, Callee),
-    Pipe(Box<Pipe>),
+    Pipe(Mark, At<Pipe>),
 }
 
 #[derive(Debug)]
@@ -132,18 +338,18 @@ pub(super) struct Literal {
     pub(super) text: Str,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Variable {
     pub(super) name: EcoString,
     /// `None` if it is out of scope, which Go finds out when it executes.
     pub(super) slot: Option<u32>,
-    pub(super) fields: Box<[EcoString]>,
+    pub(super) fields: Run<EcoString>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
     pub(super) node: Expr,
-    pub(super) fields: Box<[EcoString]>,
+    pub(super) fields: Run<EcoString>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -165,10 +371,10 @@ impl Callee {
 
 impl Pipe {
     /// The dot, field or variable that is all of this pipeline.
-    pub(super) fn place(&self) -> Option<&Expr> {
-        match &self.commands[..] {
-            [command] if self.declared.is_empty() => match &command.args[..] {
-                [place @ (Expr::Dot(_) | Expr::Field(..) | Expr::Variable(..))] => Some(place),
+    pub(super) fn place(&self, nodes: &Nodes) -> Option<Expr> {
+        match &nodes[self.commands] {
+            [command] if self.declared.is_empty() => match &nodes[command.args] {
+                [place @ (Expr::Dot(_) | Expr::Field(..) | Expr::Variable(..))] => Some(*place),
                 _ => None,
             },
             _ => None,
@@ -177,7 +383,7 @@ impl Pipe {
 }
 
 impl Expr {
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn mark(self) -> Mark {
         match self {
             Expr::Dot(mark)
             | Expr::Nil(mark)
@@ -187,8 +393,8 @@ impl Expr {
             | Expr::Field(mark, _)
             | Expr::Variable(mark, _)
             | Expr::Chain(mark, _)
-            | Expr::Function(mark, _) => *mark,
-            Expr::Pipe(pipe) => pipe.mark,
+            | Expr::Function(mark, _)
+            | Expr::Pipe(mark, _) => mark,
         }
     }
 }
@@ -202,10 +408,7 @@ impl Template {
     /// Whether there is nothing but space and comments in it. Such a
     /// definition does not replace another.
     pub fn is_empty(&self) -> bool {
-        self.body.iter().all(|node| match node {
-            Node::Text(start, end) => is_blank(self.text(*start, *end)),
-            _ => false,
-        })
+        is_empty(&self.source.nodes[self.body], &self.source.text)
     }
 
     pub(super) fn text(&self, start: u32, end: u32) -> &[u8] {
@@ -214,8 +417,12 @@ impl Template {
 
     /// Where the node with this number is, for an error.
     pub(super) fn locate(&self, id: u32) -> Location {
-        let mut search = Search { id, found: None };
-        search.nodes(&self.body);
+        let mut search = Search {
+            nodes: &self.source.nodes,
+            id,
+            found: None,
+        };
+        search.list(self.body);
         let (pos, node) = search
             .found
             .map_or((0, None), |(mark, text)| (mark.pos, Some(text)));
@@ -240,6 +447,14 @@ impl Template {
     }
 }
 
+/// Whether a list of nodes is space and comments only.
+pub(super) fn is_empty(list: &[Node], text: &[u8]) -> bool {
+    list.iter().all(|node| match node {
+        Node::Text(start, end) => is_blank(&text[*start as usize..*end as usize]),
+        _ => false,
+    })
+}
+
 /// Go's `bytes.TrimSpace` leaves nothing.
 pub(super) fn is_blank(text: &[u8]) -> bool {
     match std::str::from_utf8(text) {
@@ -248,31 +463,35 @@ pub(super) fn is_blank(text: &[u8]) -> bool {
     }
 }
 
-struct Search {
+struct Search<'n> {
+    nodes: &'n Nodes,
     id: u32,
     found: Option<(Mark, String)>,
 }
 
-impl Search {
-    fn visit(&mut self, mark: Mark, node: &dyn fmt::Display) {
+impl Search<'_> {
+    fn visit(&mut self, mark: Mark, node: impl fmt::Display) {
         if mark.id == self.id {
             self.found = Some((mark, node.to_string()));
         }
     }
 
-    fn nodes(&mut self, nodes: &[Node]) {
-        for node in nodes {
-            match node {
+    fn list(&mut self, list: Run<Node>) {
+        let nodes = self.nodes;
+        for node in &nodes[list] {
+            match *node {
                 Node::Text(..) | Node::Literal(..) | Node::Break | Node::Continue => {}
                 Node::Action(pipe) => self.pipe(pipe),
                 Node::If(branch) | Node::With(branch) | Node::Range(branch) => {
-                    self.pipe(&branch.pipe);
-                    self.nodes(&branch.list);
-                    self.nodes(branch.otherwise.as_deref().unwrap_or_default());
+                    let branch = &nodes[branch];
+                    self.pipe(branch.pipe);
+                    self.list(branch.list);
+                    self.list(branch.otherwise.unwrap_or(Run::EMPTY));
                 }
                 Node::Template(call) => {
-                    self.visit(call.mark, &**call);
-                    if let Some(pipe) = &call.pipe {
+                    let call = &nodes[call];
+                    self.visit(call.mark, nodes.show(call));
+                    if let Some(pipe) = call.pipe {
                         self.pipe(pipe);
                     }
                 }
@@ -283,48 +502,51 @@ impl Search {
         }
     }
 
-    fn pipe(&mut self, pipe: &Pipe) {
-        self.visit(pipe.mark, pipe);
-        for command in &pipe.commands {
-            self.visit(command.mark, command);
-            for arg in &command.args {
-                self.expr(arg);
+    fn pipe(&mut self, pipe: At<Pipe>) {
+        let nodes = self.nodes;
+        let pipe = &nodes[pipe];
+        self.visit(pipe.mark, nodes.show(pipe));
+        for command in &nodes[pipe.commands] {
+            self.visit(command.mark, nodes.show(command));
+            for arg in &nodes[command.args] {
+                self.expr(*arg);
             }
         }
     }
 
-    fn expr(&mut self, expr: &Expr) {
+    fn expr(&mut self, expr: Expr) {
         match expr {
-            Expr::Pipe(pipe) => self.pipe(pipe),
+            Expr::Pipe(_, pipe) => self.pipe(pipe),
             Expr::Chain(mark, chain) => {
-                self.visit(*mark, expr);
-                self.expr(&chain.node);
+                self.visit(mark, self.nodes.show(expr));
+                self.expr(self.nodes[chain].node);
             }
-            _ => self.visit(expr.mark(), expr),
+            _ => self.visit(expr.mark(), self.nodes.show(expr)),
         }
     }
 }
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_nodes(f, &self.body)
+        self.write_list(f, self.body)
     }
 }
 
 impl Template {
-    fn write_nodes(&self, f: &mut fmt::Formatter<'_>, nodes: &[Node]) -> fmt::Result {
-        for node in nodes {
-            match node {
-                Node::Text(start, end) => f.write_str(&quote(self.text(*start, *end)))?,
+    fn write_list(&self, f: &mut fmt::Formatter<'_>, list: Run<Node>) -> fmt::Result {
+        let nodes = &self.source.nodes;
+        for node in &nodes[list] {
+            match *node {
+                Node::Text(start, end) => f.write_str(&quote(self.text(start, end)))?,
                 Node::Literal(start, end) => {
-                    let quoted = String::from_utf8_lossy(self.text(*start, *end));
+                    let quoted = String::from_utf8_lossy(self.text(start, end));
                     write!(f, "{{{{{quoted}}}}}")?;
                 }
-                Node::Action(pipe) => write!(f, "{{{{{pipe}}}}}")?,
-                Node::If(branch) => self.write_branch(f, "if", branch)?,
-                Node::With(branch) => self.write_branch(f, "with", branch)?,
-                Node::Range(branch) => self.write_branch(f, "range", branch)?,
-                Node::Template(call) => write!(f, "{call}")?,
+                Node::Action(pipe) => write!(f, "{{{{{}}}}}", nodes.show(&nodes[pipe]))?,
+                Node::If(branch) => self.write_branch(f, "if", &nodes[branch])?,
+                Node::With(branch) => self.write_branch(f, "with", &nodes[branch])?,
+                Node::Range(branch) => self.write_branch(f, "range", &nodes[branch])?,
+                Node::Template(call) => write!(f, "{}", nodes.show(&nodes[call]))?,
                 Node::Break => f.write_str("{{break}}")?,
                 Node::Continue => f.write_str("{{continue}}")?,
             }
@@ -338,85 +560,99 @@ impl Template {
         keyword: &str,
         branch: &Branch,
     ) -> fmt::Result {
-        write!(f, "{{{{{keyword} {}}}}}", branch.pipe)?;
-        self.write_nodes(f, &branch.list)?;
-        if let Some(otherwise) = &branch.otherwise {
+        let nodes = &self.source.nodes;
+        let pipe = nodes.show(&nodes[branch.pipe]);
+        write!(f, "{{{{{keyword} {pipe}}}}}")?;
+        self.write_list(f, branch.list)?;
+        if let Some(otherwise) = branch.otherwise {
             f.write_str("{{else}}")?;
-            self.write_nodes(f, otherwise)?;
+            self.write_list(f, otherwise)?;
         }
         f.write_str("{{end}}")
     }
 }
 
-impl fmt::Display for Call {
+/// A node with the storage that it is shown from.
+pub(super) struct Shown<'n, T> {
+    nodes: &'n Nodes,
+    node: T,
+}
+
+impl fmt::Display for Shown<'_, &Call> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{{template {}", quote(self.name.as_bytes()))?;
-        if let Some(pipe) = &self.pipe {
-            write!(f, " {pipe}")?;
+        write!(f, "{{{{template {}", quote(self.node.name.as_bytes()))?;
+        if let Some(pipe) = self.node.pipe {
+            write!(f, " {}", self.nodes.show(&self.nodes[pipe]))?;
         }
         f.write_str("}}")
     }
 }
 
-impl fmt::Display for Pipe {
+impl fmt::Display for Shown<'_, &Pipe> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, variable) in self.declared.iter().enumerate() {
+        let declared = &self.nodes[self.node.declared];
+        for (index, variable) in declared.iter().enumerate() {
             if index > 0 {
                 f.write_str(", ")?;
             }
             f.write_str(&variable.name)?;
         }
-        if !self.declared.is_empty() {
-            f.write_str(if self.assign { " = " } else { " := " })?;
+        if !declared.is_empty() {
+            f.write_str(if self.node.assign { " = " } else { " := " })?;
         }
-        for (index, command) in self.commands.iter().enumerate() {
+        for (index, command) in self.nodes[self.node.commands].iter().enumerate() {
             if index > 0 {
                 f.write_str(" | ")?;
             }
-            write!(f, "{command}")?;
+            write!(f, "{}", self.nodes.show(command))?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Command {
+impl fmt::Display for Shown<'_, &Command> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, arg) in self.args.iter().enumerate() {
+        for (index, arg) in self.nodes[self.node.args].iter().enumerate() {
             if index > 0 {
                 f.write_str(" ")?;
             }
-            match arg {
-                Expr::Pipe(pipe) => write!(f, "({pipe})")?,
-                arg => write!(f, "{arg}")?,
-            }
+            write_operand(f, self.nodes, *arg)?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Expr {
+impl fmt::Display for Shown<'_, Expr> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        let nodes = self.nodes;
+        match self.node {
             Expr::Dot(_) => f.write_str("."),
             Expr::Nil(_) => f.write_str("nil"),
             Expr::Bool(_, flag) => write!(f, "{flag}"),
-            Expr::Number(_, constant) => f.write_str(&constant.text),
-            Expr::Text(_, literal) => f.write_str(&literal.quoted),
-            Expr::Field(_, names) => write_fields(f, names),
+            Expr::Number(_, constant) => f.write_str(&nodes[constant].text),
+            Expr::Text(_, literal) => f.write_str(&nodes[literal].quoted),
+            Expr::Field(_, names) => write_fields(f, &nodes[names]),
             Expr::Variable(_, variable) => {
+                let variable = &nodes[variable];
                 f.write_str(&variable.name)?;
-                write_fields(f, &variable.fields)
+                write_fields(f, &nodes[variable.fields])
             }
             Expr::Chain(_, chain) => {
-                match &chain.node {
-                    Expr::Pipe(pipe) => write!(f, "({pipe})")?,
-                    node => write!(f, "{node}")?,
-                }
-                write_fields(f, &chain.fields)
+                let chain = &nodes[chain];
+                write_operand(f, nodes, chain.node)?;
+                write_fields(f, &nodes[chain.fields])
             }
             Expr::Function(_, callee) => f.write_str(callee.name()),
-            Expr::Pipe(pipe) => write!(f, "{pipe}"),
+            Expr::Pipe(_, pipe) => write!(f, "{}", nodes.show(&nodes[pipe])),
         }
+    }
+}
+
+/// A pipeline within an expression stands in parentheses.
+fn write_operand(f: &mut fmt::Formatter<'_>, nodes: &Nodes, expr: Expr) -> fmt::Result {
+    match expr {
+        Expr::Pipe(..) => write!(f, "({})", nodes.show(expr)),
+        _ => write!(f, "{}", nodes.show(expr)),
     }
 }
 

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::ast::{Mark, Template};
@@ -39,6 +40,7 @@ mod operand;
 mod statements;
 
 pub use include::TEMPLATE_FUNCTIONS;
+use operand::Here;
 pub(super) use operand::Operand;
 
 /// What a missing key of a map yields.
@@ -102,7 +104,7 @@ pub struct Context<'r> {
     /// The names that are being included, `None` for `tpl`.
     nesting: Vec<Option<Arc<str>>>,
     overlay: Option<Rc<Overlay>>,
-    parsed: HashMap<Str, File>,
+    parsed: HashMap<Str, File, RandomState>,
     bytes_left: u64,
     steps_left: u64,
     steps_to_poll: u64,
@@ -128,7 +130,7 @@ impl<'r> Context<'r> {
             depth: 0,
             nesting: Vec::new(),
             overlay: None,
-            parsed: HashMap::new(),
+            parsed: HashMap::default(),
             bytes_left: limits.bytes,
             steps_left: limits.steps,
             steps_to_poll: STEPS_PER_POLL,
@@ -274,7 +276,10 @@ impl<'r> Context<'r> {
             template,
             node: calling,
         }));
-        let result = deeper(|| self.walk(&dot, &template.body));
+        let result = deeper(|| {
+            let nodes = &template.source.nodes;
+            self.walk(Here { nodes, dot: &dot }, template.body)
+        });
         // Restored after a failure too: the caller adds its own place to it.
         self.current = match called {
             true => self.callers.pop().map(|frame| frame.template),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use foldhash::fast::RandomState;
+
 use super::error::Error;
 use super::exec::Context;
 use super::list::{List, Slice};
@@ -429,7 +431,7 @@ impl From<&str> for Failure {
 /// Parsing resolves names, so a set of templates is bound to one of these.
 #[derive(Debug, Default)]
 pub struct Functions {
-    by_name: HashMap<&'static str, &'static Function>,
+    by_name: HashMap<&'static str, &'static Function, RandomState>,
     values_methods: &'static [Method<Map>],
 }
 

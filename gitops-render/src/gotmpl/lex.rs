@@ -12,14 +12,20 @@ use super::unicode::{is_printable, is_word};
 
 /// A piece of the template.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token<'t> {
+pub(super) struct Token {
     pub(super) kind: TokenKind,
     /// The byte at which it starts.
-    pub(super) pos: usize,
-    /// The line on which it starts, from 1.
-    pub(super) line: usize,
-    /// Its text; empty for an error, see [`Lexer::error`].
-    pub(super) text: &'t [u8],
+    pub(super) pos: u32,
+    /// The byte at which it ends; where it starts for an error, see
+    /// [`Lexer::error`].
+    pub(super) end: u32,
+}
+
+impl Token {
+    /// Its text, out of the text of the file.
+    pub(super) fn text(self, file: &[u8]) -> &[u8] {
+        &file[self.pos as usize..self.end as usize]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +73,30 @@ pub(super) enum Keyword {
     With,
 }
 
-/// What may be trimmed around an action and separates words within it.
-const SPACE: [u8; 4] = *b" \t\r\n";
+/// Whether a byte may be trimmed around an action and separates words within
+/// it.
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
 
+/// Whether a byte of ASCII is part of a word.
+const IS_WORD: [bool; 256] = {
+    let mut is_word = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        is_word[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    is_word
+};
+
+/// The lines of tokens are counted by whoever needs one: newlines before where
+/// it starts.
 pub(super) struct Lexer<'t> {
     input: &'t [u8],
     delim: Finder<'static>,
     pos: usize,
     start: usize,
-    line: usize,
-    start_line: usize,
     paren_depth: usize,
     inside_action: bool,
     error: String,
@@ -86,14 +106,13 @@ pub(super) struct Lexer<'t> {
 }
 
 impl<'t> Lexer<'t> {
+    /// The text is shorter than 4 GiB.
     pub(super) fn new(input: &'t [u8], loop_keywords: (bool, bool)) -> Self {
         Lexer {
             input,
             delim: Finder::new(b"{{"),
             pos: 0,
             start: 0,
-            line: 1,
-            start_line: 1,
             paren_depth: 0,
             inside_action: false,
             error: String::new(),
@@ -106,7 +125,17 @@ impl<'t> Lexer<'t> {
         &self.error
     }
 
-    pub(super) fn next_token(&mut self) -> Token<'t> {
+    /// The next token that is not a space.
+    pub(super) fn next_word(&mut self) -> Token {
+        let token = self.next_token();
+        match token.kind {
+            // Two spaces never follow each other.
+            TokenKind::Space => self.next_token(),
+            _ => token,
+        }
+    }
+
+    pub(super) fn next_token(&mut self) -> Token {
         if self.inside_action {
             return self.inside_action();
         }
@@ -115,13 +144,12 @@ impl<'t> Lexer<'t> {
 
     // ---- outside actions ----
 
-    fn text(&mut self) -> Token<'t> {
+    fn text(&mut self) -> Token {
         loop {
             let rest = &self.input[self.pos..];
             let Some(delim) = self.delim.find(rest) else {
                 self.pos = self.input.len();
                 if self.pos > self.start {
-                    self.count_lines();
                     return self.token(TokenKind::Text);
                 }
                 return self.token(TokenKind::Eof);
@@ -134,11 +162,10 @@ impl<'t> Lexer<'t> {
                     false => 0,
                 };
                 self.pos -= trimmed;
-                self.count_lines();
                 let token = self.token(TokenKind::Text);
                 self.pos += trimmed;
                 self.ignore();
-                if !token.text.is_empty() {
+                if token.pos < token.end {
                     return token;
                 }
             }
@@ -149,7 +176,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// The start of an action, or `None` after a comment.
-    fn left_delim(&mut self) -> Option<Token<'t>> {
+    fn left_delim(&mut self) -> Option<Token> {
         self.pos += 2;
         let marker = match left_marker(&self.input[self.pos..]) {
             true => 2,
@@ -169,7 +196,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// A comment has no token; the result is an error, if any.
-    fn comment(&mut self) -> Option<Token<'t>> {
+    fn comment(&mut self) -> Option<Token> {
         self.pos += 2;
         let Some(end) = memchr::memmem::find(&self.input[self.pos..], b"*/") else {
             return Some(self.fail("unclosed comment"));
@@ -178,32 +205,29 @@ impl<'t> Lexer<'t> {
         let Some(trim) = self.right_delim() else {
             return Some(self.fail("comment ends before closing delimiter"));
         };
-        self.count_lines();
-        self.start = self.pos;
         self.skip_right_delim(trim);
         None
     }
 
     // ---- inside actions ----
 
-    fn inside_action(&mut self) -> Token<'t> {
-        if let Some(trim) = self.right_delim() {
-            if self.paren_depth == 0 {
-                return self.end_action(trim);
-            }
-            return self.fail("unclosed left paren");
-        }
+    fn inside_action(&mut self) -> Token {
         let Some(&first) = self.input.get(self.pos) else {
             return self.fail("unclosed action");
         };
         match first {
-            _ if SPACE.contains(&first) => self.space(),
+            b' ' | b'\t' | b'\r' | b'\n' => match self.right_delim() {
+                Some(trim) => self.end_action(trim),
+                None => self.space(),
+            },
+            b'}' if self.right_delim().is_some() => self.end_action(false),
             b'=' => self.single(TokenKind::Assign),
             b':' => {
                 self.pos += 1;
-                if self.next() != Some('=') {
+                if self.input.get(self.pos) != Some(&b'=') {
                     return self.fail("expected :=");
                 }
+                self.pos += 1;
                 self.token(TokenKind::Declare)
             }
             b'|' => self.single(TokenKind::Pipe),
@@ -251,7 +275,10 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn end_action(&mut self, trim: bool) -> Token<'t> {
+    fn end_action(&mut self, trim: bool) -> Token {
+        if self.paren_depth > 0 {
+            return self.fail("unclosed left paren");
+        }
         if trim {
             self.pos += 2;
             self.ignore();
@@ -266,25 +293,17 @@ impl<'t> Lexer<'t> {
         token
     }
 
-    fn space(&mut self) -> Token<'t> {
-        let count = leading_space(&self.input[self.pos..]);
-        let spaces = &self.input[self.pos..self.pos + count];
-        self.line += memchr::memchr_iter(b'\n', spaces).count();
-        self.pos += count;
-        // The last space may belong to a trimming delimiter, ` -}}`.
+    fn space(&mut self) -> Token {
+        self.pos += leading_space(&self.input[self.pos..]);
+        // The last space may belong to a trimming delimiter, ` -}}`. It is not
+        // the only one: then the delimiter would have been seen.
         if self.input[self.pos..].starts_with(b"-}}") {
             self.pos -= 1;
-            if self.input[self.pos] == b'\n' {
-                self.line -= 1;
-            }
-            if count == 1 {
-                return self.end_action(true);
-            }
         }
         self.token(TokenKind::Space)
     }
 
-    fn identifier(&mut self) -> Token<'t> {
+    fn identifier(&mut self) -> Token {
         self.words();
         let word = &self.input[self.start..self.pos];
         if !self.at_terminator() {
@@ -309,7 +328,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// A field or variable; the `.` or `$` is next.
-    fn name(&mut self, kind: TokenKind) -> Token<'t> {
+    fn name(&mut self, kind: TokenKind) -> Token {
         self.pos += 1;
         if self.at_terminator() {
             return self.token(match kind {
@@ -325,73 +344,71 @@ impl<'t> Lexer<'t> {
     }
 
     fn words(&mut self) {
-        while self.pos < self.input.len() {
-            let byte = self.input[self.pos];
-            if byte.is_ascii_alphanumeric() || byte == b'_' {
-                self.pos += 1;
-                continue;
+        loop {
+            let rest = &self.input[self.pos..];
+            let ascii = rest.iter().take_while(|byte| IS_WORD[usize::from(**byte)]);
+            let ascii = ascii.count();
+            self.pos += ascii;
+            match rest.get(ascii) {
+                Some(byte) if !byte.is_ascii() => {
+                    let (c, size) = decode(&self.input[self.pos..]);
+                    if !is_word(c) {
+                        return;
+                    }
+                    self.pos += size;
+                }
+                _ => return,
             }
-            if byte.is_ascii() {
-                break;
-            }
-            let (c, size) = decode(&self.input[self.pos..]);
-            if !is_word(c) {
-                break;
-            }
-            self.pos += size;
         }
     }
 
     /// Whether what comes next may follow a name.
     fn at_terminator(&self) -> bool {
-        match self.input[self.pos..].first() {
-            None => true,
-            Some(b'.' | b',' | b'|' | b':' | b')' | b'(') => true,
-            Some(byte) if SPACE.contains(byte) => true,
-            Some(_) => self.input[self.pos..].starts_with(b"}}"),
+        match self.input.get(self.pos) {
+            None | Some(b'.' | b',' | b'|' | b':' | b')' | b'(') => true,
+            Some(b' ' | b'\t' | b'\r' | b'\n') => true,
+            Some(b'}') => self.input.get(self.pos + 1) == Some(&b'}'),
+            Some(_) => false,
         }
     }
 
-    fn bad_character(&mut self) -> Token<'t> {
+    fn bad_character(&mut self) -> Token {
         let (c, _) = decode(&self.input[self.pos..]);
         self.fail(format!("bad character {}", code_point(c)))
     }
 
     /// A string or character in quotes, on one line.
-    fn quoted(&mut self, quote: u8, kind: TokenKind, error: &str) -> Token<'t> {
+    fn quoted(&mut self, quote: u8, kind: TokenKind, error: &str) -> Token {
         self.pos += 1;
         loop {
-            match self.next() {
-                Some('\\') => {
-                    if matches!(self.next(), None | Some('\n')) {
-                        return self.fail(error);
-                    }
-                }
-                None | Some('\n') => return self.fail(error),
-                Some(c) if c == char::from(quote) => return self.token(kind),
+            let byte = self.input.get(self.pos).copied();
+            self.pos += 1;
+            match byte {
+                // What is escaped is skipped, or its first byte: the others of
+                // a character are none of these.
+                Some(b'\\') => match self.input.get(self.pos) {
+                    None | Some(b'\n') => return self.fail(error),
+                    Some(_) => self.pos += 1,
+                },
+                None | Some(b'\n') => return self.fail(error),
+                Some(byte) if byte == quote => return self.token(kind),
                 Some(_) => {}
             }
         }
     }
 
-    fn raw_quoted(&mut self) -> Token<'t> {
+    fn raw_quoted(&mut self) -> Token {
         self.pos += 1;
         match memchr::memchr(b'`', &self.input[self.pos..]) {
-            None => {
-                let rest = &self.input[self.pos..];
-                self.line += memchr::memchr_iter(b'\n', rest).count();
-                self.fail("unterminated raw quoted string")
-            }
+            None => self.fail("unterminated raw quoted string"),
             Some(length) => {
-                let text = &self.input[self.pos..self.pos + length];
-                self.line += memchr::memchr_iter(b'\n', text).count();
                 self.pos += length + 1;
                 self.token(TokenKind::RawString)
             }
         }
     }
 
-    fn number(&mut self) -> Token<'t> {
+    fn number(&mut self) -> Token {
         if !self.scan_number() {
             return self.bad_number();
         }
@@ -404,7 +421,7 @@ impl<'t> Lexer<'t> {
         self.token(TokenKind::Number)
     }
 
-    fn bad_number(&mut self) -> Token<'t> {
+    fn bad_number(&mut self) -> Token {
         let text = super::printf::quote(&self.input[self.start..self.pos]);
         self.fail(format!("bad number syntax: {text}"))
     }
@@ -432,13 +449,17 @@ impl<'t> Lexer<'t> {
             self.accept_run(decimal);
         }
         self.accept(b"i");
-        let start = self.pos;
-        let line = self.line;
-        match self.next() {
-            Some(c) if is_word(c) => false,
-            _ => {
-                self.pos = start;
-                self.line = line;
+        match self.input.get(self.pos) {
+            None => true,
+            Some(byte) => {
+                let (c, size) = match byte.is_ascii() {
+                    true => (char::from(*byte), 1),
+                    false => decode(&self.input[self.pos..]),
+                };
+                if is_word(c) {
+                    self.pos += size;
+                    return false;
+                }
                 true
             }
         }
@@ -459,51 +480,32 @@ impl<'t> Lexer<'t> {
 
     // ---- the machine ----
 
-    fn next(&mut self) -> Option<char> {
-        let byte = *self.input.get(self.pos)?;
-        let (c, size) = match byte.is_ascii() {
-            true => (char::from(byte), 1),
-            false => decode(&self.input[self.pos..]),
-        };
-        self.pos += size;
-        self.line += usize::from(c == '\n');
-        Some(c)
-    }
-
-    fn single(&mut self, kind: TokenKind) -> Token<'t> {
+    fn single(&mut self, kind: TokenKind) -> Token {
         self.pos += 1;
         self.token(kind)
     }
 
-    fn token(&mut self, kind: TokenKind) -> Token<'t> {
+    fn token(&mut self, kind: TokenKind) -> Token {
         let token = Token {
             kind,
-            pos: self.start,
-            line: self.start_line,
-            text: &self.input[self.start..self.pos],
+            pos: self.start as u32,
+            end: self.pos as u32,
         };
         self.start = self.pos;
-        self.start_line = self.line;
         token
     }
 
-    /// Drops what was skipped without [`next`](Self::next).
+    /// Drops what was skipped.
     fn ignore(&mut self) {
-        self.count_lines();
         self.start = self.pos;
-        self.start_line = self.line;
     }
 
-    fn count_lines(&mut self) {
-        self.line += memchr::memchr_iter(b'\n', &self.input[self.start..self.pos]).count();
-    }
-
-    fn fail(&mut self, error: impl Into<String>) -> Token<'t> {
+    #[cold]
+    fn fail(&mut self, error: impl Into<String>) -> Token {
         let token = Token {
             kind: TokenKind::Error,
-            pos: self.start,
-            line: self.start_line,
-            text: b"",
+            pos: self.start as u32,
+            end: self.start as u32,
         };
         self.error = error.into();
         self.input = b"";
@@ -516,7 +518,7 @@ impl<'t> Lexer<'t> {
     fn right_delim(&self) -> Option<bool> {
         match &self.input[self.pos..] {
             [b'}', b'}', ..] => Some(false),
-            [space, b'-', b'}', b'}', ..] if SPACE.contains(space) => Some(true),
+            [space, b'-', b'}', b'}', ..] if is_space(*space) => Some(true),
             _ => None,
         }
     }
@@ -534,17 +536,17 @@ impl<'t> Lexer<'t> {
 }
 
 fn left_marker(text: &[u8]) -> bool {
-    matches!(text, [b'-', space, ..] if SPACE.contains(space))
+    matches!(text, [b'-', space, ..] if is_space(*space))
 }
 
 fn leading_space(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| SPACE.contains(byte)).count()
+    text.iter().take_while(|byte| is_space(**byte)).count()
 }
 
 fn trailing_space(text: &[u8]) -> usize {
     text.iter()
         .rev()
-        .take_while(|byte| SPACE.contains(byte))
+        .take_while(|byte| is_space(**byte))
         .count()
 }
 

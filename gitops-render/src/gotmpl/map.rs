@@ -351,6 +351,34 @@ impl Map {
         }
     }
 
+    /// A new map with the same keys, of the same Go type, and copies of the
+    /// values. What nobody has touched is copied as it is: nothing inside has
+    /// an identity that the copy could share.
+    pub(crate) fn try_copy<E>(
+        &self,
+        mut copy: impl FnMut(&Value) -> Result<Value, E>,
+    ) -> Result<Map, E> {
+        let Some(cell) = &self.cell else {
+            return Ok(self.clone());
+        };
+        let entries = match &*cell.entries.borrow() {
+            Entries::Core(map) => Entries::Core(map.clone()),
+            Entries::Few(few) => {
+                let copied = few
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), copy(value)?)));
+                Entries::Few(copied.collect::<Result<_, E>>()?)
+            }
+            Entries::Many(many) => {
+                let copied = many
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), copy(value)?)));
+                Entries::Many(copied.collect::<Result<_, E>>()?)
+            }
+        };
+        Ok(Map::with_entries(entries).with_kind(self.kind))
+    }
+
     /// Empties this map and every map reachable from it.
     ///
     /// Maps are counted references, so a template that stores a map inside

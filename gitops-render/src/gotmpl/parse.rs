@@ -9,14 +9,16 @@
 //! what was only ever assigned to.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use ecow::EcoString;
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::ast::{
-    Branch, Call, Callee, Chain, Command, Constant, Declared, Expr, Literal, Mark, Node, Pipe,
-    Source, Template, Variable,
+    At, Branch, Call, Callee, Chain, Command, Constant, Declared, Expr, Literal, Mark, Nested,
+    Node, Nodes, Pipe, Run, Source, Template, Variable, is_empty,
 };
 use super::builtins::Builtin;
 use super::error::{Error, ErrorKind, Location};
@@ -56,45 +58,63 @@ pub(super) fn parse(
             "a template of 4 GiB or more",
         ));
     }
-    let source = Arc::new(Source {
-        name: name.clone(),
-        text: text.into(),
-    });
     let keywords = (
         functions.get("break").is_none(),
         functions.get("continue").is_none(),
     );
     let mut parser = Parser {
+        text,
         lexer: Lexer::new(text, keywords),
         functions,
-        source: source.clone(),
-        tree: Tree::new(name),
-        templates: Vec::new(),
-        by_name: HashMap::new(),
+        file: name.clone(),
+        tree: Tree::new(name.clone()),
+        nodes: Nodes::for_text(text.len()),
+        statements: Vec::new(),
+        commands: Vec::new(),
+        exprs: Vec::new(),
+        callees: HashMap::default(),
+        long_names: HashMap::default(),
+        definitions: Vec::new(),
+        by_name: HashMap::default(),
         next_id: 0,
         blocks: 0,
     };
     parser.file()?;
-    Ok(parser.templates.into_iter().map(Arc::new).collect())
+    let Parser {
+        nodes, definitions, ..
+    } = parser;
+    let source = Arc::new(Source {
+        name,
+        text: text.into(),
+        nodes,
+    });
+    let template = |definition: Definition| {
+        Arc::new(Template {
+            name: definition.name,
+            source: source.clone(),
+            body: definition.body,
+            slots: definition.slots,
+        })
+    };
+    Ok(definitions.into_iter().map(template).collect())
 }
 
 /// The state of the template that is being parsed. A `define` and a `block`
 /// start a new one.
-struct Tree<'t> {
+struct Tree {
     name: Arc<str>,
-    tokens: [Token<'t>; 3],
+    tokens: [Token; 3],
     /// How many of `tokens` were put back.
     peeked: usize,
     variables: Vec<Known>,
     /// The same by name, so that a text of many declarations takes no longer
     /// for each of them.
-    names: HashMap<EcoString, Named>,
+    names: HashMap<EcoString, Named, RandomState>,
     slots: usize,
-    /// Slots declared in parentheses since the statement began, and what each
-    /// name meant before.
-    nested: Vec<(u32, Option<u32>)>,
-    /// The line on which the current action started, or 0.
-    action_line: usize,
+    /// What was declared in parentheses since the statement began.
+    nested: Vec<Nested>,
+    /// The byte at which the current action started.
+    action: Option<u32>,
     ranges: usize,
     parentheses: usize,
 }
@@ -117,23 +137,22 @@ struct Named {
     alive: SmallVec<[u32; 2]>,
 }
 
-impl Tree<'_> {
+impl Tree {
     fn new(name: Arc<str>) -> Self {
         let nothing = Token {
             kind: TokenKind::Eof,
             pos: 0,
-            line: 0,
-            text: b"",
+            end: 0,
         };
         let mut tree = Tree {
             name,
             tokens: [nothing; 3],
             peeked: 0,
             variables: Vec::new(),
-            names: HashMap::new(),
+            names: HashMap::default(),
             slots: 0,
             nested: Vec::new(),
-            action_line: 0,
+            action: None,
             ranges: 0,
             parentheses: 0,
         };
@@ -191,14 +210,33 @@ impl Tree<'_> {
 }
 
 struct Parser<'t> {
+    text: &'t [u8],
     lexer: Lexer<'t>,
     functions: &'t Functions,
-    source: Arc<Source>,
-    tree: Tree<'t>,
-    templates: Vec<Template>,
-    by_name: HashMap<Arc<str>, usize>,
+    /// The name of the file.
+    file: Arc<str>,
+    tree: Tree,
+    nodes: Nodes,
+    /// Nodes of lists that are not complete, those of the outer ones first;
+    /// the next two are alike.
+    statements: Vec<Node>,
+    commands: Vec<Command>,
+    exprs: Vec<Expr>,
+    /// What each identifier calls.
+    callees: HashMap<&'t [u8], Callee, RandomState>,
+    /// Names that are too long to be copied for nothing.
+    long_names: HashMap<&'t [u8], EcoString, RandomState>,
+    definitions: Vec<Definition>,
+    by_name: HashMap<Arc<str>, usize, RandomState>,
     next_id: u32,
     blocks: usize,
+}
+
+/// What becomes a [`Template`] when the file is complete.
+struct Definition {
+    name: Arc<str>,
+    body: Run<Node>,
+    slots: usize,
 }
 
 /// What `textOrAction` of Go returns.
@@ -211,7 +249,7 @@ enum Item {
 impl<'t> Parser<'t> {
     // ---- tokens ----
 
-    fn next(&mut self) -> Token<'t> {
+    fn next(&mut self) -> Token {
         if self.tree.peeked > 0 {
             self.tree.peeked -= 1;
         } else {
@@ -225,19 +263,19 @@ impl<'t> Parser<'t> {
     }
 
     /// Puts back two tokens, of which the later one is still in place.
-    fn backup2(&mut self, earlier: Token<'t>) {
+    fn backup2(&mut self, earlier: Token) {
         self.tree.tokens[1] = earlier;
         self.tree.peeked = 2;
     }
 
     /// Puts back three tokens, of which the latest one is still in place.
-    fn backup3(&mut self, earliest: Token<'t>, earlier: Token<'t>) {
+    fn backup3(&mut self, earliest: Token, earlier: Token) {
         self.tree.tokens[1] = earlier;
         self.tree.tokens[2] = earliest;
         self.tree.peeked = 3;
     }
 
-    fn peek(&mut self) -> Token<'t> {
+    fn peek(&mut self) -> Token {
         if self.tree.peeked == 0 {
             self.tree.peeked = 1;
             self.tree.tokens[0] = self.lexer.next_token();
@@ -245,22 +283,25 @@ impl<'t> Parser<'t> {
         self.tree.tokens[self.tree.peeked - 1]
     }
 
-    fn next_non_space(&mut self) -> Token<'t> {
-        loop {
+    fn next_non_space(&mut self) -> Token {
+        while self.tree.peeked > 0 {
             let token = self.next();
             if token.kind != TokenKind::Space {
                 return token;
             }
         }
+        let token = self.lexer.next_word();
+        self.tree.tokens[0] = token;
+        token
     }
 
-    fn peek_non_space(&mut self) -> Token<'t> {
+    fn peek_non_space(&mut self) -> Token {
         let token = self.next_non_space();
         self.backup();
         token
     }
 
-    fn expect(&mut self, kind: TokenKind, context: &str) -> Result<Token<'t>, Error> {
+    fn expect(&mut self, kind: TokenKind, context: &str) -> Result<Token, Error> {
         let token = self.next_non_space();
         if token.kind != kind {
             return Err(self.unexpected(token, context));
@@ -268,12 +309,30 @@ impl<'t> Parser<'t> {
         Ok(token)
     }
 
-    fn mark(&mut self, pos: usize) -> Mark {
+    fn mark(&mut self, pos: u32) -> Mark {
         self.next_id += 1;
         Mark {
-            pos: pos as u32,
+            pos,
             id: self.next_id,
         }
+    }
+
+    fn text(&self, token: Token) -> &'t [u8] {
+        token.text(self.text)
+    }
+
+    /// A name that may be written many times in a file.
+    fn name(&mut self, bytes: &'t [u8]) -> EcoString {
+        if bytes.len() <= EcoString::INLINE_LIMIT {
+            return text(bytes);
+        }
+        let name = self.long_names.entry(bytes);
+        name.or_insert_with(|| text(bytes)).clone()
+    }
+
+    /// The line of a byte, from 1.
+    fn line(&self, pos: u32) -> usize {
+        1 + memchr::memchr_iter(b'\n', &self.text[..pos as usize]).count()
     }
 
     // ---- errors ----
@@ -281,8 +340,8 @@ impl<'t> Parser<'t> {
     #[cold]
     fn error(&self, detail: impl Into<String>) -> Error {
         let location = Location {
-            file: self.source.name.clone(),
-            line: self.tree.tokens[0].line,
+            file: self.file.clone(),
+            line: self.line(self.tree.tokens[0].pos),
             column: None,
             template: None,
             node: None,
@@ -291,14 +350,17 @@ impl<'t> Parser<'t> {
     }
 
     #[cold]
-    fn unexpected(&self, token: Token<'_>, context: &str) -> Error {
+    fn unexpected(&self, token: Token, context: &str) -> Error {
         if token.kind != TokenKind::Error {
-            return self.error(format!("unexpected {} in {context}", describe(token)));
+            let shown = describe(token.kind, self.text(token));
+            return self.error(format!("unexpected {shown} in {context}"));
         }
         let mut text = self.lexer.error().to_owned();
-        let line = self.tree.action_line;
-        if line != 0 && line != token.line {
-            let started = format!(" started at {}:{line}", self.source.name);
+        let line = self.tree.action.map(|pos| self.line(pos));
+        if let Some(line) = line
+            && line != self.line(token.pos)
+        {
+            let started = format!(" started at {}:{line}", self.file);
             if !text.ends_with(" action") {
                 text.push_str(" in action");
             }
@@ -310,7 +372,6 @@ impl<'t> Parser<'t> {
     // ---- templates ----
 
     fn file(&mut self) -> Result<(), Error> {
-        let mut body = Vec::new();
         while self.peek().kind != TokenKind::Eof {
             if self.peek().kind == TokenKind::LeftDelim {
                 let delim = self.next();
@@ -321,11 +382,12 @@ impl<'t> Parser<'t> {
                 self.backup2(delim);
             }
             match self.text_or_action()? {
-                Item::Node(node) => body.push(node),
+                Item::Node(node) => self.statements.push(node),
                 Item::End => return Err(self.error("unexpected {{end}}")),
                 Item::Else => return Err(self.error("unexpected {{else}}")),
             }
         }
+        let body = self.nodes.take(&mut self.statements, 0);
         self.add(body)
     }
 
@@ -347,45 +409,47 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn add(&mut self, body: Vec<Node>) -> Result<(), Error> {
-        let template = Template {
+    fn add(&mut self, body: Run<Node>) -> Result<(), Error> {
+        let definition = Definition {
             name: self.tree.name.clone(),
-            source: self.source.clone(),
             body,
             slots: self.tree.slots,
         };
-        match self.by_name.get(&template.name) {
-            None => {
-                self.by_name
-                    .insert(template.name.clone(), self.templates.len());
-                self.templates.push(template);
+        let blank = |body: Run<Node>| is_empty(&self.nodes[body], self.text);
+        match self.by_name.entry(definition.name.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(self.definitions.len());
+                self.definitions.push(definition);
             }
-            Some(&index) if self.templates[index].is_empty() => self.templates[index] = template,
-            Some(_) if template.is_empty() => {}
-            Some(_) => {
-                return Err(self.error(format!(
-                    "template: multiple definition of template {}",
-                    quote(template.name.as_bytes())
-                )));
+            Entry::Occupied(entry) => {
+                let earlier = &mut self.definitions[*entry.get()];
+                if blank(earlier.body) {
+                    *earlier = definition;
+                } else if !blank(body) {
+                    return Err(self.error(format!(
+                        "template: multiple definition of template {}",
+                        quote(definition.name.as_bytes())
+                    )));
+                }
             }
         }
         Ok(())
     }
 
-    fn template_name(&mut self, token: Token<'t>) -> Result<Arc<str>, Error> {
-        let name = unquote(token.text).ok_or_else(|| self.error("invalid syntax"))?;
+    fn template_name(&mut self, token: Token) -> Result<Arc<str>, Error> {
+        let name = unquote(self.text(token)).ok_or_else(|| self.error("invalid syntax"))?;
         Ok(String::from_utf8_lossy(&name).into())
     }
 
     // ---- statements ----
 
     /// Nodes up to `end` or `else`, which is returned with them.
-    fn item_list(&mut self) -> Result<(Vec<Node>, Item), Error> {
-        let mut nodes = Vec::new();
+    fn item_list(&mut self) -> Result<(Run<Node>, Item), Error> {
+        let first = self.statements.len();
         while self.peek_non_space().kind != TokenKind::Eof {
             match self.text_or_action()? {
-                Item::Node(node) => nodes.push(node),
-                end => return Ok((nodes, end)),
+                Item::Node(node) => self.statements.push(node),
+                end => return Ok((self.nodes.take(&mut self.statements, first), end)),
             }
         }
         Err(self.error("unexpected EOF"))
@@ -394,14 +458,11 @@ impl<'t> Parser<'t> {
     fn text_or_action(&mut self) -> Result<Item, Error> {
         let token = self.next_non_space();
         match token.kind {
-            TokenKind::Text => {
-                let end = token.pos + token.text.len();
-                Ok(Item::Node(Node::Text(token.pos as u32, end as u32)))
-            }
+            TokenKind::Text => Ok(Item::Node(Node::Text(token.pos, token.end))),
             TokenKind::LeftDelim => {
-                self.tree.action_line = token.line;
+                self.tree.action = Some(token.pos);
                 let item = self.action()?;
-                self.tree.action_line = 0;
+                self.tree.action = None;
                 Ok(item)
             }
             _ => Err(self.unexpected(token, "input")),
@@ -438,15 +499,11 @@ impl<'t> Parser<'t> {
             TokenKind::Keyword(Keyword::Template) => self.template()?,
             TokenKind::Keyword(Keyword::With) => Node::With(self.control("with")?),
             TokenKind::RawString | TokenKind::String
-                if memchr::memchr2(b'\\', b'\r', token.text).is_none()
-                    && std::str::from_utf8(token.text).is_ok() =>
+                if memchr::memchr2(b'\\', b'\r', self.text(token)).is_none()
+                    && std::str::from_utf8(self.text(token)).is_ok() =>
             {
-                let after = self.next();
-                match after.kind {
-                    TokenKind::RightDelim => {
-                        let end = token.pos + token.text.len();
-                        Node::Literal(token.pos as u32, end as u32)
-                    }
+                match self.next().kind {
+                    TokenKind::RightDelim => Node::Literal(token.pos, token.end),
                     _ => {
                         self.backup2(token);
                         self.command_action()?
@@ -479,14 +536,14 @@ impl<'t> Parser<'t> {
     }
 
     /// `if`, `range` or `with`; the keyword is past.
-    fn control(&mut self, context: &'static str) -> Result<Box<Branch>, Error> {
+    fn control(&mut self, context: &'static str) -> Result<At<Branch>, Error> {
         self.blocks += 1;
         if self.blocks > MAX_BLOCKS {
             return Err(self.error("max block depth exceeded"));
         }
         let branch = deeper(|| self.branch(context))?;
         self.blocks -= 1;
-        Ok(Box::new(branch))
+        Ok(self.nodes.add(branch))
     }
 
     fn branch(&mut self, context: &'static str) -> Result<Branch, Error> {
@@ -511,15 +568,17 @@ impl<'t> Parser<'t> {
         })
     }
 
-    fn otherwise(&mut self, context: &'static str) -> Result<Vec<Node>, Error> {
+    fn otherwise(&mut self, context: &'static str) -> Result<Run<Node>, Error> {
         // `else if` is an `else` that contains an `if`; both share one `end`.
         if context == "if" && self.peek().kind == TokenKind::Keyword(Keyword::If) {
             self.next();
-            return Ok(vec![Node::If(self.control("if")?)]);
+            let node = Node::If(self.control("if")?);
+            return Ok(self.nodes.only(node));
         }
         if context == "with" && self.peek().kind == TokenKind::Keyword(Keyword::With) {
             self.next();
-            return Ok(vec![Node::With(self.control("with")?)]);
+            let node = Node::With(self.control("with")?);
+            return Ok(self.nodes.only(node));
         }
         let (nodes, end) = self.item_list()?;
         if matches!(end, Item::Else) {
@@ -548,11 +607,9 @@ impl<'t> Parser<'t> {
         self.add(body)?;
         self.tree = outer;
         self.blocks -= 1;
-        Ok(Node::Template(Box::new(Call {
-            mark: self.mark(token.pos),
-            name,
-            pipe: Some(pipe),
-        })))
+        let mark = self.mark(token.pos);
+        let pipe = Some(pipe);
+        Ok(Node::Template(self.nodes.add(Call { mark, name, pipe })))
     }
 
     fn template(&mut self) -> Result<Node, Error> {
@@ -566,14 +623,11 @@ impl<'t> Parser<'t> {
                 Some(self.pipeline(context, TokenKind::RightDelim)?)
             }
         };
-        Ok(Node::Template(Box::new(Call {
-            mark: self.mark(token.pos),
-            name,
-            pipe,
-        })))
+        let mark = self.mark(token.pos);
+        Ok(Node::Template(self.nodes.add(Call { mark, name, pipe })))
     }
 
-    fn clause_name(&mut self, token: Token<'t>, context: &str) -> Result<Arc<str>, Error> {
+    fn clause_name(&mut self, token: Token, context: &str) -> Result<Arc<str>, Error> {
         match token.kind {
             TokenKind::String | TokenKind::RawString => self.template_name(token),
             _ => Err(self.unexpected(token, context)),
@@ -582,22 +636,23 @@ impl<'t> Parser<'t> {
 
     // ---- expressions ----
 
-    fn pipeline(&mut self, context: &str, end: TokenKind) -> Result<Pipe, Error> {
+    fn pipeline(&mut self, context: &str, end: TokenKind) -> Result<At<Pipe>, Error> {
         let token = self.peek_non_space();
         let mut pipe = Pipe {
             mark: self.mark(token.pos),
             assign: false,
-            declared: Vec::new(),
-            // Most pipelines are one command.
-            commands: Vec::with_capacity(1),
-            nested: Vec::new(),
+            declared: Run::EMPTY,
+            commands: Run::EMPTY,
+            nested: Run::EMPTY,
         };
         let first_known = self.declarations(&mut pipe, context)?;
+        let first = self.commands.len();
         loop {
             let token = self.next_non_space();
             match token.kind {
                 kind if kind == end => {
-                    self.check_pipeline(&pipe, context)?;
+                    self.check_pipeline(first, context)?;
+                    pipe.commands = self.nodes.take(&mut self.commands, first);
                     break;
                 }
                 TokenKind::Bool
@@ -613,13 +668,13 @@ impl<'t> Parser<'t> {
                 | TokenKind::Keyword(Keyword::Dot | Keyword::Nil) => {
                     self.backup();
                     let command = self.command()?;
-                    pipe.commands.push(command);
+                    self.commands.push(command);
                 }
                 _ => return Err(self.unexpected(token, context)),
             }
         }
         // A variable is visible from the end of the pipeline that declares it.
-        for (index, declared) in pipe.declared.iter_mut().enumerate() {
+        for (index, declared) in self.nodes[pipe.declared].iter_mut().enumerate() {
             let before = self.tree.slot(&declared.name);
             if pipe.assign {
                 declared.slot = before;
@@ -627,15 +682,16 @@ impl<'t> Parser<'t> {
             }
             let slot = first_known + index;
             self.tree.enliven(slot);
-            declared.slot = Some(slot as u32);
+            let slot = slot as u32;
+            declared.slot = Some(slot);
             if end == TokenKind::RightParen {
-                self.tree.nested.push((slot as u32, before));
+                self.tree.nested.push(Nested { slot, before });
             }
         }
         if end == TokenKind::RightDelim {
-            pipe.nested = std::mem::take(&mut self.tree.nested);
+            pipe.nested = self.nodes.take(&mut self.tree.nested, 0);
         }
-        Ok(pipe)
+        Ok(self.nodes.add(pipe))
     }
 
     /// The variables before `:=` or `=`. Returns the place of the first.
@@ -658,7 +714,7 @@ impl<'t> Parser<'t> {
                     self.declare(pipe, variable);
                     return Ok(first_known);
                 }
-                TokenKind::Char if next.text == b"," => {
+                TokenKind::Char if self.text(next) == b"," => {
                     self.next_non_space();
                     self.declare(pipe, variable);
                     if context == "range" && pipe.declared.len() < 2 {
@@ -678,19 +734,22 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn declare(&mut self, pipe: &mut Pipe, token: Token<'t>) {
-        let name = text(token.text);
+    fn declare(&mut self, pipe: &mut Pipe, token: Token) {
+        let name = self.name(self.text(token));
         self.tree.declare(name.clone());
-        pipe.declared.push(Declared { name, slot: None });
+        let declared = Declared { name, slot: None };
+        self.nodes.append(&mut pipe.declared, declared);
     }
 
-    fn check_pipeline(&self, pipe: &Pipe, context: &str) -> Result<(), Error> {
-        if pipe.commands.is_empty() {
+    /// Looks at the commands of a pipeline, which start at `first`.
+    fn check_pipeline(&self, first: usize, context: &str) -> Result<(), Error> {
+        let commands = &self.commands[first..];
+        if commands.is_empty() {
             return Err(self.error(format!("missing value for {context}")));
         }
-        for (index, command) in pipe.commands.iter().enumerate().skip(1) {
+        for (index, command) in commands.iter().enumerate().skip(1) {
             if matches!(
-                command.args[0],
+                self.nodes[command.args][0],
                 Expr::Bool(..) | Expr::Dot(_) | Expr::Nil(_) | Expr::Number(..) | Expr::Text(..)
             ) {
                 return Err(self.error(format!(
@@ -704,14 +763,12 @@ impl<'t> Parser<'t> {
 
     fn command(&mut self) -> Result<Command, Error> {
         let pos = self.peek_non_space().pos;
-        let mut command = Command {
-            mark: self.mark(pos),
-            args: Vec::new(),
-        };
+        let mark = self.mark(pos);
+        let first = self.exprs.len();
         loop {
             self.peek_non_space();
             if let Some(operand) = self.operand()? {
-                command.args.push(operand);
+                self.exprs.push(operand);
             }
             let token = self.next();
             match token.kind {
@@ -722,10 +779,11 @@ impl<'t> Parser<'t> {
             }
             break;
         }
-        if command.args.is_empty() {
+        let args = self.nodes.take(&mut self.exprs, first);
+        if args.is_empty() {
             return Err(self.error("empty command"));
         }
-        Ok(command)
+        Ok(Command { mark, args })
     }
 
     /// A term with the fields that follow it.
@@ -734,50 +792,51 @@ impl<'t> Parser<'t> {
         let first = self.next_non_space();
         let term = match first.kind {
             TokenKind::Field => None,
-            _ => {
-                self.backup();
-                let Some(term) = self.term()? else {
-                    return Ok(None);
-                };
-                Some(term)
-            }
+            _ => match self.term(first)? {
+                None => return Ok(None),
+                term => term,
+            },
         };
         let next = self.peek();
-        if next.kind != TokenKind::Field {
-            return Ok(Some(term.unwrap_or_else(|| {
-                Expr::Field(self.mark(first.pos), [text(&first.text[1..])].into())
-            })));
-        }
-        let mark = self.mark(next.pos);
-        let mut fields: SmallVec<[EcoString; 8]> = SmallVec::new();
+        let mark = match (next.kind, term) {
+            (TokenKind::Field, _) => self.mark(next.pos),
+            (_, Some(term)) => return Ok(Some(term)),
+            (_, None) => self.mark(first.pos),
+        };
+        let mut fields = Run::EMPTY;
         if term.is_none() {
-            fields.push(text(&first.text[1..]));
+            self.field(first, &mut fields);
         }
         while self.peek().kind == TokenKind::Field {
             let token = self.next();
-            fields.push(text(&token.text[1..]));
+            self.field(token, &mut fields);
         }
-        let fields: Box<[EcoString]> = fields.into_iter().collect();
         let Some(term) = term else {
             return Ok(Some(Expr::Field(mark, fields)));
         };
         Ok(Some(match term {
-            Expr::Variable(_, mut variable) => {
-                variable.fields = fields;
+            Expr::Variable(_, variable) => {
+                self.nodes[variable].fields = fields;
                 Expr::Variable(mark, variable)
             }
             Expr::Bool(..) | Expr::Text(..) | Expr::Number(..) | Expr::Nil(_) | Expr::Dot(_) => {
                 return Err(self.error(format!(
                     "unexpected . after term {}",
-                    quote(term.to_string().as_bytes())
+                    quote(self.nodes.show(term).to_string().as_bytes())
                 )));
             }
-            node => Expr::Chain(mark, Box::new(Chain { node, fields })),
+            node => Expr::Chain(mark, self.nodes.add(Chain { node, fields })),
         }))
     }
 
-    fn term(&mut self) -> Result<Option<Expr>, Error> {
-        let token = self.next_non_space();
+    fn field(&mut self, token: Token, fields: &mut Run<EcoString>) {
+        let name = self.name(&self.text(token)[1..]);
+        self.nodes.append(fields, name);
+    }
+
+    /// The term that starts with a token, or `None` if no term does; then the
+    /// token is put back.
+    fn term(&mut self, token: Token) -> Result<Option<Expr>, Error> {
         let expr = match token.kind {
             TokenKind::Identifier => {
                 let callee = self.callee(token)?;
@@ -786,27 +845,25 @@ impl<'t> Parser<'t> {
             TokenKind::Keyword(Keyword::Dot) => Expr::Dot(self.mark(token.pos)),
             TokenKind::Keyword(Keyword::Nil) => Expr::Nil(self.mark(token.pos)),
             TokenKind::Variable => {
-                let name = text(token.text);
+                let name = self.name(self.text(token));
                 if !self.tree.is_known(&name) {
                     return Err(
                         self.error(format!("undefined variable {}", quote(name.as_bytes())))
                     );
                 }
-                let slot = self.tree.slot(&name);
-                Expr::Variable(
-                    self.mark(token.pos),
-                    Box::new(Variable {
-                        name,
-                        slot,
-                        fields: Box::default(),
-                    }),
-                )
+                let variable = Variable {
+                    slot: self.tree.slot(&name),
+                    name,
+                    fields: Run::EMPTY,
+                };
+                Expr::Variable(self.mark(token.pos), self.nodes.add(variable))
             }
-            TokenKind::Bool => Expr::Bool(self.mark(token.pos), token.text == b"true"),
+            TokenKind::Bool => Expr::Bool(self.mark(token.pos), self.text(token) == b"true"),
             TokenKind::CharConstant | TokenKind::Complex | TokenKind::Number => {
-                let text = text(token.text);
+                let text = text(self.text(token));
                 let number = Number::parse(&text, token.kind).map_err(|error| self.error(error))?;
-                Expr::Number(self.mark(token.pos), Box::new(Constant { text, number }))
+                let constant = self.nodes.add(Constant { text, number });
+                Expr::Number(self.mark(token.pos), constant)
             }
             TokenKind::LeftParen => {
                 if self.tree.parentheses >= MAX_PARENTHESES {
@@ -816,17 +873,16 @@ impl<'t> Parser<'t> {
                 let pipe =
                     deeper(|| self.pipeline("parenthesized pipeline", TokenKind::RightParen))?;
                 self.tree.parentheses -= 1;
-                Expr::Pipe(Box::new(pipe))
+                Expr::Pipe(self.nodes[pipe].mark, pipe)
             }
             TokenKind::String | TokenKind::RawString => {
-                let content = unquote(token.text).ok_or_else(|| self.error("invalid syntax"))?;
-                Expr::Text(
-                    self.mark(token.pos),
-                    Box::new(Literal {
-                        quoted: text(token.text),
-                        text: Str::from_bytes(&content),
-                    }),
-                )
+                let quoted = self.text(token);
+                let content = unquote(quoted).ok_or_else(|| self.error("invalid syntax"))?;
+                let literal = self.nodes.add(Literal {
+                    text: Str::from_bytes(&content),
+                    quoted: text(quoted),
+                });
+                Expr::Text(self.mark(token.pos), literal)
             }
             _ => {
                 self.backup();
@@ -836,20 +892,23 @@ impl<'t> Parser<'t> {
         Ok(Some(expr))
     }
 
-    fn callee(&self, token: Token<'_>) -> Result<Callee, Error> {
-        let name = text(token.text);
-        if let Some(function) = self.functions.get(&name) {
-            return Ok(
-                match std::ptr::eq(function, &super::TEMPLATE_FUNCTIONS[0]) {
-                    true => Callee::Include(function),
-                    false => Callee::Function(function),
-                },
-            );
+    fn callee(&mut self, token: Token) -> Result<Callee, Error> {
+        let word = self.text(token);
+        if let Some(callee) = self.callees.get(word) {
+            return Ok(*callee);
         }
-        match Builtin::named(&name) {
-            Some(builtin) => Ok(Callee::Builtin(builtin)),
-            None => Err(self.error(format!("function {} not defined", quote(name.as_bytes())))),
-        }
+        let name = text(word);
+        let callee = match self.functions.get(&name) {
+            Some(function) if std::ptr::eq(function, &super::TEMPLATE_FUNCTIONS[0]) => {
+                Callee::Include(function)
+            }
+            Some(function) => Callee::Function(function),
+            None => Callee::Builtin(Builtin::named(&name).ok_or_else(|| {
+                self.error(format!("function {} not defined", quote(name.as_bytes())))
+            })?),
+        };
+        self.callees.insert(word, callee);
+        Ok(callee)
     }
 }
 
@@ -861,17 +920,17 @@ fn text(bytes: &[u8]) -> EcoString {
 }
 
 /// A token as Go's error messages show it.
-fn describe(token: Token<'_>) -> String {
-    match token.kind {
+fn describe(kind: TokenKind, shown: &[u8]) -> String {
+    match kind {
         TokenKind::Eof => "EOF".into(),
-        TokenKind::Keyword(_) => format!("<{}>", text(token.text)),
-        _ if token.text.len() > 10 => {
+        TokenKind::Keyword(_) => format!("<{}>", text(shown)),
+        _ if shown.len() > 10 => {
             let mut out = Vec::new();
-            let shown = super::value::Value::from(Str::from(token.text));
+            let shown = super::value::Value::from(Str::from(shown));
             // `%.10q` of one string is always complete.
             let _ = super::printf::sprintf(&mut out, b"%.10q...", &[shown], usize::MAX);
             Str::from(out).to_string()
         }
-        _ => quote(token.text),
+        _ => quote(shown),
     }
 }

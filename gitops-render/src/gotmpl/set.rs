@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::ast::Template;
 use super::error::Error;
 use super::function::Functions;
@@ -39,7 +41,7 @@ impl File {
 pub struct Set {
     name: Arc<str>,
     functions: Arc<Functions>,
-    templates: HashMap<Arc<str>, Arc<Template>>,
+    templates: HashMap<Arc<str>, Arc<Template>, RandomState>,
 }
 
 impl Set {
@@ -49,7 +51,7 @@ impl Set {
         Set {
             name: name.into(),
             functions,
-            templates: HashMap::new(),
+            templates: HashMap::default(),
         }
     }
 

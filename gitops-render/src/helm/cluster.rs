@@ -37,9 +37,16 @@ pub struct Query {
 ///
 /// A list of a kind that it has none of is empty, and not absent, as of a
 /// server that knows the kind.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Snapshot {
     objects: BTreeMap<Query, Map>,
+}
+
+impl fmt::Debug for Snapshot {
+    /// The names only: the objects may be Secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.objects.keys()).finish()
+    }
 }
 
 impl Snapshot {
@@ -98,7 +105,7 @@ impl Objects for Snapshot {
 
 /// What a render asked beside the chart and its values, with the answers.
 /// While they are the same, so is the render.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Inputs {
     /// Every question to `lookup` and its answer; `None` if nothing was found.
     pub lookups: BTreeMap<Query, Option<Map>>,
@@ -114,4 +121,20 @@ pub struct Inputs {
     pub clock: bool,
     /// Whether random numbers were drawn.
     pub random: bool,
+}
+
+impl fmt::Debug for Inputs {
+    /// Without the answers of `lookup`: they may be Secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lookups: BTreeSet<&Query> = self.lookups.keys().collect();
+        f.debug_struct("Inputs")
+            .field("lookups", &lookups)
+            .field("api_versions", &self.api_versions)
+            .field("all_api_versions", &self.all_api_versions)
+            .field("kube_version", &self.kube_version)
+            .field("hosts", &self.hosts)
+            .field("clock", &self.clock)
+            .field("random", &self.random)
+            .finish()
+    }
 }

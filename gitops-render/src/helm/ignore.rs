@@ -15,6 +15,9 @@ pub(super) struct Rules {
 #[derive(Clone, Debug)]
 struct Rule {
     pattern: String,
+    /// How many bytes of the pattern stand for themselves before anything
+    /// else does.
+    literal: usize,
     negate: bool,
     dirs_only: bool,
     whole_path: bool,
@@ -43,8 +46,10 @@ impl Rules {
                 Some(rule) => (true, rule),
                 None => (false, rule),
             };
+            let pattern = rule.strip_prefix('/').unwrap_or(rule);
             rules.push(Rule {
-                pattern: rule.strip_prefix('/').unwrap_or(rule).to_owned(),
+                pattern: pattern.to_owned(),
+                literal: pattern.find(['*', '?', '[', '\\']).unwrap_or(pattern.len()),
                 negate,
                 dirs_only,
                 whole_path: rule.contains('/'),
@@ -61,7 +66,8 @@ impl Rules {
             } else {
                 path.rsplit('/').next().unwrap_or(path)
             };
-            let matches = glob::path_match(&rule.pattern, name).unwrap_or(false);
+            let matches = name.starts_with(&rule.pattern[..rule.literal])
+                && glob::path_match(&rule.pattern, name).unwrap_or(false);
             if rule.negate {
                 if (rule.dirs_only && !is_dir) || !matches {
                     return true;

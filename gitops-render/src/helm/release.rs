@@ -2,6 +2,7 @@
 //! that `helm template` uses.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
 
 use gitops_core::manifest::{self, ManifestError};
@@ -402,13 +403,11 @@ fn run(
 ) -> Result<Executed, Error> {
     let functions = functions(options.profile);
     let mut set = Set::new("gotpl", functions.clone());
-    for source in sources {
-        let file = source
-            .node
-            .chart
-            .parsed
-            .file(options.profile, &source.path, source.data, &functions)
-            .map_err(|error| parse_error(&source.path, source.data, error))?;
+    for (source, parsed) in sources
+        .iter()
+        .zip(parse(sources, options.profile, &functions))
+    {
+        let file = parsed.map_err(|error| parse_error(&source.path, source.data, error))?;
         set.add(&file);
     }
     let world = World::new(options, asked.clone())?;
@@ -442,6 +441,72 @@ fn run(
     }
     let record = context.take_trace().map(Trace::into_record);
     Ok((files, record))
+}
+
+/// Bytes of templates that are worth a thread.
+const BYTES_PER_THREAD: usize = 64 * 1024;
+
+/// Parses all templates, on all cores if they are many: most of a render is
+/// this, and files do not know of each other before they are executed.
+fn parse(
+    sources: &[Source<'_>],
+    profile: Profile,
+    functions: &Functions,
+) -> Vec<Result<gotmpl::File, gotmpl::Error>> {
+    let files: Vec<(&Parsed, &str, &[u8])> = sources
+        .iter()
+        .map(|source| (&source.node.chart.parsed, source.path.as_str(), source.data))
+        .collect();
+    let parse = |files: &[(&Parsed, &str, &[u8])]| {
+        files
+            .iter()
+            .map(|(parsed, path, data)| parsed.file(profile, path, data, functions))
+            .collect::<Vec<_>>()
+    };
+    let bytes: usize = files.iter().map(|(_, _, data)| data.len()).sum();
+    let threads = match bytes / BYTES_PER_THREAD {
+        few @ (0 | 1) => few,
+        // Asking how many cores there are takes a while by itself.
+        many => std::thread::available_parallelism()
+            .map_or(1, NonZero::get)
+            .min(many),
+    };
+    if threads < 2 {
+        return parse(&files);
+    }
+    let mut shares = shares(&files, bytes.div_ceil(threads), |(_, _, data)| data.len());
+    let first = shares.remove(0);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = shares
+            .into_iter()
+            .map(|share| scope.spawn(move || parse(share)))
+            .collect();
+        let mut parsed = parse(first);
+        for other in others {
+            match other.join() {
+                Ok(share) => parsed.extend(share),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        parsed
+    })
+}
+
+/// Cuts a list into neighbours that weigh about as much together as `share`.
+fn shares<T>(mut rest: &[T], share: usize, weigh: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut shares = Vec::new();
+    while !rest.is_empty() {
+        let mut weight = 0;
+        let mut count = 0;
+        while count < rest.len() && weight < share {
+            weight += weigh(&rest[count]);
+            count += 1;
+        }
+        let (taken, left) = rest.split_at(count);
+        shares.push(taken);
+        rest = left;
+    }
+    shares
 }
 
 /// The output without the text that Go prints for what is not there.
@@ -521,6 +586,21 @@ impl Shared {
     }
 }
 
+/// The name that `--name-template` makes: from nothing, with Sprig's functions.
+pub(crate) fn name_of_template(text: &str, options: &HelmOptions) -> Result<String, Error> {
+    const NAME: &str = "name-template";
+    let failed = |error: gotmpl::Error| Error::new(ErrorKind::Options, error.to_string());
+    let mut set = Set::new(NAME, Arc::new(Functions::new(sprig::TABLES)));
+    set.parse(NAME, text.as_bytes()).map_err(failed)?;
+    let world = World::new(options, Asked::default())?;
+    let mut context = Context::new(&set, &world, options.limits.clone());
+    let mut out = Vec::new();
+    context
+        .execute(NAME, Value::Nil, &mut out)
+        .map_err(failed)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
 /// The functions of each profile, resolved once.
 fn functions(profile: Profile) -> Arc<Functions> {
     static BY_PROFILE: [OnceLock<Arc<Functions>>; Profile::ALL.len()] =
@@ -560,13 +640,14 @@ impl Parsed {
         text: &[u8],
         functions: &Functions,
     ) -> Result<gotmpl::File, gotmpl::Error> {
-        let mut files = self.0.lock().expect("no panic under the lock");
+        let files = || self.0.lock().expect("no panic under the lock");
         let key = (profile, path.to_owned());
-        if let Some(file) = files.get(&key) {
-            return Ok(file.clone());
+        let known = files().get(&key).cloned();
+        if let Some(file) = known {
+            return Ok(file);
         }
         let file = gotmpl::File::parse(path, text, functions)?;
-        files.insert(key, file.clone());
+        files().insert(key, file.clone());
         Ok(file)
     }
 }

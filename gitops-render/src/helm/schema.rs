@@ -15,6 +15,9 @@ use serde_json::Value as Json;
 use super::error::{Error, ErrorKind};
 use super::subcharts::Node;
 use crate::gotmpl::{Map, Str, Value};
+use verdict::Verdict;
+
+mod verdict;
 
 /// Where the schema of a chart is said to be.
 const LOCATION: &str = "file:///values.schema.json";
@@ -75,6 +78,14 @@ fn chart(
 
 fn one(schema: &[u8], instance: &Json, unresolved: &Unresolved) -> Result<(), String> {
     let schema: Json = serde_json::from_slice(schema).map_err(|error| error.to_string())?;
+    if verdict::verdict(&schema, instance) == Verdict::Valid {
+        return Ok(());
+    }
+    explain(schema, instance, unresolved)
+}
+
+/// Validates with what knows every keyword and says what is wrong.
+fn explain(schema: Json, instance: &Json, unresolved: &Unresolved) -> Result<(), String> {
     let mut compiler = Compiler::new();
     compiler.use_loader(Box::new(Loader(unresolved.clone())));
     compiler
@@ -364,4 +375,143 @@ fn quote(text: &str) -> String {
         .and_then(|rest| rest.strip_suffix('"'))
         .unwrap_or(&quoted);
     format!("'{}'", inner.replace("\\\"", "\"").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use serde_json::json;
+
+    use super::verdict::{Verdict, verdict};
+    use super::*;
+
+    /// Values of few kinds, so that schemas and values meet.
+    fn value() -> impl Strategy<Value = Json> {
+        let leaf = select(vec![
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(1),
+            json!(1.0),
+            json!(2.5),
+            json!(-3),
+            json!(9_007_199_254_740_993_u64),
+            json!(""),
+            json!("a"),
+            json!("ab1"),
+            json!("\u{e9}"),
+        ]);
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Json::from),
+                prop::collection::btree_map(select(vec!["a", "b", "c1"]), inner, 0..3)
+                    .prop_map(|members| json!(members)),
+            ]
+        })
+    }
+
+    fn schema() -> impl Strategy<Value = Json> {
+        let types = [
+            "null", "boolean", "object", "array", "number", "string", "integer", "any",
+        ];
+        let leaf = prop_oneof![
+            Just(json!(true)),
+            Just(json!(false)),
+            select(types.to_vec()).prop_map(|name| json!({ "type": name })),
+            select(types.to_vec()).prop_map(|name| json!({ "type": ["null", name] })),
+            value().prop_map(|value| json!({ "const": value })),
+            prop::collection::vec(value(), 0..3).prop_map(|all| json!({ "enum": all })),
+            (
+                select(vec![
+                    "minimum",
+                    "maximum",
+                    "exclusiveMinimum",
+                    "exclusiveMaximum",
+                    "multipleOf",
+                    "minLength",
+                    "maxLength",
+                    "minItems",
+                    "maxItems",
+                    "minProperties",
+                    "maxProperties",
+                ]),
+                select(vec![json!(0), json!(1), json!(2), json!(1.5), json!("1")]),
+            )
+                .prop_map(|(keyword, bound)| json!({ keyword: bound })),
+            select(vec![
+                "^a",
+                "[a-z]+\\d$",
+                "[[a]]",
+                "(?i)A",
+                "a{1,2}",
+                "(",
+                "\\p{L}"
+            ])
+            .prop_map(|pattern| json!({ "pattern": pattern })),
+            select(vec!["#/definitions/d", "#", "#/definitions/e", "other"])
+                .prop_map(|reference| json!({ "$ref": reference, "type": "object" })),
+            Just(json!({ "required": ["a"] })),
+            Just(json!({ "required": ["a", "a"] })),
+            Just(json!({ "uniqueItems": true })),
+            Just(json!({ "format": "ipv4" })),
+            Just(json!({ "title": 1 })),
+        ];
+        leaf.prop_recursive(3, 16, 3, |inner| {
+            let several = prop::collection::vec(inner.clone(), 0..3);
+            prop_oneof![
+                (select(vec!["allOf", "anyOf", "oneOf"]), several)
+                    .prop_map(|(keyword, all)| json!({ keyword: all })),
+                (
+                    select(vec![
+                        "not",
+                        "items",
+                        "additionalProperties",
+                        "propertyNames",
+                        "contains"
+                    ]),
+                    inner.clone()
+                )
+                    .prop_map(|(keyword, below)| json!({ keyword: below })),
+                (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| json!({
+                    "properties": { "a": a },
+                    "patternProperties": { "[0-9]$": b },
+                    "additionalProperties": c,
+                })),
+                (inner.clone(), inner.clone(), inner.clone())
+                    .prop_map(|(a, b, c)| json!({ "if": a, "then": b, "else": c })),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// What is certain is what the validator says.
+        #[test]
+        fn a_verdict_is_that_of_the_validator(
+            schema in schema(),
+            definition in schema(),
+            instance in value(),
+            draft in select(vec![
+                None,
+                Some("http://json-schema.org/draft-07/schema#"),
+                Some("https://json-schema.org/draft/2020-12/schema"),
+            ]),
+        ) {
+            let mut schema = schema;
+            if let Some(keywords) = schema.as_object_mut() {
+                keywords.insert("definitions".into(), json!({ "d": definition }));
+                if let Some(draft) = draft {
+                    keywords.insert("$schema".into(), json!(draft));
+                }
+            }
+            let explained = explain(schema.clone(), &instance, &Unresolved::default());
+            match verdict(&schema, &instance) {
+                Verdict::Valid => prop_assert_eq!(explained, Ok(())),
+                Verdict::Invalid => prop_assert!(explained.is_err()),
+                Verdict::Unsure => {}
+            }
+        }
+    }
 }

@@ -318,7 +318,7 @@ impl<'a, 'o> Target<'a, 'o> {
             let Err(of_file) = self.add_file(into, path) else {
                 continue;
             };
-            if of_file.kind() == ErrorKind::Limit {
+            if of_file.kind() == ErrorKind::Limit || of_file.is_final() {
                 return Err(of_file);
             }
             let within = |error: Error| {
@@ -428,19 +428,22 @@ impl<'a, 'o> Target<'a, 'o> {
         let accumulating =
             |error: Error| error.within(format_args!("accumulating resources from '{path}'"));
         let (text, file) = self.loader.load_at(path).map_err(accumulating)?;
-        let mut objects = documents::parse(&text, &file, self.loader.limits())
-            .and_then(distinct)
-            .map_err(|error| accumulating(patches::in_file(error.at(&file, 0), path)))?;
+        let in_file = |error: Error| accumulating(patches::in_file(error.at(&file, 0), path));
+        let mut objects = documents::parse(&text, &file, self.loader.limits()).map_err(in_file)?;
         if let Some(origin) = &self.origin {
             let origin = origin.append(path);
             for object in &mut objects {
                 origin.annotate_file(object)?;
             }
         }
-        for object in objects {
-            into.objects
-                .push(object)
-                .map_err(|error| error.within(format_args!("merging resources from '{path}'")))?;
+        let merging = |error: Error| error.within(format_args!("merging resources from '{path}'"));
+        if objects.len() > 1 {
+            let objects = distinct(objects).map_err(in_file)?;
+            into.objects.append(objects).map_err(merging)?;
+        } else {
+            for object in objects {
+                into.objects.push(object).map_err(merging)?;
+            }
         }
         self.check_size(into)
     }
@@ -506,6 +509,7 @@ impl<'a, 'o> Target<'a, 'o> {
         let schema = self.shared.schema();
         let objects = charts::render(chart, globals, helm, &self.loader, &schema)
             .and_then(distinct)
+            .map(Objects::into_list)
             .map_err(|error| error.at(&self.path, 0))?;
         self.absorb(
             into,
@@ -545,7 +549,8 @@ impl<'a, 'o> Target<'a, 'o> {
         let mut paths = Vec::new();
         for entry in entries {
             let inline = documents::parse(entry.as_bytes(), &self.path, self.loader.limits())
-                .and_then(distinct);
+                .and_then(distinct)
+                .map(Objects::into_list);
             let Ok(objects) = inline else {
                 paths.push(entry.clone());
                 continue;
@@ -697,7 +702,10 @@ impl<'a, 'o> Target<'a, 'o> {
     fn run_planned(&self, into: &mut Accumulated, planned: &[Planned]) -> Result<()> {
         let mut missed = Vec::new();
         for Planned { step, origin } in planned {
-            let schema = self.shared.schema_if_set();
+            let schema = match step.needs_schema() {
+                true => self.shared.schema_if_set(),
+                false => Arc::default(),
+            };
             step.run(&mut into.objects, &schema, &mut missed)
                 .map_err(|error| error.at(&self.path, 0))?;
             if let Some(origin) = origin {
@@ -801,13 +809,10 @@ impl Accumulated {
 }
 
 /// Refuses objects of one file that have one identity.
-fn distinct(objects: Vec<Object>) -> Result<Vec<Object>> {
-    if objects.len() < 2 {
-        return Ok(objects);
-    }
+fn distinct(objects: Vec<Object>) -> Result<Objects> {
     let mut list = Objects::default();
     for object in objects {
         list.push(object)?;
     }
-    Ok(list.into_list())
+    Ok(list)
 }

@@ -15,7 +15,9 @@ use super::loader::Loader;
 use super::object::Object;
 use super::schema::Schema;
 use super::strategic::{self, NewItems};
-use crate::helm::{Capabilities, Chart, HelmOptions, KubeVersion, ReleaseName, Values, template};
+use crate::helm::{
+    Capabilities, Chart, HelmOptions, KubeVersion, ReleaseName, Values, name_of_template, template,
+};
 
 fn generate(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Generate, message)
@@ -130,7 +132,7 @@ pub(super) fn render(
     if !chart.namespace.is_empty() {
         options.namespace = chart.namespace.clone();
     }
-    let name = release_name(chart)?;
+    let name = release_name(chart, &options)?;
     options.release_name = ReleaseName::new(&name).map_err(failed)?;
     let release = template(&Arc::new(loaded), &options).map_err(failed)?;
     let mut objects = documents::parse(release.to_text().as_bytes(), &found, loader.limits())?;
@@ -142,22 +144,23 @@ pub(super) fn render(
 
 /// The name of the release. The program makes one up if there is none, which
 /// differs from run to run; ours does not.
-fn release_name(chart: &HelmChart) -> Result<String> {
-    if !chart.name_template.is_empty() {
-        return match chart.name_template.contains("{{") {
-            false => Ok(chart.name_template.to_string()),
-            true => Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "chart {}: nameTemplate with template actions is not supported; set releaseName",
-                    chart.name
-                ),
-            )),
-        };
+fn release_name(chart: &HelmChart, options: &HelmOptions) -> Result<String> {
+    if chart.name_template.is_empty() {
+        return Ok(match chart.release_name.is_empty() {
+            false => chart.release_name.to_string(),
+            true => format!("{}-0", chart.name.rsplit('/').next().unwrap_or_default()),
+        });
     }
-    Ok(match chart.release_name.is_empty() {
-        false => chart.release_name.to_string(),
-        true => format!("{}-0", chart.name.rsplit('/').next().unwrap_or_default()),
+    if !chart.release_name.is_empty() {
+        return Err(generate(
+            "cannot set --name-template and also specify a name",
+        ));
+    }
+    name_of_template(&chart.name_template, options).map_err(|error| {
+        generate(format!(
+            "unable to render chart {}: nameTemplate: {error}",
+            chart.name
+        ))
     })
 }
 

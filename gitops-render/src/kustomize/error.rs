@@ -23,6 +23,8 @@ struct Repr {
     /// Set for text that is no YAML: Kustomize does not look for a directory
     /// of that name then.
     malformed: bool,
+    /// Set for the answer of a server: Kustomize tries nothing else then.
+    is_final: bool,
 }
 
 /// What kind of trouble it is.
@@ -60,6 +62,7 @@ impl Error {
             line: 0,
             first: None,
             malformed: false,
+            is_final: false,
         }))
     }
 
@@ -100,6 +103,17 @@ impl Error {
 
     pub(super) fn is_malformed(&self) -> bool {
         self.0.malformed
+    }
+
+    /// The same error, which says that nothing else is worth trying.
+    #[must_use]
+    pub(super) fn final_word(mut self) -> Self {
+        self.0.is_final = true;
+        self
+    }
+
+    pub(super) fn is_final(&self) -> bool {
+        self.0.is_final
     }
 
     /// What kind of trouble it is.

@@ -5,6 +5,9 @@
 //! path (`spec.containers.[name=app].image`, kyaml's `PathGetter` and
 //! `PathMatcher`) says which items it means.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use gitops_core::Str;
 use gitops_core::yaml::node::{
     Content, Kind, Limits, Node, NodeId, Quoting, Style, Tag, Tree, quotes_in_yaml_1_1,
@@ -23,18 +26,23 @@ pub(super) struct FieldSpec {
     pub(super) path: Str,
     /// Whether the field is made where it is missing.
     pub(super) create: bool,
+    /// The names on the way, and whether each is said to be a list.
     steps: Vec<(Str, bool)>,
 }
 
 impl FieldSpec {
     pub(super) fn new(gvk: Gvk, path: Str, create: bool) -> Self {
-        let steps = split_path(&path, '/')
-            .into_iter()
-            .map(|step| match step.strip_suffix("[]") {
-                Some(list) => (list.into(), true),
-                None => (step.into(), false),
-            })
-            .collect();
+        let step = |step: &str| match step.strip_suffix("[]") {
+            Some(list) => (list.into(), true),
+            None => (step.into(), false),
+        };
+        let steps = match path.contains('\\') || path.starts_with('/') {
+            false => path.split('/').map(step).collect(),
+            true => {
+                let parts = split_path(&path, '/');
+                parts.iter().map(|part| step(part)).collect()
+            }
+        };
         FieldSpec {
             gvk,
             path,
@@ -43,9 +51,47 @@ impl FieldSpec {
         }
     }
 
+    /// The names on the way to the field.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether writing to the field may change who an object is.
+    pub(super) fn may_rename(&self) -> bool {
+        let outermost = self.names().next().unwrap_or_default().trim();
+        matches!(outermost, "" | "apiVersion" | "kind" | "metadata")
+            && !matches!(&*self.path, "metadata/labels" | "metadata/annotations")
+    }
+
     /// Whether `other` says the same for kinds that are among these.
     pub(super) fn covers(&self, other: &FieldSpec) -> bool {
         self.gvk.is_selected(&other.gvk) && self.path == other.path
+    }
+}
+
+/// The field specs for objects of each kind.
+pub(super) struct ByKind<'s> {
+    specs: &'s [FieldSpec],
+    known: HashMap<Gvk, Rc<[&'s FieldSpec]>>,
+}
+
+impl<'s> ByKind<'s> {
+    pub(super) fn new(specs: &'s [FieldSpec]) -> Self {
+        ByKind {
+            specs,
+            known: HashMap::new(),
+        }
+    }
+
+    /// Those for objects of a kind, in order.
+    pub(super) fn of(&mut self, gvk: &Gvk) -> Rc<[&'s FieldSpec]> {
+        if let Some(known) = self.known.get(gvk) {
+            return known.clone();
+        }
+        let fits = |spec: &&FieldSpec| gvk.is_selected(&spec.gvk);
+        let found: Rc<[&FieldSpec]> = self.specs.iter().filter(fits).collect();
+        self.known.insert(gvk.clone(), found.clone());
+        found
     }
 }
 
@@ -178,7 +224,8 @@ fn step(
     }
 }
 
-fn is_special(part: &str) -> bool {
+/// Whether a name on a way is not, or not only, a key.
+pub(super) fn is_special(part: &str) -> bool {
     part == "-" || part == "*" || is_index(part).is_some() || is_bracketed(part)
 }
 

@@ -8,7 +8,7 @@ use gitops_core::Str;
 use super::schema;
 
 /// Group, version and kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Gvk {
     pub(super) group: Str,
     pub(super) version: Str,
@@ -106,11 +106,8 @@ impl Id {
 
     /// What [`same`](Id::same) compares, hashed.
     pub(super) fn hash_into(&self, state: &mut impl Hasher) {
-        self.gvk.kind.hash(state);
-        self.gvk.group.hash(state);
-        self.gvk.version.hash(state);
-        self.name.hash(state);
-        self.effective_namespace().hash(state);
+        let namespace = self.effective_namespace();
+        hash_parts(&self.gvk, &self.gvk.kind, &self.name, namespace, state);
     }
 }
 
@@ -125,5 +122,18 @@ impl fmt::Display for Id {
             false => &self.namespace,
         };
         write!(f, "{}/{name}.{namespace}", self.gvk)
+    }
+}
+
+/// The hash of an identity that is like one of `gvk` but for its kind.
+pub(super) fn hash_parts(
+    gvk: &Gvk,
+    kind: &str,
+    name: &str,
+    effective_namespace: &str,
+    state: &mut impl Hasher,
+) {
+    for part in [kind, &gvk.group, &gvk.version, name, effective_namespace] {
+        part.hash(state);
     }
 }

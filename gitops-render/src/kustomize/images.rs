@@ -5,8 +5,9 @@ use std::rc::Rc;
 use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Tree};
 
 use super::error::{Result, transform};
-use super::fields::{self, Create, FieldSpec};
+use super::fields::{self, ByKind, Create, FieldSpec};
 use super::file::Image;
+use super::object::Object;
 use super::objects::Objects;
 use crate::re2::Re2;
 
@@ -20,18 +21,22 @@ pub(super) fn set_images(
         return Ok(());
     }
     let patterns: Vec<Rc<Re2>> = images.iter().map(pattern).collect::<Result<_>>()?;
+    let may_rename = specs.iter().any(FieldSpec::may_rename);
+    let mut by_kind = ByKind::new(specs);
     for at in objects.places() {
-        if objects.get(at).id.gvk.kind == "CustomResourceDefinition" {
+        let gvk = &objects.get(at).id.gvk;
+        if gvk.kind == "CustomResourceDefinition" {
             continue;
         }
-        objects.change(at, |object| {
+        let specs = by_kind.of(gvk);
+        let set = |object: &mut Object| {
             // Images change texts only, so that the places of the first are
             // those of all.
             let mut found = Vec::new();
             let root = object.tree.root();
             find_in_containers(&object.tree, root, &mut found)?;
             let id = object.id.clone();
-            for spec in specs {
+            for spec in specs.iter() {
                 fields::visit(
                     &mut object.tree,
                     &id.gvk,
@@ -57,7 +62,11 @@ pub(super) fn set_images(
                 }
             }
             Ok(())
-        })?;
+        };
+        match may_rename {
+            true => objects.change(at, set)?,
+            false => objects.write(at, set)?,
+        }
     }
     Ok(())
 }

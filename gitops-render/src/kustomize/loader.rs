@@ -12,7 +12,7 @@ use gitops_core::tree::{Entry, EntryKind};
 use gitops_core::{FileTree, Str, TreeError, TreePath};
 
 use super::error::{Error, ErrorKind, Result};
-use super::remote::{self, GitSource, Remotes, SharedTree};
+use super::remote::{self, GitSource, HttpStatus, Remotes, SharedTree};
 use super::{Limits, LoadRestrictor};
 
 /// What all loaders of a build share.
@@ -260,9 +260,25 @@ impl<'a> Loader<'a> {
             return Ok(known.clone());
         }
         let remotes = self.remotes(url)?;
-        let bytes = remotes
-            .file(url)
-            .map_err(|error| Error::new(ErrorKind::Remote, error.to_string()))?;
+        let bytes = remotes.file(url).map_err(|error| {
+            if !error.is::<HttpStatus>() {
+                return Error::new(ErrorKind::Remote, error.to_string());
+            }
+            match GitSource::parse(url) {
+                Ok(_) => Error::new(ErrorKind::Remote, "URL is a git repository"),
+                Err(_) => Error::new(ErrorKind::Remote, error.to_string()).final_word(),
+            }
+        })?;
+        let limit = self.limits().file_size;
+        if bytes.len() as u64 > limit {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "{url}: {} bytes, more than the limit of {limit}",
+                    bytes.len()
+                ),
+            ));
+        }
         fetched.files.insert(url.into(), bytes.clone());
         Ok(bytes)
     }

@@ -1,12 +1,15 @@
 //! Transformers of single fields: labels, annotations, namespaces, replicas.
 
+use std::sync::LazyLock;
+
 use gitops_core::yaml::node::{Kind, Node, NodeId, Style, Tag, Tree};
 use gitops_core::{Str, json};
 
 use super::error::{Error, Result, transform};
-use super::fields::{self, Create, FieldSpec};
+use super::fields::{self, ByKind, Create, FieldSpec};
 use super::file::Replica;
 use super::id::Gvk;
+use super::object::Object;
 use super::objects::Objects;
 
 /// Adds labels or annotations to every object, at all fields of `specs`.
@@ -23,12 +26,15 @@ pub(super) fn set_pairs(
     }
     let mut pairs = pairs.to_vec();
     pairs.sort();
+    let may_rename = specs.iter().any(FieldSpec::may_rename);
+    let mut by_kind = ByKind::new(specs);
     for at in objects.places() {
-        objects.change(at, |object| {
+        let specs = by_kind.of(&objects.get(at).id.gvk);
+        let set = |object: &mut Object| {
             let id = object.id.clone();
             for (key, value) in &pairs {
                 let node = object.tree.add(Node::tagged(value.clone(), Tag::Str));
-                for spec in specs {
+                for spec in specs.iter() {
                     fields::visit(
                         &mut object.tree,
                         &id.gvk,
@@ -40,7 +46,11 @@ pub(super) fn set_pairs(
                 }
             }
             Ok(())
-        })?;
+        };
+        match may_rename {
+            true => objects.change(at, set)?,
+            false => objects.write(at, set)?,
+        }
     }
     Ok(())
 }
@@ -71,6 +81,10 @@ const STR: Tag = Tag::Str;
 const NO_TAG: Tag = Tag::None;
 const INT: Tag = Tag::Int;
 
+/// Where objects have their namespace.
+static FIELD: LazyLock<FieldSpec> =
+    LazyLock::new(|| FieldSpec::new(Gvk::default(), "metadata/namespace".into(), true));
+
 impl Namespace {
     pub(super) fn apply(&self, objects: &mut Objects) -> Result<()> {
         if self.name.is_empty() {
@@ -85,6 +99,9 @@ impl Namespace {
                 let id = object.id.clone();
                 self.apply_to(&mut object.tree, &id.gvk, id.cluster_scoped, &id)
             })?;
+            if !objects.have_collided() {
+                continue;
+            }
             let matches = objects.with_id(&objects.get(at).id);
             if matches.len() != 1 {
                 let shown: Vec<String> = matches
@@ -120,15 +137,14 @@ impl Namespace {
     ) -> Result<()> {
         let mut set = |tree: &mut Tree, node: NodeId| self.set(tree, node);
         if !cluster_scoped {
-            let spec = FieldSpec::new(Gvk::default(), "metadata/namespace".into(), true);
-            fields::visit(tree, gvk, id, &spec, Create::Scalar(&NO_TAG), &mut set)?;
+            fields::visit(tree, gvk, id, &FIELD, Create::Scalar(&NO_TAG), &mut set)?;
         }
         let is_binding = |kind: &str| matches!(kind, "RoleBinding" | "ClusterRoleBinding");
         let binding = is_binding(&gvk.kind);
         if binding {
             self.set_subjects(tree)?;
         }
-        let core = gvk.api_version() == "v1";
+        let core = gvk.group.is_empty() && gvk.version == "v1";
         for spec in &self.specs {
             let done = spec.path == "metadata/namespace"
                 || (spec.path == "metadata/name" && !core)

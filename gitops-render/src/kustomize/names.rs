@@ -106,8 +106,133 @@ struct Candidates {
     by_original_namespace: HashMap<Str, Vec<usize>>,
 }
 
-/// The references that objects of one kind have: to what, and in which field.
-type References<'s> = Rc<Vec<(&'s BackReference, &'s FieldSpec)>>;
+/// The references that objects of one kind have.
+struct References<'s> {
+    /// To what, and in which field, in the order in which they are mended.
+    all: Vec<(&'s BackReference, &'s FieldSpec)>,
+    /// The names on the ways to those fields: the root, and what is below.
+    names: Vec<Step<'s>>,
+    /// Those with names that are not keys, which have to be tried.
+    always: Vec<usize>,
+    /// Whether mending one may change who the object is.
+    may_rename: bool,
+}
+
+/// What is at one place on the ways to fields with references.
+#[derive(Default)]
+struct Step<'s> {
+    /// The places that are reached by a key.
+    next: Vec<(&'s str, usize)>,
+    /// The references whose field is here.
+    here: Vec<usize>,
+    /// Those whose field is here or below.
+    below: Vec<usize>,
+}
+
+impl<'s> References<'s> {
+    fn of(gvk: &Gvk, specs: &'s Specs) -> Self {
+        let mut references = References {
+            all: Vec::new(),
+            names: vec![Step::default()],
+            always: Vec::new(),
+            may_rename: false,
+        };
+        for reference in &specs.name_reference {
+            let fits = |spec: &&FieldSpec| gvk.is_selected(&spec.gvk);
+            for spec in reference.referrers.iter().filter(fits) {
+                references.add(reference, spec);
+            }
+        }
+        references
+    }
+
+    fn add(&mut self, reference: &'s BackReference, spec: &'s FieldSpec) {
+        let index = self.all.len();
+        self.all.push((reference, spec));
+        self.may_rename |= spec.may_rename();
+        let special = |name: &str| {
+            name.is_empty() || name.trim().len() != name.len() || fields::is_special(name)
+        };
+        if spec.names().any(special) {
+            self.always.push(index);
+            return;
+        }
+        let mut at = 0;
+        self.names[at].below.push(index);
+        for name in spec.names() {
+            let known = self.names[at].next.iter().find(|(known, _)| *known == name);
+            at = match known {
+                Some((_, next)) => *next,
+                None => {
+                    let next = self.names.len();
+                    self.names[at].next.push((name, next));
+                    self.names.push(Step::default());
+                    next
+                }
+            };
+            self.names[at].below.push(index);
+        }
+        self.names[at].here.push(index);
+    }
+
+    /// The references that may have to be mended, in order: looking at all
+    /// ways at once spares going each of them, nearly always for nothing.
+    ///
+    /// **Invariant:** mending those that are left out neither changes anything
+    /// nor fails.
+    fn worth_a_look(&self, tree: &Tree, candidates: &Candidates) -> Vec<usize> {
+        let mut found = self.always.clone();
+        if self.collect(0, tree, tree.root(), candidates, &mut found) {
+            found.sort_unstable();
+            found.dedup();
+            return found;
+        }
+        (0..self.all.len()).collect()
+    }
+
+    /// Whether what was found is all there is: a reference that is mended by
+    /// writing several fields may change what others find.
+    fn collect(
+        &self,
+        at: usize,
+        tree: &Tree,
+        node: NodeId,
+        candidates: &Candidates,
+        found: &mut Vec<usize>,
+    ) -> bool {
+        let step = &self.names[at];
+        if !step.here.is_empty() {
+            match &tree.node(node).content {
+                Content::Scalar(name) => {
+                    let null = tree.node(node).is_null();
+                    if !null && candidates.by_previous_name.contains_key(name) {
+                        found.extend_from_slice(&step.here);
+                    }
+                }
+                Content::Map(_) | Content::List(_) | Content::Alias(_) => return false,
+            }
+        }
+        match &tree.node(node).content {
+            Content::Map(entries) => entries.iter().all(|(key, value)| {
+                let Some(key) = tree.text(*key) else {
+                    return true;
+                };
+                let next = step.next.iter().find(|(name, _)| *name == key);
+                next.is_none_or(|(_, next)| self.collect(*next, tree, *value, candidates, found))
+            }),
+            Content::List(items) => items
+                .iter()
+                .all(|item| self.collect(at, tree, *item, candidates, found)),
+            // A way that ends too early is null or an error.
+            Content::Scalar(_) | Content::Alias(_) => {
+                if !step.next.is_empty() {
+                    found.extend_from_slice(&step.below);
+                }
+                true
+            }
+        }
+    }
+}
 
 /// Makes fields that held an object's name hold its new one.
 pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()> {
@@ -142,41 +267,34 @@ pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()>
             suffixes: object.suffixes.clone(),
         });
     }
-    let mut of_kind = HashMap::<(Str, Str, Str), References<'_>>::new();
+    let mut of_kind = HashMap::<Gvk, Rc<References<'_>>>::new();
     for at in places {
-        let Gvk {
-            group,
-            version,
-            kind,
-        } = objects.get(at).original().gvk;
         let references = of_kind
-            .entry((group, version, kind))
-            .or_insert_with_key(|(group, version, kind)| {
-                let gvk = Gvk {
-                    group: group.clone(),
-                    version: version.clone(),
-                    kind: kind.clone(),
-                };
-                let all = specs.name_reference.iter().flat_map(|reference| {
-                    let specs = reference.referrers.iter();
-                    specs.map(move |spec| (reference, spec))
-                });
-                Rc::new(all.filter(|(_, spec)| gvk.is_selected(&spec.gvk)).collect())
-            })
+            .entry(objects.get(at).original().gvk)
+            .or_insert_with_key(|gvk| Rc::new(References::of(gvk, specs)))
             .clone();
-        if references.is_empty() {
+        if references.all.is_empty() {
             continue;
         }
-        let others = &*objects;
-        let referrer = Referrer::new(others.get(at))?;
+        let object = objects.get(at);
+        let worthy = references.worth_a_look(&object.tree, &candidates);
+        if worthy.is_empty() && object.id.gvk.kind != "RoleBinding" {
+            continue;
+        }
+        let referrer = Referrer::new(object)?;
         // The details of an ambiguous reference show the objects themselves.
         let mut ambiguous = None;
-        let result = objects.change(at, |object| {
-            for (reference, spec) in references.iter() {
+        let mend = |object: &mut Object| {
+            for index in worthy {
+                let (reference, spec) = references.all[index];
                 referrer.fix(object, reference, spec, &candidates, &mut ambiguous)?;
             }
             Ok(())
-        });
+        };
+        let result = match references.may_rename {
+            true => objects.change(at, mend),
+            false => objects.write(at, mend),
+        };
         if let Err(error) = result {
             return Err(match ambiguous {
                 None => error,

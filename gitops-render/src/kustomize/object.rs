@@ -44,6 +44,17 @@ pub(super) struct Previous {
     pub(super) kind: Str,
 }
 
+impl Previous {
+    /// The namespace that counts in comparisons. What was outside of
+    /// namespaces says so in place of one.
+    pub(super) fn effective_namespace(&self) -> &str {
+        match self.namespace.is_empty() {
+            true => "default",
+            false => &self.namespace,
+        }
+    }
+}
+
 /// What becomes of a generated object that exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Behavior {
@@ -426,6 +437,13 @@ impl Object {
     /// The document as it is written out: annotations are text, and those of
     /// the build are gone.
     pub(super) fn finish(&mut self, keep_origin: bool, keep_transformations: bool) -> Result<()> {
+        let metadata = self.tree.get(self.tree.root(), "metadata");
+        if metadata.is_some_and(|metadata| {
+            self.tree.kind(metadata) == Kind::Map
+                && self.tree.get(metadata, "annotations").is_none()
+        }) {
+            return Ok(());
+        }
         let mut annotations = self.metadata_map("annotations");
         annotations.retain(|(key, _)| {
             !BUILD_ANNOTATIONS.contains(&key.as_str())

@@ -7,13 +7,14 @@
 //! in it do not move.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _};
 
+use foldhash::fast::RandomState;
 use gitops_core::Str;
 use smallvec::SmallVec;
 
 use super::error::{Error, ErrorKind, Result, transform};
-use super::id::Id;
+use super::id::{self, Id};
 use super::object::{Behavior, Object};
 
 /// An ordered list of objects.
@@ -78,6 +79,20 @@ impl Objects {
         &self.list[at]
     }
 
+    /// Whether two objects may have come to have one identity.
+    pub(super) fn have_collided(&self) -> bool {
+        self.collided
+    }
+
+    /// Changes fields of an object that are no part of its identity.
+    pub(super) fn write<T>(
+        &mut self,
+        at: usize,
+        write: impl FnOnce(&mut Object) -> Result<T>,
+    ) -> Result<T> {
+        write(&mut self.list[at])
+    }
+
     /// Changes an object and finds out its identity anew.
     pub(super) fn change<T>(
         &mut self,
@@ -91,8 +106,11 @@ impl Objects {
         object.refresh();
         let new_history = object.previous.len() > before;
         let moved = !same_identity(&old, &object.id);
-        if new_history || moved {
-            self.note(at);
+        if moved && old.gvk != object.id.gvk {
+            // Earlier identities have the group and version of now.
+            self.note(at, 0);
+        } else if new_history || moved {
+            self.note(at, before);
         }
         if moved && !self.collided {
             self.collided = self.with_id(&self.list[at].id).len() > 1;
@@ -106,11 +124,19 @@ impl Objects {
         state.finish()
     }
 
-    /// Puts all identities of an object into the index.
-    fn note(&mut self, at: usize) {
+    /// Puts the identities of an object into the index, but for the first
+    /// `known` ones of its past.
+    fn note(&mut self, at: usize, known: usize) {
         let object = &self.list[at];
-        let hashes: SmallVec<[u64; 8]> = object.ids().map(|id| self.hash(&id)).collect();
-        for hash in hashes {
+        let past = object.previous.get(known..).unwrap_or_default();
+        let past = past.iter().map(|previous| {
+            let mut state = self.hasher.build_hasher();
+            let namespace = previous.effective_namespace();
+            let (kind, name) = (&previous.kind, &previous.name);
+            id::hash_parts(&object.id.gvk, kind, name, namespace, &mut state);
+            state.finish()
+        });
+        for hash in past.chain([self.hash(&object.id)]) {
             let places = self.index.entry(hash).or_default();
             if !places.contains(&(at as u32)) {
                 places.push(at as u32);
@@ -175,7 +201,7 @@ impl Objects {
             return Err(already_there(&self.list[*first], &object));
         }
         self.list.push(object);
-        self.note(self.list.len() - 1);
+        self.note(self.list.len() - 1, 0);
         Ok(())
     }
 
@@ -250,7 +276,7 @@ impl Objects {
             )));
         }
         self.list[at] = object;
-        self.note(at);
+        self.note(at, 0);
         Ok(())
     }
 

@@ -26,14 +26,29 @@ pub trait Remotes: fmt::Debug + Send + Sync {
 
     /// The contents of an http(s) URL.
     ///
+    /// Any URL that is a resource comes here before
+    /// [`repository`](Remotes::repository) is asked for it.
+    ///
     /// # Errors
     ///
-    /// As [`repository`](Remotes::repository).
+    /// [`HttpStatus`], if there is an answer and it is no file; otherwise as
+    /// [`repository`](Remotes::repository).
     fn file(&self, url: &str) -> Result<Bytes, RemoteError>;
 }
 
 /// Why something remote could not be had.
 pub type RemoteError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A server's answer that is no file. If the URL cannot be a repository
+/// either, nothing else is tried.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("HTTP Error: status code {code} ({reason})")]
+pub struct HttpStatus {
+    /// The status code, which is not 2xx.
+    pub code: u16,
+    /// What the code means: `Not Found`.
+    pub reason: Str,
+}
 
 /// What a build has fetched.
 #[derive(Default)]

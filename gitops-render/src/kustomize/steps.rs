@@ -80,6 +80,11 @@ impl Step {
         }
     }
 
+    /// Whether it merges by the schema.
+    pub(super) fn needs_schema(&self) -> bool {
+        matches!(self, Step::Strategic(_) | Step::Patch(_))
+    }
+
     /// Runs it. A patch that hits nothing is named in `missed`.
     pub(super) fn run(
         &self,

@@ -166,16 +166,9 @@ fn deep_copy(context: &mut Context<'_>, value: &Value, depth: usize) -> Result<V
         return Err(Failure::new("value nested too deeply to copy"));
     }
     Ok(match value {
-        Value::Map(map) if map.is_nil() => value.clone(),
         Value::Map(map) => {
-            let entries = map.entries();
-            context.charge(entries.len())?;
-            let mut copied = Vec::with_capacity(entries.len());
-            for (key, value) in entries {
-                copied.push((key, deep_copy(context, &value, depth + 1)?));
-            }
-            let copied: Map = copied.into_iter().collect();
-            Value::Map(copied.with_kind(map.kind()))
+            context.charge(map.len())?;
+            Value::Map(map.try_copy(|value| deep_copy(context, value, depth + 1))?)
         }
         Value::List(list) if !list.is_nil() => {
             context.charge(list.len())?;

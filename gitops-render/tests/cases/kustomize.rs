@@ -8,11 +8,11 @@
 
 use std::path::Path;
 
-use gitops_core::TreePath;
 use gitops_core::tree::{DirTree, MemoryTree};
+use gitops_core::{FileTree as _, TreePath};
 use gitops_render::kustomize::{
-    Error, ErrorKind, GitSource, ImageOverride, KustomizeOptions, Limits, Overrides, RemoteError,
-    Remotes, SharedTree, build,
+    Error, ErrorKind, GitSource, HelmSupport, HttpStatus, ImageOverride, KustomizeOptions, Limits,
+    Overrides, RemoteError, Remotes, SharedTree, build,
 };
 use gitops_render::{Renderer, render};
 
@@ -29,9 +29,12 @@ fn directories_are_built_as_kustomize_builds_them() {
         let dir = cases.join(&name);
         let tree = DirTree::new(dir.join("in")).expect("inputs");
         let path = TreePath::parse("top").expect("a path");
-        let outcome =
-            build(&tree, &path, &KustomizeOptions::default()).and_then(|built| built.to_text());
         let name = name.to_string_lossy();
+        let options = KustomizeOptions {
+            helm: name.starts_with("charts-").then(HelmSupport::default),
+            ..KustomizeOptions::default()
+        };
+        let outcome = build(&tree, &path, &options).and_then(|built| built.to_text());
         match (outcome, std::fs::read_to_string(dir.join("expected.yaml"))) {
             (Ok(text), Ok(expected)) => assert_eq!(text, expected, "{name}"),
             (Err(error), Err(_)) => {
@@ -42,6 +45,49 @@ fn directories_are_built_as_kustomize_builds_them() {
             (Ok(text), Err(_)) => panic!("{name} was built:\n{text}"),
             (Err(error), Ok(_)) => panic!("{name}: {error}"),
         }
+    }
+}
+
+#[test]
+fn charts_that_cannot_be_rendered_say_why() {
+    let case = "tests/cases/kustomize/charts-are-generators-too/in/top";
+    let tree = DirTree::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(case)).expect("inputs");
+    let files = gitops_core::tree::walk(&tree, &TreePath::ROOT).expect("files");
+    for (chart, problem) in [
+        ("{name: missing, releaseName: x}", "no chart found at"),
+        (
+            "{name: app, releaseName: x, kubeVersion: 1.10.0}",
+            "chart requires kubeVersion: >=1.20.0-0 which is incompatible with Kubernetes v1.10.0",
+        ),
+        (
+            "{name: app, releaseName: x, nameTemplate: named}",
+            "cannot set --name-template and also specify a name",
+        ),
+        (
+            "{name: app, releaseName: x, valuesMerge: deep}",
+            "valuesMerge must be one of [merge override replace]",
+        ),
+        ("{name: app, nameTemplate: '{{ .x'}", "name-template:1"),
+    ] {
+        let mut edited = MemoryTree::new();
+        for path in &files {
+            let text = tree.read(path).expect("readable").expect("a file");
+            edited.insert(path, text);
+        }
+        let kustomization = TreePath::parse("kustomization.yaml").expect("a path");
+        edited.insert(
+            &kustomization,
+            format!("helmCharts: [{chart}]").into_bytes(),
+        );
+        let mut options = KustomizeOptions::default();
+        let error = build(&edited, &TreePath::ROOT, &options).expect_err("no helm");
+        assert!(
+            error.message().contains("must specify --enable-helm"),
+            "{error}"
+        );
+        options.helm = Some(HelmSupport::default());
+        let error = build(&edited, &TreePath::ROOT, &options).expect_err(chart);
+        assert!(error.message().contains(problem), "{error}");
     }
 }
 
@@ -104,7 +150,7 @@ fn limits_are_errors_that_name_them() {
 #[test]
 fn a_million_resources_end_in_an_error() {
     let mut text = String::from("resources:\n");
-    for _ in 0..100_000 {
+    for _ in 0..1_000_000 {
         text.push_str("- a.yaml\n");
     }
     let files = [("kustomization.yaml", text.as_str()), ("a.yaml", SETTINGS)];
@@ -194,6 +240,131 @@ fn git_urls_are_fetched_through_the_door() {
     };
     let text = built(&files, &options).expect("it is fetched");
     assert!(text.contains("name: p-settings"), "{text}");
+}
+
+/// A server, and what it was asked for.
+#[derive(Debug, Default)]
+struct Web(std::sync::Mutex<Vec<String>>);
+
+impl Web {
+    fn note(&self, what: String) {
+        self.0.lock().expect("no panic").push(what);
+    }
+}
+
+impl Remotes for Web {
+    fn repository(&self, source: &GitSource) -> Result<SharedTree, RemoteError> {
+        self.note(format!("clone {}", source.clone_spec()));
+        let tree: MemoryTree =
+            [("kustomization.yaml", "configMapGenerator: [{name: cloned}]")].try_into()?;
+        Ok(std::sync::Arc::new(tree))
+    }
+
+    fn file(&self, url: &str) -> Result<bytes::Bytes, RemoteError> {
+        self.note(format!("get {url}"));
+        match url {
+            "https://example.com/a/settings.yaml" => Ok(SETTINGS.into()),
+            "https://example.com/page/of-repository" => Ok("<html>: <p>: x".into()),
+            _ => Err(HttpStatus {
+                code: 404,
+                reason: "Not Found".into(),
+            }
+            .into()),
+        }
+    }
+}
+
+#[test]
+fn urls_are_files_first_and_repositories_second() {
+    let settings = "https://example.com/a/settings.yaml";
+    let both = format!(
+        "resources: ['{settings}']\nconfigMapGenerator: [{{name: x, files: ['a={settings}']}}]\n"
+    );
+    for (kustomization, asked, outcome) in [
+        // A file is fetched once, however often it is named.
+        (
+            both.as_str(),
+            &["get https://example.com/a/settings.yaml"][..],
+            "a: |",
+        ),
+        (
+            "resources: ['https://example.com/org/repo']",
+            &[
+                "get https://example.com/org/repo",
+                "clone https://example.com/org/repo",
+            ],
+            "name: cloned",
+        ),
+        (
+            "resources: ['https://example.com/page/of-repository']",
+            &[
+                "get https://example.com/page/of-repository",
+                "clone https://example.com/page/of-repository",
+            ],
+            "name: cloned",
+        ),
+        // What cannot be a repository is not asked for as one.
+        (
+            "resources: ['https://example.com/gone.yaml']",
+            &["get https://example.com/gone.yaml"],
+            "accumulating resources: accumulating resources from \
+             'https://example.com/gone.yaml': HTTP Error: status code 404 (Not Found)",
+        ),
+    ] {
+        let web = std::sync::Arc::new(Web::default());
+        let options = KustomizeOptions {
+            remotes: Some(web.clone()),
+            ..KustomizeOptions::default()
+        };
+        let files = [("kustomization.yaml", kustomization)];
+        let found = match built(&files, &options) {
+            Ok(text) => text,
+            Err(error) => error.to_string(),
+        };
+        assert!(found.contains(outcome), "{kustomization}: {found}");
+        assert_eq!(*web.0.lock().expect("no panic"), asked, "{kustomization}");
+    }
+}
+
+#[test]
+fn a_base_that_includes_itself_is_a_cycle() {
+    let files = [
+        ("kustomization.yaml", "resources: [base]"),
+        ("base/kustomization.yaml", "resources: [../base]"),
+    ];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("a cycle");
+    assert!(error.message().contains("cycle detected"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_do_not_lead_out_of_the_tree() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, text).expect("a file");
+    };
+    write("secret.yaml", SETTINGS);
+    write("tree/kustomization.yaml", "resources: [a.yaml]");
+    write(
+        "tree/b/kustomization.yaml",
+        "configMapGenerator: [{name: x, files: [passwd]}]",
+    );
+    write("tree/c/kustomization.yaml", "resources: [up]");
+    for (target, link) in [
+        ("../secret.yaml", "tree/a.yaml"),
+        ("/etc/passwd", "tree/b/passwd"),
+        ("../..", "tree/c/up"),
+    ] {
+        std::os::unix::fs::symlink(target, dir.path().join(link)).expect("a link");
+    }
+    let tree = DirTree::new(dir.path().join("tree")).expect("a directory");
+    for path in ["", "b", "c"] {
+        let path = TreePath::parse(path).expect("a path");
+        let error = build(&tree, &path, &KustomizeOptions::default()).expect_err("outside");
+        assert!(error.message().contains("security; "), "{path}: {error}");
+    }
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl MemoryCluster {
     ) -> Result<Manifest, ClusterError> {
         let mut state = self.state();
         let answer = self.admit(&mut state, wanted, base, write, verb);
-        match answer.map_err(|error| masked(error, wanted))? {
+        let live = |state: &State| state.objects.get(&key_of(wanted.key())).cloned();
+        match answer.map_err(|error| masked(error, wanted, live(&state).as_ref()))? {
             Written::Unchanged(live) => Ok(live),
             Written::Stored(object) if write.dry_run => Ok(object),
             Written::Stored(object) => Ok(self.store(&mut state, object)),

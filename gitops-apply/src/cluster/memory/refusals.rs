@@ -70,12 +70,18 @@ pub(super) fn apply_error(error: ApplyError, wanted: &Manifest) -> ClusterError 
     }
 }
 
-/// The error without what a Secret holds.
-pub(super) fn masked(mut error: ClusterError, wanted: &Manifest) -> ClusterError {
+/// The error without what a Secret holds, or held.
+pub(super) fn masked(
+    mut error: ClusterError,
+    wanted: &Manifest,
+    live: Option<&Manifest>,
+) -> ClusterError {
     if let ClusterError::Invalid { message, .. } | ClusterError::Conflict { message, .. } =
         &mut error
     {
-        *message = Mask::of(wanted.key(), Some(wanted.object())).hide(message);
+        let objects = [Some(wanted), live].into_iter().flatten();
+        let mask = Mask::of(wanted.key(), objects.map(Manifest::object));
+        *message = mask.hide(std::mem::take(message));
     }
     error
 }

@@ -12,16 +12,41 @@
 
 use std::borrow::Cow;
 
+use super::input::Input;
+use super::node::Quoting;
 use super::resolve::{self, Scalar};
-use super::{Boundary, Dialect, DuplicateKeys, Options, input::Input};
+use super::{Boundary, Dialect, DuplicateKeys, Options};
 use crate::value::{List, Map, Str, Value, number};
 
+/// What documents are made into. Each part begins at `at`, and parts come in
+/// the order in which they are written. `None` leaves the document to the
+/// parser.
+pub(super) trait Maker {
+    type Node;
+    type Key;
+    type Map;
+    type List;
+
+    /// How many collections may be inside one another.
+    fn max_depth(&self) -> usize;
+    fn scalar(&mut self, at: usize, text: &str, quoting: Quoting) -> Option<Self::Node>;
+    /// A literal or folded scalar.
+    fn block(&mut self, at: usize, text: Str, quoting: Quoting) -> Option<Self::Node>;
+    fn key(&mut self, at: usize, text: &str, quoting: Quoting) -> Option<Self::Key>;
+    fn map(&mut self, at: usize, flow: bool) -> Option<Self::Map>;
+    fn entry(&mut self, map: &mut Self::Map, key: Self::Key, value: Self::Node);
+    fn end_map(&mut self, map: Self::Map) -> Option<Self::Node>;
+    fn list(&mut self, at: usize, flow: bool) -> Option<Self::List>;
+    fn item(&mut self, list: &mut Self::List, item: Self::Node);
+    fn end_list(&mut self, list: Self::List) -> Option<Self::Node>;
+}
+
 /// A document that was read.
-pub(super) struct Found {
-    pub(super) value: Value,
+pub(super) struct Found<N> {
+    /// What it was made into; an empty document is nothing.
+    pub(super) node: Option<N>,
     /// Where its content begins.
     pub(super) start: usize,
-    pub(super) empty: bool,
     /// Whether there is a document; text without content and without `---`
     /// has none.
     pub(super) exists: bool,
@@ -30,7 +55,11 @@ pub(super) struct Found {
 }
 
 /// Reads the document that starts at `start`, if it is in the subset.
-pub(super) fn document(input: &Input<'_>, start: &Boundary, options: &Options) -> Option<Found> {
+pub(super) fn document<M: Maker>(
+    input: &Input<'_>,
+    start: &Boundary,
+    maker: &mut M,
+) -> Option<Found<M::Node>> {
     if input.blocks.is_some() || input.rare_breaks {
         return None;
     }
@@ -39,7 +68,8 @@ pub(super) fn document(input: &Input<'_>, start: &Boundary, options: &Options) -
         bytes: input.text.as_bytes(),
         pos: start.pos,
         indent: END,
-        options,
+        max_depth: MAX_DEPTH.min(maker.max_depth()),
+        maker,
         depth: 0,
     };
     lines.advance(start.pos)?;
@@ -52,21 +82,108 @@ pub(super) fn document(input: &Input<'_>, start: &Boundary, options: &Options) -
     let start = lines.pos;
     if lines.indent == END {
         return Some(Found {
-            value: Value::Null,
+            node: None,
             start,
-            empty: true,
             exists,
             end: lines.pos,
         });
     }
-    let value = lines.node(END)?;
+    let node = lines.node(END)?;
     (lines.indent == END).then_some(Found {
-        value,
+        node: Some(node),
         start,
-        empty: false,
         exists: true,
         end: lines.pos,
     })
+}
+
+/// Makes values.
+pub(super) struct Values<'o> {
+    pub(super) options: &'o Options,
+}
+
+impl Values<'_> {
+    fn plain(&self, text: &str) -> Option<Value> {
+        let value = match resolve::plain(text, Dialect::GoYaml2) {
+            Scalar::Null => Value::Null,
+            Scalar::Bool(flag) => Value::Bool(flag),
+            Scalar::Int(number) => Value::Int(number),
+            Scalar::UInt(number) => Value::UInt(number),
+            Scalar::Float(number) if number.is_finite() => Value::Float(number),
+            // An error, which is the parser's.
+            Scalar::Float(_) => return None,
+            Scalar::Text | Scalar::Timestamp => {
+                return Some(Value::String(text.into()));
+            }
+        };
+        Some(self.options.numbers.of(value))
+    }
+}
+
+impl Maker for Values<'_> {
+    type Node = Value;
+    type Key = Str;
+    type Map = ecow::EcoVec<(Str, Value)>;
+    type List = List;
+
+    fn max_depth(&self) -> usize {
+        self.options.max_depth
+    }
+
+    fn scalar(&mut self, _: usize, text: &str, quoting: Quoting) -> Option<Value> {
+        match quoting {
+            Quoting::Plain => self.plain(text),
+            _ => Some(Value::String(text.into())),
+        }
+    }
+
+    fn block(&mut self, _: usize, text: Str, _: Quoting) -> Option<Value> {
+        Some(Value::String(text))
+    }
+
+    fn key(&mut self, _: usize, text: &str, quoting: Quoting) -> Option<Str> {
+        if quoting != Quoting::Plain {
+            return Some(text.into());
+        }
+        Some(match resolve::plain(text, Dialect::GoYaml2) {
+            Scalar::Text | Scalar::Timestamp => text.into(),
+            Scalar::Bool(flag) => if flag { "true" } else { "false" }.into(),
+            Scalar::Int(number) => itoa::Buffer::new().format(number).into(),
+            Scalar::Float(number) if number.is_finite() => {
+                let mut text = Vec::new();
+                number::push_go_32(&mut text, number);
+                std::str::from_utf8(&text).ok()?.into()
+            }
+            _ => return None,
+        })
+    }
+
+    fn map(&mut self, _: usize, _: bool) -> Option<Self::Map> {
+        Some(ecow::EcoVec::new())
+    }
+
+    fn entry(&mut self, map: &mut Self::Map, key: Str, value: Value) {
+        map.push((key, value));
+    }
+
+    fn end_map(&mut self, entries: Self::Map) -> Option<Value> {
+        let written = entries.len();
+        let map = Map::from_entries(entries);
+        let fits = map.len() == written || self.options.duplicate_keys != DuplicateKeys::Error;
+        fits.then_some(Value::Map(map))
+    }
+
+    fn list(&mut self, _: usize, _: bool) -> Option<List> {
+        Some(List::new())
+    }
+
+    fn item(&mut self, list: &mut List, item: Value) {
+        list.push(item);
+    }
+
+    fn end_list(&mut self, list: List) -> Option<Value> {
+        Some(Value::List(list))
+    }
 }
 
 /// Indentation at the end of a document: less than any.
@@ -78,18 +195,28 @@ const MAX_DEPTH: usize = 64;
 /// The longest key that surely is one; the rule is 1024 characters.
 const MAX_KEY: usize = 1000;
 
-struct Lines<'a> {
+struct Lines<'a, M> {
     text: &'a str,
     bytes: &'a [u8],
     /// The first character of the line that is read next.
     pos: usize,
     /// Its column, or [`END`].
     indent: isize,
-    options: &'a Options,
+    max_depth: usize,
+    maker: &'a mut M,
     depth: usize,
 }
 
-impl<'a> Lines<'a> {
+/// A key as it is written.
+struct Key<'a> {
+    at: usize,
+    text: Cow<'a, str>,
+    quoting: Quoting,
+    /// Where its `:` ends.
+    after: usize,
+}
+
+impl<'a, M: Maker> Lines<'a, M> {
     /// Goes to the next line with content, from the start of a line.
     fn advance(&mut self, mut line: usize) -> Option<()> {
         loop {
@@ -122,11 +249,11 @@ impl<'a> Lines<'a> {
     }
 
     /// What begins where the line does, inside a collection at `column`.
-    fn node(&mut self, column: isize) -> Option<Value> {
+    fn node(&mut self, column: isize) -> Option<M::Node> {
         if self.is_dash(self.pos) {
             self.sequence(self.indent, false)
-        } else if let Some((key, after)) = self.key(self.pos)? {
-            self.mapping(self.indent, key, after)
+        } else if let Some(key) = self.key(self.pos)? {
+            self.mapping(self.indent, key)
         } else if column == END {
             None
         } else {
@@ -134,38 +261,32 @@ impl<'a> Lines<'a> {
         }
     }
 
-    fn mapping(&mut self, column: isize, first: Str, after: usize) -> Option<Value> {
+    fn mapping(&mut self, column: isize, first: Key<'a>) -> Option<M::Node> {
         self.enter()?;
-        let mut entries = ecow::EcoVec::new();
-        let (mut key, mut after) = (first, after);
+        let mut map = self.maker.map(first.at, false)?;
+        let mut key = first;
         loop {
-            let value = self.value(after, column, true)?;
-            entries.push((key, value));
+            let made = self.maker.key(key.at, &key.text, key.quoting)?;
+            let value = self.value(key.after, column, true)?;
+            self.maker.entry(&mut map, made, value);
             if self.indent != column {
                 break;
             }
             if self.is_dash(self.pos) {
                 return None;
             }
-            (key, after) = self.key(self.pos)??;
+            key = self.key(self.pos)??;
         }
         self.depth -= 1;
-        let written = entries.len();
-        let map = Map::from_entries(entries);
-        let duplicates = map.len() < written;
-        if self.indent > column
-            || (duplicates && self.options.duplicate_keys == DuplicateKeys::Error)
-        {
-            return None;
-        }
-        Some(Value::Map(map))
+        let node = self.maker.end_map(map)?;
+        (self.indent <= column).then_some(node)
     }
 
     /// Items at `column`; `inside` says that a mapping at the same column
     /// goes on after them.
-    fn sequence(&mut self, column: isize, inside: bool) -> Option<Value> {
+    fn sequence(&mut self, column: isize, inside: bool) -> Option<M::Node> {
         self.enter()?;
-        let mut items = List::new();
+        let mut list = self.maker.list(self.pos, false)?;
         loop {
             let dash = self.pos;
             let mut at = dash + 1;
@@ -176,12 +297,12 @@ impl<'a> Lines<'a> {
             let item = if self.is_dash(at) {
                 self.pos = at;
                 self.sequence(nested, false)?
-            } else if let Some((key, after)) = self.key(at)? {
-                self.mapping(nested, key, after)?
+            } else if let Some(key) = self.key(at)? {
+                self.mapping(nested, key)?
             } else {
                 self.value(dash + 1, column, false)?
             };
-            items.push(item);
+            self.maker.item(&mut list, item);
             if self.indent != column || (inside && !self.is_dash(self.pos)) {
                 break;
             }
@@ -190,12 +311,13 @@ impl<'a> Lines<'a> {
             }
         }
         self.depth -= 1;
-        (self.indent <= column).then_some(Value::List(items))
+        let node = self.maker.end_list(list)?;
+        (self.indent <= column).then_some(node)
     }
 
     /// What stands after the `:` or `-` that ends before `after`, in a
     /// collection at `column`.
-    fn value(&mut self, after: usize, column: isize, in_mapping: bool) -> Option<Value> {
+    fn value(&mut self, after: usize, column: isize, in_mapping: bool) -> Option<M::Node> {
         let mut at = after;
         while self.byte(at) == b' ' {
             at += 1;
@@ -209,40 +331,58 @@ impl<'a> Lines<'a> {
                 } else if in_mapping && self.indent == column && self.is_dash(self.pos) {
                     self.sequence(column, true)
                 } else {
-                    Some(Value::Null)
+                    // Where the indicator is, there is nothing.
+                    self.maker.scalar(after - 1, "", Quoting::Plain)
                 }
             }
-            b'|' | b'>' => {
+            byte @ (b'|' | b'>') => {
+                let quoting = match byte {
+                    b'|' => Quoting::Literal,
+                    _ => Quoting::Folded,
+                };
                 let (text, next) = self.block_scalar(at, column)?;
+                let node = self.maker.block(at, text, quoting)?;
                 self.advance(next)?;
-                (self.indent <= column).then_some(Value::String(text))
+                (self.indent <= column).then_some(node)
             }
             _ => self.inline(at, column),
         }
     }
 
     /// A scalar or flow collection at `at`, inside a collection at `column`.
-    fn inline(&mut self, at: usize, column: isize) -> Option<Value> {
-        let (value, next) = match self.byte(at) {
+    fn inline(&mut self, at: usize, column: isize) -> Option<M::Node> {
+        let (node, next) = match self.byte(at) {
             b'"' | b'\'' => {
                 let (text, end) = self.quoted(at)?;
-                (Value::String(text.into()), self.rest_of_line(end)?)
+                let node = self.maker.scalar(at, &text, self.quotes(at))?;
+                (node, self.rest_of_line(end)?)
             }
             b'[' | b'{' => {
-                let (value, end) = self.flow(at)?;
-                (value, self.rest_of_line(end)?)
+                let (node, end) = self.flow(at)?;
+                (node, self.rest_of_line(end)?)
             }
-            byte if starts_plain(byte, self.byte(at + 1)) => self.plain(at, column)?,
+            byte if starts_plain(byte, self.byte(at + 1)) => {
+                let (text, next) = self.plain(at, column)?;
+                (self.maker.scalar(at, &text, Quoting::Plain)?, next)
+            }
             _ => return None,
         };
         self.advance(next)?;
         // Nothing belongs to a scalar that ended.
-        (self.indent <= column).then_some(value)
+        (self.indent <= column).then_some(node)
     }
 
-    /// The key at `at` and where its `:` ends. `Some(None)` if the line has
-    /// none, `None` if that cannot be told.
-    fn key(&self, at: usize) -> Option<Option<(Str, usize)>> {
+    /// Which quotes stand at `at`.
+    fn quotes(&self, at: usize) -> Quoting {
+        match self.byte(at) {
+            b'\'' => Quoting::Single,
+            _ => Quoting::Double,
+        }
+    }
+
+    /// The key at `at`. `Some(None)` if the line has none, `None` if that
+    /// cannot be told.
+    fn key(&self, at: usize) -> Option<Option<Key<'a>>> {
         let first = self.byte(at);
         if first == b'"' || first == b'\'' {
             let (text, end) = self.quoted(at)?;
@@ -257,7 +397,14 @@ impl<'a> Lines<'a> {
                 && self.blankz(end + 1)
                 && end - at < MAX_KEY
                 && end <= self.line_end(at);
-            return good.then(|| Some((text.into(), end + 1)));
+            return good.then(|| {
+                Some(Key {
+                    at,
+                    text,
+                    quoting: self.quotes(at),
+                    after: end + 1,
+                })
+            });
         }
         if !starts_plain(first, self.byte(at + 1)) {
             return Some(None);
@@ -269,8 +416,14 @@ impl<'a> Lines<'a> {
             end += 1;
         }
         if self.byte(end) == b':' && self.blankz(end + 1) {
-            let key = self.plain_key(&self.text[at..end])?;
-            return Some(Some((key, end + 1)));
+            return (end - at <= MAX_KEY).then(|| {
+                Some(Key {
+                    at,
+                    text: Cow::Borrowed(&self.text[at..end]),
+                    quoting: Quoting::Plain,
+                    after: end + 1,
+                })
+            });
         }
         let line_end = self.line_end(at);
         for found in memchr::memchr2_iter(b':', b'#', &self.bytes[end..line_end]) {
@@ -284,26 +437,9 @@ impl<'a> Lines<'a> {
         Some(None)
     }
 
-    fn plain_key(&self, text: &str) -> Option<Str> {
-        if text.len() > MAX_KEY {
-            return None;
-        }
-        Some(match resolve::plain(text, Dialect::GoYaml2) {
-            Scalar::Text | Scalar::Timestamp => text.into(),
-            Scalar::Bool(flag) => if flag { "true" } else { "false" }.into(),
-            Scalar::Int(number) => itoa::Buffer::new().format(number).into(),
-            Scalar::Float(number) if number.is_finite() => {
-                let mut text = Vec::new();
-                number::push_go_32(&mut text, number);
-                std::str::from_utf8(&text).ok()?.into()
-            }
-            _ => return None,
-        })
-    }
-
     /// The plain scalar at `at`, in a collection at `column`, and the line
     /// after it.
-    fn plain(&self, at: usize, column: isize) -> Option<(Value, usize)> {
+    fn plain(&self, at: usize, column: isize) -> Option<(Cow<'a, str>, usize)> {
         let (end, mut next, comment) = self.plain_line(at)?;
         let first = &self.text[at..end];
         let mut joined = String::new();
@@ -339,8 +475,11 @@ impl<'a> Lines<'a> {
             next = after;
             ended = comment;
         }
-        let text = if joined.is_empty() { first } else { &joined };
-        Some((self.scalar(text)?, next))
+        let text = match joined.is_empty() {
+            true => Cow::Borrowed(first),
+            false => Cow::Owned(joined),
+        };
+        Some((text, next))
     }
 
     /// Where the plain text at `at` ends on its line, the line after it, and
@@ -365,22 +504,6 @@ impl<'a> Lines<'a> {
             end -= 1;
         }
         Some((end, (line_end + 1).min(self.bytes.len()), comment))
-    }
-
-    fn scalar(&self, text: &str) -> Option<Value> {
-        let value = match resolve::plain(text, Dialect::GoYaml2) {
-            Scalar::Null => Value::Null,
-            Scalar::Bool(flag) => Value::Bool(flag),
-            Scalar::Int(number) => Value::Int(number),
-            Scalar::UInt(number) => Value::UInt(number),
-            Scalar::Float(number) if number.is_finite() => Value::Float(number),
-            // An error, which is the parser's.
-            Scalar::Float(_) => return None,
-            Scalar::Text | Scalar::Timestamp => {
-                return Some(Value::String(text.into()));
-            }
-        };
-        Some(self.options.numbers.of(value))
     }
 
     /// The text in the quotes at `at`, and where they end.
@@ -460,21 +583,20 @@ impl<'a> Lines<'a> {
     }
 
     /// A flow collection that ends on this line, and where.
-    fn flow(&mut self, at: usize) -> Option<(Value, usize)> {
+    fn flow(&mut self, at: usize) -> Option<(M::Node, usize)> {
         self.enter()?;
-        let mut at = at;
-        let value = if self.bytes[at] == b'[' {
-            let mut items = List::new();
-            at = self.after_spaces(at + 1);
+        let start = at;
+        let mut at = self.after_spaces(start + 1);
+        let node = if self.bytes[start] == b'[' {
+            let mut list = self.maker.list(start, true)?;
             while self.byte(at) != b']' {
                 let (item, end) = self.flow_item(at)?;
-                items.push(item);
+                self.maker.item(&mut list, item);
                 at = self.flow_separator(end, b']')?;
             }
-            Value::List(items)
+            self.maker.end_list(list)?
         } else {
-            let mut entries = ecow::EcoVec::new();
-            at = self.after_spaces(at + 1);
+            let mut map = self.maker.map(start, true)?;
             while self.byte(at) != b'}' {
                 let (key, end) = match self.byte(at) {
                     b'"' | b'\'' => {
@@ -482,44 +604,41 @@ impl<'a> Lines<'a> {
                         if end > self.line_end(at) {
                             return None;
                         }
-                        (text.into(), end)
+                        (self.maker.key(at, &text, self.quotes(at))?, end)
                     }
                     _ => {
                         let end = self.flow_word_end(at)?;
-                        if self.byte(end + 1) != b' ' {
+                        if self.byte(end + 1) != b' ' || end - at > MAX_KEY {
                             return None;
                         }
-                        (self.plain_key(&self.text[at..end])?, end)
+                        let text = &self.text[at..end];
+                        (self.maker.key(at, text, Quoting::Plain)?, end)
                     }
                 };
                 if self.byte(end) != b':' || end - at > MAX_KEY {
                     return None;
                 }
                 let (value, end) = self.flow_item(self.after_spaces(end + 1))?;
-                entries.push((key, value));
+                self.maker.entry(&mut map, key, value);
                 at = self.flow_separator(end, b'}')?;
             }
-            let written = entries.len();
-            let map = Map::from_entries(entries);
-            if map.len() < written && self.options.duplicate_keys == DuplicateKeys::Error {
-                return None;
-            }
-            Value::Map(map)
+            self.maker.end_map(map)?
         };
         self.depth -= 1;
-        Some((value, at + 1))
+        Some((node, at + 1))
     }
 
-    fn flow_item(&mut self, at: usize) -> Option<(Value, usize)> {
+    fn flow_item(&mut self, at: usize) -> Option<(M::Node, usize)> {
         match self.byte(at) {
             b'[' | b'{' => self.flow(at),
             b'"' | b'\'' => {
                 let (text, end) = self.quoted(at)?;
-                Some((Value::String(text.into()), end))
+                Some((self.maker.scalar(at, &text, self.quotes(at))?, end))
             }
             _ => {
                 let end = self.flow_word_end(at)?;
-                Some((self.scalar(&self.text[at..end])?, end))
+                let text = &self.text[at..end];
+                Some((self.maker.scalar(at, text, Quoting::Plain)?, end))
             }
         }
     }
@@ -630,7 +749,7 @@ impl<'a> Lines<'a> {
 
     fn enter(&mut self) -> Option<()> {
         self.depth += 1;
-        (self.depth <= MAX_DEPTH.min(self.options.max_depth)).then_some(())
+        (self.depth <= self.max_depth).then_some(())
     }
 
     /// The line after `at`, if there are only blanks and a comment before it.

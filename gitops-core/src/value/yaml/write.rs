@@ -846,6 +846,10 @@ impl Traits {
             traits.block = false;
             return traits;
         };
+        // Nearly everything is a word that has nothing special about it.
+        if first.is_ascii_alphanumeric() && bytes.iter().all(|byte| WORD[usize::from(*byte)]) {
+            return traits;
+        }
         let blank_at = |at: usize| matches!(bytes.get(at), None | Some(b' ' | b'\t'));
         let mut indicators = match first {
             b'#' | b',' | b'[' | b']' | b'{' | b'}' | b'&' | b'*' | b'!' | b'|' | b'>' | b'\''
@@ -907,6 +911,18 @@ impl Traits {
         traits
     }
 }
+
+/// Characters that mean nothing by themselves, wherever they stand.
+static WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b'_' | b'.' | b'/' | b'-' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 #[derive(PartialEq)]
 enum Previous {

@@ -1,6 +1,6 @@
 //! What a call is given, and whether its signature takes it.
 
-use super::operand::{Operand, peek};
+use super::operand::{Here, Operand, peek};
 use super::{Context, Values};
 use crate::gotmpl::ast::Expr;
 use crate::gotmpl::error::Error;
@@ -54,7 +54,7 @@ impl Context<'_> {
     /// Evaluates and checks the arguments of a call.
     pub(super) fn arguments(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         name: &str,
         signature: &Signature,
         args: &[Expr],
@@ -67,14 +67,14 @@ impl Context<'_> {
         self.check_count(name, fixed, signature.variadic, args.len(), given)?;
         // The last parameter stands for all further arguments.
         let want = |index: usize| params[index.min(params.len() - 1)];
-        for (index, arg) in args.iter().enumerate() {
+        for (index, &arg) in args.iter().enumerate() {
             let kind = want(index);
             // A field that can be passed as it is, the common case.
             let value = match arg {
                 Expr::Field(..) | Expr::Variable(..)
                     if kind != Type::Map && self.trace.is_none() =>
                 {
-                    peek(&self.slots, self.base, dot, arg, |value| {
+                    peek(here, &self.slots, self.base, arg, |value| {
                         kind.accepts(value).then(|| value.clone())
                     })
                     .flatten()
@@ -86,7 +86,7 @@ impl Context<'_> {
                     self.at(arg.mark());
                     value
                 }
-                None => self.argument(dot, Want::Type(kind), arg)?.value,
+                None => self.argument(here, Want::Type(kind), arg)?.value,
             };
             values.push(value);
         }
@@ -98,13 +98,13 @@ impl Context<'_> {
 
     pub(super) fn argument(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         want: Want,
-        expr: &Expr,
+        expr: Expr,
     ) -> Result<Operand, Error> {
         self.at(expr.mark());
         let value = match expr {
-            Expr::Dot(_) => dot.clone(),
+            Expr::Dot(_) => here.dot.clone(),
             Expr::Nil(_) => {
                 return match want {
                     Want::Type(kind) => match kind.nil() {
@@ -115,45 +115,55 @@ impl Context<'_> {
                         None => Err(self.error(format!("cannot assign nil to {kind}"))),
                     },
                     Want::Reflect => Ok(Operand::default()),
-                    Want::Anything => {
-                        Err(self.error(format!("indirection through explicit nil in {expr}")))
-                    }
+                    Want::Anything => Err(self.error(format!(
+                        "indirection through explicit nil in {}",
+                        here.nodes.show(expr)
+                    ))),
                 };
             }
-            Expr::Field(mark, names) => self.fields(dot, dot, *mark, names, &[], None)?,
-            Expr::Variable(mark, variable) => {
-                self.variable(dot, expr, *mark, variable, &[], None)?
+            Expr::Field(mark, names) => {
+                self.fields(here, here.dot, mark, &here.nodes[names], &[], None)?
             }
-            Expr::Pipe(pipe) => deeper(|| self.pipeline(dot, pipe))?,
-            Expr::Function(mark, callee) => self.function(dot, *mark, *callee, *mark, &[], None)?,
-            Expr::Chain(mark, chain) => self.chain(dot, *mark, chain, &[], None)?,
+            Expr::Variable(mark, variable) => {
+                self.variable(here, expr, mark, &here.nodes[variable], &[], None)?
+            }
+            Expr::Pipe(_, pipe) => deeper(|| self.pipeline(here, &here.nodes[pipe]))?,
+            Expr::Function(mark, callee) => self.function(here, mark, callee, mark, &[], None)?,
+            Expr::Chain(mark, chain) => self.chain(here, mark, &here.nodes[chain], &[], None)?,
             Expr::Bool(..) | Expr::Number(..) | Expr::Text(..) => {
-                return self.constant(want, expr);
+                return self.constant(here, want, expr);
             }
         };
         self.validate(value, want)
     }
 
     /// A literal as an argument, which takes the type of the parameter.
-    pub(super) fn constant(&self, want: Want, expr: &Expr) -> Result<Operand, Error> {
+    pub(super) fn constant(
+        &self,
+        here: Here<'_>,
+        want: Want,
+        expr: Expr,
+    ) -> Result<Operand, Error> {
         let Want::Type(kind) = want else {
             return match expr {
-                Expr::Bool(_, flag) => Ok(Operand::plain(Value::Bool(*flag))),
-                Expr::Number(_, constant) => self.ideal(constant),
-                Expr::Text(_, literal) => Ok(Operand::plain(Value::Str(literal.text.clone()))),
+                Expr::Bool(_, flag) => Ok(Operand::plain(Value::Bool(flag))),
+                Expr::Number(_, constant) => self.ideal(&here.nodes[constant]),
+                Expr::Text(_, literal) => {
+                    Ok(Operand::plain(Value::Str(here.nodes[literal].text.clone())))
+                }
                 _ => unreachable!("only literals are constants"),
             };
         };
         let number = match expr {
-            Expr::Number(_, constant) => Some(constant.number),
+            Expr::Number(_, constant) => Some(here.nodes[constant].number),
             _ => None,
         };
         let value = match (kind, expr) {
-            (Type::Any | Type::Bool, Expr::Bool(_, flag)) => Some(Value::Bool(*flag)),
+            (Type::Any | Type::Bool, Expr::Bool(_, flag)) => Some(Value::Bool(flag)),
             (Type::Any | Type::Str, Expr::Text(_, literal)) => {
-                Some(Value::Str(literal.text.clone()))
+                Some(Value::Str(here.nodes[literal].text.clone()))
             }
-            (Type::Any, Expr::Number(_, constant)) => return self.ideal(constant),
+            (Type::Any, Expr::Number(_, constant)) => return self.ideal(&here.nodes[constant]),
             (Type::Int, _) => number.and_then(|number| number.int).map(Value::Int),
             (Type::Int64, _) => number.and_then(|number| number.int).map(Value::Int64),
             (Type::Uint64, _) => number.and_then(|number| number.uint).map(Value::Uint64),
@@ -166,6 +176,7 @@ impl Context<'_> {
         if let Some(value) = value {
             return Ok(Operand::plain(value));
         }
+        let shown = here.nodes.show(expr);
         let expected = match kind {
             Type::Bool => "bool",
             Type::Str => "string",
@@ -173,10 +184,10 @@ impl Context<'_> {
             Type::Uint32 | Type::Uint64 => "unsigned integer",
             Type::Float => "float",
             _ => {
-                return Err(self.error(format!("can't handle {expr} for arg of type {kind}")));
+                return Err(self.error(format!("can't handle {shown} for arg of type {kind}")));
             }
         };
-        Err(self.error(format!("expected {expected}; found {expr}")))
+        Err(self.error(format!("expected {expected}; found {shown}")))
     }
 
     /// Makes sure that a value can be passed as what is wanted.

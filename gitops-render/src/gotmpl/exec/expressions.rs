@@ -4,9 +4,9 @@ use ecow::EcoString;
 use smallvec::SmallVec;
 
 use super::arguments::Want;
-use super::operand::{Operand, through_maps};
+use super::operand::{Here, Operand, through_maps};
 use super::{Context, MissingKey, Values};
-use crate::gotmpl::ast::{Callee, Chain, Command, Constant, Expr, Mark, Pipe, Variable};
+use crate::gotmpl::ast::{Callee, Chain, Command, Constant, Expr, Mark, Pipe, Run, Variable};
 use crate::gotmpl::builtins::{Builtin, missing, no_entry};
 use crate::gotmpl::error::{Error, Missing};
 use crate::gotmpl::function::{Args, Failure, Signature, Type};
@@ -17,17 +17,20 @@ use crate::gotmpl::text::Str;
 use crate::gotmpl::value::{Kind, Value};
 
 impl Context<'_> {
-    pub(super) fn pipeline(&mut self, dot: &Operand, pipe: &Pipe) -> Result<Operand, Error> {
-        if let ([command], [], []) = (&pipe.commands[..], &pipe.declared[..], &pipe.nested[..]) {
+    pub(super) fn pipeline(&mut self, here: Here<'_>, pipe: &Pipe) -> Result<Operand, Error> {
+        if let [command] = &here.nodes[pipe.commands]
+            && pipe.declared.is_empty()
+            && pipe.nested.is_empty()
+        {
             self.at(pipe.mark);
-            let mut value = self.command(dot, command, None)?;
+            let mut value = self.command(here, command, None)?;
             value.boxed = false;
             return Ok(value);
         }
         let value = self
-            .commands(dot, pipe, &pipe.commands)?
+            .commands(here, pipe, pipe.commands)?
             .unwrap_or_default();
-        for declared in &pipe.declared {
+        for declared in &here.nodes[pipe.declared] {
             self.assign(&declared.name, declared.slot, value.clone())?;
         }
         Ok(value)
@@ -36,20 +39,21 @@ impl Context<'_> {
     /// Some commands of a pipeline, each given the value of the one before.
     pub(super) fn commands(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         pipe: &Pipe,
-        commands: &[Command],
+        commands: Run<Command>,
     ) -> Result<Option<Operand>, Error> {
         self.at(pipe.mark);
-        for (slot, before) in &pipe.nested {
+        for nested in &here.nodes[pipe.nested] {
             let base = self.base;
             // Until it is declared, the name means what it meant before.
-            self.slots[base + *slot as usize] =
-                before.and_then(|before| self.slots[base + before as usize].clone());
+            self.slots[base + nested.slot as usize] = nested
+                .before
+                .and_then(|before| self.slots[base + before as usize].clone());
         }
         let mut value = None;
-        for command in commands {
-            let mut result = self.command(dot, command, value)?;
+        for command in &here.nodes[commands] {
+            let mut result = self.command(here, command, value)?;
             result.boxed = false;
             value = Some(result);
         }
@@ -58,67 +62,58 @@ impl Context<'_> {
 
     pub(super) fn command(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         command: &Command,
         last: Option<Operand>,
     ) -> Result<Operand, Error> {
-        let (first, args) = command
-            .args
+        let (&first, args) = here.nodes[command.args]
             .split_first()
             .expect("the parser rejects empty commands");
         match first {
             Expr::Field(mark, names) => {
-                self.at(*mark);
-                self.fields(dot, dot, *mark, names, args, last)
+                self.at(mark);
+                self.fields(here, here.dot, mark, &here.nodes[names], args, last)
             }
-            Expr::Chain(mark, chain) => self.chain(dot, *mark, chain, args, last),
+            Expr::Chain(mark, chain) => self.chain(here, mark, &here.nodes[chain], args, last),
             Expr::Function(mark, callee) => {
-                self.function(dot, *mark, *callee, command.mark, args, last)
+                self.function(here, mark, callee, command.mark, args, last)
             }
-            Expr::Pipe(pipe) => {
-                self.not_a_function(first, args, &last)?;
-                deeper(|| self.pipeline(dot, pipe))
+            Expr::Pipe(_, pipe) => {
+                self.not_a_function(here, first, args, &last)?;
+                deeper(|| self.pipeline(here, &here.nodes[pipe]))
             }
             Expr::Variable(mark, variable) => {
-                self.variable(dot, first, *mark, variable, args, last)
+                self.variable(here, first, mark, &here.nodes[variable], args, last)
             }
-            Expr::Bool(mark, flag) => {
-                self.at(*mark);
-                self.not_a_function(first, args, &last)?;
-                Ok(Operand::plain(Value::Bool(*flag)))
-            }
-            Expr::Dot(mark) => {
-                self.at(*mark);
-                self.not_a_function(first, args, &last)?;
-                Ok(dot.clone())
-            }
-            Expr::Nil(mark) => {
-                self.at(*mark);
-                self.not_a_function(first, args, &last)?;
-                Err(self.error("nil is not a command"))
-            }
-            Expr::Number(mark, constant) => {
-                self.at(*mark);
-                self.not_a_function(first, args, &last)?;
-                self.ideal(constant)
-            }
-            Expr::Text(mark, literal) => {
-                self.at(*mark);
-                self.not_a_function(first, args, &last)?;
-                Ok(Operand::plain(Value::Str(literal.text.clone())))
+            Expr::Bool(mark, _)
+            | Expr::Dot(mark)
+            | Expr::Nil(mark)
+            | Expr::Number(mark, _)
+            | Expr::Text(mark, _) => {
+                self.at(mark);
+                self.not_a_function(here, first, args, &last)?;
+                match first {
+                    Expr::Dot(_) => Ok(here.dot.clone()),
+                    Expr::Nil(_) => Err(self.error("nil is not a command")),
+                    literal => self.constant(here, Want::Anything, literal),
+                }
             }
         }
     }
 
     pub(super) fn not_a_function(
         &self,
-        first: &Expr,
+        here: Here<'_>,
+        first: Expr,
         args: &[Expr],
         last: &Option<Operand>,
     ) -> Result<(), Error> {
         match args.is_empty() && last.is_none() {
             true => Ok(()),
-            false => Err(self.error(format!("can't give argument to non-function {first}"))),
+            false => Err(self.error(format!(
+                "can't give argument to non-function {}",
+                here.nodes.show(first)
+            ))),
         }
     }
 
@@ -149,21 +144,21 @@ impl Context<'_> {
 
     pub(super) fn chain(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         mark: Mark,
         chain: &Chain,
         args: &[Expr],
         last: Option<Operand>,
     ) -> Result<Operand, Error> {
         self.at(mark);
-        let receiver = self.argument(dot, Want::Anything, &chain.node)?;
-        self.fields(dot, &receiver, mark, &chain.fields, args, last)
+        let receiver = self.argument(here, Want::Anything, chain.node)?;
+        self.fields(here, &receiver, mark, &here.nodes[chain.fields], args, last)
     }
 
     pub(super) fn variable(
         &mut self,
-        dot: &Operand,
-        expr: &Expr,
+        here: Here<'_>,
+        expr: Expr,
         mark: Mark,
         variable: &Variable,
         args: &[Expr],
@@ -183,24 +178,24 @@ impl Context<'_> {
         }
         if variable.fields.is_empty() {
             let held = held.clone();
-            self.not_a_function(expr, args, &last)?;
+            self.not_a_function(here, expr, args, &last)?;
             return Ok(held);
         }
         if args.is_empty()
             && last.is_none()
             && self.trace.is_none()
-            && let Some(found) = through_maps(held, &variable.fields)
+            && let Some(found) = through_maps(held, &here.nodes[variable.fields])
         {
             return Ok(found);
         }
         let held = held.clone();
-        self.fields(dot, &held, mark, &variable.fields, args, last)
+        self.fields(here, &held, mark, &here.nodes[variable.fields], args, last)
     }
 
     /// `.a.b.c`, where the last name may be a method that takes arguments.
     pub(super) fn fields(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         receiver: &Operand,
         mark: Mark,
         names: &[EcoString],
@@ -220,7 +215,7 @@ impl Context<'_> {
         let mut holders: SmallVec<[Operand; 4]> = SmallVec::new();
         for name in before {
             let receiver = holders.last().unwrap_or(receiver);
-            match self.field(dot, receiver, mark, name, &[], None) {
+            match self.field(here, receiver, mark, name, &[], None) {
                 Ok(found) => {
                     if let Some(trace) = &mut self.trace {
                         trace.passed();
@@ -231,7 +226,7 @@ impl Context<'_> {
             }
         }
         let holder = holders.last().unwrap_or(receiver);
-        self.field(dot, holder, mark, name, args, last)
+        self.field(here, holder, mark, name, args, last)
             .map_err(|error| self.about_missing(error, holder, &holders, names))
     }
 
@@ -285,7 +280,7 @@ impl Context<'_> {
 
     pub(super) fn field(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         receiver: &Operand,
         mark: Mark,
         name: &str,
@@ -309,7 +304,7 @@ impl Context<'_> {
                 if let Some(method) = functions.values_method(map.kind(), name) {
                     let map = map.clone();
                     let mut values = Values::new();
-                    self.arguments(dot, name, &method.signature, args, last, &mut values)?;
+                    self.arguments(here, name, &method.signature, args, last, &mut values)?;
                     let result = (method.call)(&map, self, &mut Args::new(&mut values));
                     return self.returned(mark, name, &method.signature, result);
                 }
@@ -335,7 +330,7 @@ impl Context<'_> {
                 if let Some(method) = object.method(name) {
                     let object = object.clone();
                     let mut values = Values::new();
-                    self.arguments(dot, name, &method.signature, args, last, &mut values)?;
+                    self.arguments(here, name, &method.signature, args, last, &mut values)?;
                     let result = (method.call)(&*object, self, &mut Args::new(&mut values));
                     return self.returned(mark, name, &method.signature, result);
                 }
@@ -359,7 +354,7 @@ impl Context<'_> {
 
     pub(super) fn function(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         mark: Mark,
         callee: Callee,
         node: Mark,
@@ -368,11 +363,11 @@ impl Context<'_> {
     ) -> Result<Operand, Error> {
         self.at(mark);
         match callee {
-            Callee::Builtin(builtin) => self.builtin(dot, builtin, node, args, last),
+            Callee::Builtin(builtin) => self.builtin(here, builtin, node, args, last),
             Callee::Include(function) | Callee::Function(function) => {
                 let name = function.name;
                 let mut values = Values::new();
-                self.arguments(dot, name, &function.signature, args, last, &mut values)?;
+                self.arguments(here, name, &function.signature, args, last, &mut values)?;
                 self.calling = node.id;
                 if let Some(trace) = &mut self.trace {
                     trace.call(name, &values);
@@ -408,7 +403,7 @@ impl Context<'_> {
 
     pub(super) fn builtin(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         builtin: Builtin,
         node: Mark,
         args: &[Expr],
@@ -419,8 +414,8 @@ impl Context<'_> {
         self.check_count(builtin.name(), fixed, variadic, args.len(), given)?;
         if matches!(builtin, Builtin::And | Builtin::Or) {
             let mut value = Operand::default();
-            for arg in args {
-                value = self.argument(dot, Want::Reflect, arg)?;
+            for &arg in args {
+                value = self.argument(here, Want::Reflect, arg)?;
                 if value.value.is_true() == (builtin == Builtin::Or) {
                     return Ok(value);
                 }
@@ -438,8 +433,8 @@ impl Context<'_> {
             _ => Want::Reflect,
         };
         let mut operands: SmallVec<[Operand; 4]> = SmallVec::new();
-        for (index, arg) in args.iter().enumerate() {
-            operands.push(self.argument(dot, want(index), arg)?);
+        for (index, &arg) in args.iter().enumerate() {
+            operands.push(self.argument(here, want(index), arg)?);
         }
         if let Some(last) = last {
             operands.push(self.validate(last, want(args.len()))?);
@@ -448,7 +443,10 @@ impl Context<'_> {
             // No value that a template can reach is a function.
             let failure = match (&operands[0].value, args.first()) {
                 (Value::Nil, _) => "call of nil".to_owned(),
-                (value, Some(arg)) => format!("non-function {arg} of type {}", value.type_name()),
+                (value, Some(arg)) => {
+                    let (arg, name) = (here.nodes.show(*arg), value.type_name());
+                    format!("non-function {arg} of type {name}")
+                }
                 (Value::Str(text), None) => format!("non-function {text} of type string"),
                 (value, None) => {
                     let name = value.type_name();

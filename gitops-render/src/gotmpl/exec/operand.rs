@@ -2,7 +2,7 @@
 
 use ecow::EcoString;
 
-use crate::gotmpl::ast::Expr;
+use crate::gotmpl::ast::{Expr, Nodes};
 use crate::gotmpl::value::Value;
 
 /// A value, and whether it was read from a place of type `interface {}`.
@@ -44,22 +44,30 @@ impl Operand {
     }
 }
 
+/// Where an expression is evaluated: the nodes of its file, and the dot.
+#[derive(Clone, Copy)]
+pub(super) struct Here<'e> {
+    pub(super) nodes: &'e Nodes,
+    pub(super) dot: &'e Operand,
+}
+
 /// Shows a value where it is, without copying it. `None` if getting there takes
 /// more than following names through maps, or a name is missing: that is for
 /// [`Context::pipeline`] to sort out.
 pub(super) fn peek<R>(
+    here: Here<'_>,
     slots: &[Option<Operand>],
     base: usize,
-    dot: &Operand,
-    place: &Expr,
+    place: Expr,
     show: impl FnOnce(&Value) -> R,
 ) -> Option<R> {
     match place {
-        Expr::Dot(_) => Some(show(&dot.value)),
-        Expr::Field(_, names) => peek_inside(&dot.value, names, show),
+        Expr::Dot(_) => Some(show(&here.dot.value)),
+        Expr::Field(_, names) => peek_inside(&here.dot.value, &here.nodes[names], show),
         Expr::Variable(_, variable) => {
+            let variable = &here.nodes[variable];
             let held = slots.get(base + variable.slot? as usize)?.as_ref()?;
-            peek_inside(&held.value, &variable.fields, show)
+            peek_inside(&held.value, &here.nodes[variable.fields], show)
         }
         _ => None,
     }

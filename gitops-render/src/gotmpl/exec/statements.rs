@@ -1,8 +1,8 @@
 //! What a template does: text, actions, branches, loops.
 
-use super::operand::{Operand, peek};
+use super::operand::{Here, Operand, peek};
 use super::{Context, Values};
-use crate::gotmpl::ast::{Branch, Call, Callee, Expr, Node, Pipe};
+use crate::gotmpl::ast::{Branch, Call, Callee, Expr, Node, Pipe, Run};
 use crate::gotmpl::builtins::TOO_DEEP;
 use crate::gotmpl::error::{Error, ErrorKind};
 use crate::gotmpl::printf::{self, quote};
@@ -19,24 +19,24 @@ pub(super) enum Flow {
 }
 
 impl Context<'_> {
-    pub(super) fn walk(&mut self, dot: &Operand, nodes: &[Node]) -> Result<Flow, Error> {
-        for node in nodes {
+    pub(super) fn walk(&mut self, here: Here<'_>, list: Run<Node>) -> Result<Flow, Error> {
+        for node in &here.nodes[list] {
             self.step()?;
             if let Some(trace) = &mut self.trace {
                 trace.begin_statement();
             }
-            let flow = match node {
-                Node::Text(start, end) => self.text(*start, *end)?,
+            let flow = match *node {
+                Node::Text(start, end) => self.text(start, end)?,
                 Node::Literal(start, end) => self.text(start + 1, end - 1)?,
                 Node::Action(pipe) => {
-                    self.action(dot, pipe)?;
+                    self.action(here, &here.nodes[pipe])?;
                     Flow::Next
                 }
-                Node::If(branch) => self.branch(dot, branch, false)?,
-                Node::With(branch) => self.branch(dot, branch, true)?,
-                Node::Range(branch) => self.range(dot, branch)?,
+                Node::If(branch) => self.branch(here, &here.nodes[branch], false)?,
+                Node::With(branch) => self.branch(here, &here.nodes[branch], true)?,
+                Node::Range(branch) => self.range(here, &here.nodes[branch])?,
                 Node::Template(call) => {
-                    self.call_template(dot, call)?;
+                    self.call_template(here, &here.nodes[call])?;
                     Flow::Next
                 }
                 Node::Break => Flow::Break,
@@ -67,15 +67,15 @@ impl Context<'_> {
         Ok(Flow::Next)
     }
 
-    pub(super) fn action(&mut self, dot: &Operand, pipe: &Pipe) -> Result<(), Error> {
+    pub(super) fn action(&mut self, here: Here<'_>, pipe: &Pipe) -> Result<(), Error> {
         if !pipe.declared.is_empty() {
-            self.pipeline(dot, pipe)?;
+            self.pipeline(here, pipe)?;
             return Ok(());
         }
         let before = self.out.len();
         if self.trace.is_none()
-            && let Some(place) = pipe.place()
-            && let Some(true) = peek(&self.slots, self.base, dot, place, |value| {
+            && let Some(place) = pipe.place(here.nodes)
+            && let Some(true) = peek(here, &self.slots, self.base, place, |value| {
                 print_scalar(&mut self.out, value)
             })
         {
@@ -83,14 +83,22 @@ impl Context<'_> {
         }
         // An `include` at the end of the pipeline writes where its result
         // would be printed.
-        if let Some((last, earlier)) = pipe.commands.split_last()
-            && let [Expr::Function(mark, Callee::Include(function)), args @ ..] = &last.args[..]
+        if let [.., last] = &here.nodes[pipe.commands]
+            && let [Expr::Function(mark, Callee::Include(function)), args @ ..] =
+                &here.nodes[last.args]
         {
-            let last_value = self.commands(dot, pipe, earlier)?;
+            let last_value = self.commands(here, pipe, pipe.commands.but_last())?;
             self.at(*mark);
             let mut values = Values::new();
             let signature = &function.signature;
-            self.arguments(dot, function.name, signature, args, last_value, &mut values)?;
+            self.arguments(
+                here,
+                function.name,
+                signature,
+                args,
+                last_value,
+                &mut values,
+            )?;
             self.calling = last.mark.id;
             let data = std::mem::take(&mut values[1]);
             let Value::Str(name) = &values[0] else {
@@ -103,7 +111,7 @@ impl Context<'_> {
                 self.call_failed(last.mark, function.name, failure)
             });
         }
-        let value = self.pipeline(dot, pipe)?;
+        let value = self.pipeline(here, pipe)?;
         self.print(&value)?;
         if let Some(trace) = &mut self.trace
             && let Some(template) = &self.current
@@ -138,43 +146,44 @@ impl Context<'_> {
 
     pub(super) fn branch(
         &mut self,
-        dot: &Operand,
+        here: Here<'_>,
         branch: &Branch,
         with: bool,
     ) -> Result<Flow, Error> {
+        let pipe = &here.nodes[branch.pipe];
         let place = match with || self.trace.is_some() {
             true => None,
-            false => branch.pipe.place(),
+            false => pipe.place(here.nodes),
         };
         let peeked =
-            place.and_then(|place| peek(&self.slots, self.base, dot, place, Value::is_true));
+            place.and_then(|place| peek(here, &self.slots, self.base, place, Value::is_true));
         let mut value = Operand::default();
         let truth = match peeked {
             Some(truth) => truth,
             None => {
-                value = self.pipeline(dot, &branch.pipe)?;
+                value = self.pipeline(here, pipe)?;
                 value.value.is_true()
             }
         };
         let (dot, list) = match truth {
-            true if with => (&value, &branch.list),
-            true => (dot, &branch.list),
-            false => match &branch.otherwise {
-                Some(otherwise) => (dot, otherwise),
+            true if with => (&value, branch.list),
+            true => (here.dot, branch.list),
+            false => match branch.otherwise {
+                Some(otherwise) => (here.dot, otherwise),
                 None => return Ok(Flow::Next),
             },
         };
         if let Some(trace) = &mut self.trace {
             trace.open_scope();
         }
-        let flow = deeper(|| self.walk(dot, list))?;
+        let flow = deeper(|| self.walk(Here { dot, ..here }, list))?;
         if let Some(trace) = &mut self.trace {
             trace.close_scope();
         }
         Ok(flow)
     }
 
-    pub(super) fn call_template(&mut self, dot: &Operand, call: &Call) -> Result<(), Error> {
+    pub(super) fn call_template(&mut self, here: Here<'_>, call: &Call) -> Result<(), Error> {
         self.at(call.mark);
         let Some(template) = self.template(&call.name) else {
             let name = quote(call.name.as_bytes());
@@ -187,8 +196,8 @@ impl Context<'_> {
             );
             return Err(self.error_of(ErrorKind::Limit, detail));
         }
-        let dot = match &call.pipe {
-            Some(pipe) => self.pipeline(dot, pipe)?,
+        let dot = match call.pipe {
+            Some(pipe) => self.pipeline(here, &here.nodes[pipe])?,
             None => Operand::default(),
         };
         self.depth += 1;
@@ -200,8 +209,9 @@ impl Context<'_> {
         Ok(())
     }
 
-    pub(super) fn range(&mut self, dot: &Operand, branch: &Branch) -> Result<Flow, Error> {
-        let over = self.pipeline(dot, &branch.pipe)?.value;
+    pub(super) fn range(&mut self, here: Here<'_>, branch: &Branch) -> Result<Flow, Error> {
+        let pipe = &here.nodes[branch.pipe];
+        let over = self.pipeline(here, pipe)?.value;
         let mut traced = None;
         if let Some(trace) = &mut self.trace {
             traced = trace.loops_over(&over);
@@ -212,7 +222,7 @@ impl Context<'_> {
         macro_rules! iterate {
             ($index:expr, $element:expr) => {{
                 any = true;
-                if self.iteration(branch, $index, $element, traced)? == Flow::Break {
+                if self.iteration(here, branch, $index, $element, traced)? == Flow::Break {
                     break;
                 }
             }};
@@ -239,7 +249,7 @@ impl Context<'_> {
             | Value::Uint64(_)
             | Value::Uint32(_)
             | Value::Uint8(_) => {
-                if branch.pipe.declared.len() > 1 {
+                if pipe.declared.len() > 1 {
                     let shown = printf::sprint(&over);
                     return Err(self.error(format!(
                         "can't use {shown} to iterate over more than one variable"
@@ -285,8 +295,8 @@ impl Context<'_> {
                 }
             },
         }
-        let flow = match &branch.otherwise {
-            Some(otherwise) if !any => deeper(|| self.walk(dot, otherwise))?,
+        let flow = match branch.otherwise {
+            Some(otherwise) if !any => deeper(|| self.walk(here, otherwise))?,
             _ => Flow::Next,
         };
         if let Some(trace) = &mut self.trace {
@@ -297,6 +307,7 @@ impl Context<'_> {
 
     pub(super) fn iteration(
         &mut self,
+        here: Here<'_>,
         branch: &Branch,
         index: Operand,
         element: Operand,
@@ -311,7 +322,7 @@ impl Context<'_> {
             };
             trace.turn(over, step, &element.value);
         }
-        match &branch.pipe.declared[..] {
+        match &here.nodes[here.nodes[branch.pipe].declared] {
             [] => {}
             [only] => self.assign(&only.name, only.slot, element.clone())?,
             [first, second, ..] => {
@@ -319,7 +330,10 @@ impl Context<'_> {
                 self.assign(&second.name, second.slot, element.clone())?;
             }
         }
-        let flow = deeper(|| self.walk(&element, &branch.list))?;
+        let flow = deeper(|| {
+            let dot = &element;
+            self.walk(Here { dot, ..here }, branch.list)
+        })?;
         if let Some(trace) = &mut self.trace {
             trace.close_scope();
         }

@@ -143,6 +143,10 @@ impl Tree {
         let Content::Scalar(text) = &node.content else {
             return Err(DecodeError("yaml: invalid map key".to_owned()));
         };
+        // Nearly all keys are text, and text stays text.
+        if node.tag == Tag::Str {
+            return Ok(text.clone());
+        }
         let written = Written::of(node, text, flow, true);
         let is_text = match written.tag {
             Some(tag) => *tag == Tag::Str,

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
+use super::super::block::{self, Maker};
 use super::super::input::Input;
 use super::super::parse::{EventKind, Parser};
 use super::super::resolve::{self, TAG_PREFIX};
-use super::super::{Dialect, Error, compose};
+use super::super::{Boundary, Dialect, Error, compose};
 use super::{Content, Extras, Kind, Limits, Node, NodeId, Quoting, Style, Tag, Tree};
 use crate::Str;
 
@@ -25,90 +26,25 @@ impl Tree {
     /// [`Error`], if it is not YAML or exceeds a limit.
     pub fn parse(text: &[u8], limits: &Limits) -> Result<Option<Tree>, Error> {
         let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
-        let mut parser = Parser::new(&input, 0..input.text.len(), 0);
-        let mut tree = Tree {
-            // Manifests have a node for about a dozen bytes.
-            nodes: Vec::with_capacity((text.len() / 12).min(1 << 20)),
-            root: NodeId(0),
-        };
-        let mut stack: Vec<Frame> = Vec::new();
-        let mut anchors = HashMap::<&str, NodeId>::new();
-        let first = parser.next().map_err(|fault| compose::syntax(&fault))?;
-        if !matches!(first.kind, EventKind::DocumentStart) {
-            return Ok(None);
+        let mut nodes = Nodes::new(&input.text, limits);
+        match block::document(&input, &Boundary::default(), &mut nodes) {
+            Some(found) if !found.exists => Ok(None),
+            Some(block::Found {
+                node: Some(root), ..
+            }) => Ok(Some(Tree {
+                root,
+                nodes: nodes.nodes,
+            })),
+            _ => parse(&input, limits),
         }
-        loop {
-            let event = parser.next().map_err(|fault| compose::syntax(&fault))?;
-            let line = event.mark.line + 1;
-            let tagged = !matches!(&*event.tag, "" | "!");
-            let mut opens = false;
-            let (content, implied, style) = match event.kind {
-                EventKind::DocumentEnd | EventKind::StreamEnd => break,
-                EventKind::DocumentStart => continue,
-                EventKind::SequenceEnd | EventKind::MappingEnd => {
-                    let frame = stack.pop().expect("ends follow their starts");
-                    place(&mut tree, &mut stack, frame.id);
-                    continue;
-                }
-                EventKind::Alias(name) => {
-                    let Some(target) = anchors.get(name) else {
-                        let problem = format!("unknown anchor '{name}' referenced");
-                        return Err(Error::new(problem, None, event.mark));
-                    };
-                    (Content::Alias(*target), Tag::None, Style::default())
-                }
-                EventKind::Scalar { text, quoting, .. } => {
-                    let tag = match quoting {
-                        _ if tagged => Tag::None,
-                        Quoting::Plain => tag_of(&text),
-                        _ => Tag::Str,
-                    };
-                    let style = Style::quoted(quoting);
-                    (Content::Scalar(Str::from(text)), tag, style)
-                }
-                EventKind::SequenceStart { flow } => {
-                    opens = true;
-                    (Content::List(Vec::new()), Tag::Seq, in_brackets(flow))
-                }
-                EventKind::MappingStart { flow } => {
-                    opens = true;
-                    (Content::Map(Vec::new()), Tag::Map, in_brackets(flow))
-                }
-            };
-            if opens && stack.len() >= limits.depth {
-                let problem = format!("exceeded max depth of {}", limits.depth);
-                return Err(Error::new(problem, Some(line), event.mark));
-            }
-            if tree.nodes.len() >= limits.nodes {
-                let problem = format!("document of more than {} nodes", limits.nodes);
-                return Err(Error::new(problem, Some(line), event.mark));
-            }
-            let extras = event.anchor.map(|anchor| {
-                Box::new(Extras {
-                    anchor: anchor.into(),
-                    ..Extras::default()
-                })
-            });
-            let id = tree.add(Node {
-                content,
-                tag: if tagged { short(&event.tag) } else { implied },
-                style: Style { tagged, ..style },
-                line,
-                extras,
-            });
-            if let Some(anchor) = event.anchor {
-                anchors.insert(anchor, id);
-            }
-            if opens {
-                stack.push(Frame { id, key: None });
-            } else {
-                place(&mut tree, &mut stack, id);
-            }
-        }
-        if tree.nodes.is_empty() {
-            tree.add(Node::tagged("", Tag::Null));
-        }
-        Ok(Some(tree))
+    }
+
+    /// [`parse`](Tree::parse) without the fast path; for tests that compare
+    /// the two.
+    #[doc(hidden)]
+    pub fn parse_slowly(text: &[u8], limits: &Limits) -> Result<Option<Tree>, Error> {
+        let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
+        parse(&input, limits)
     }
 
     /// Writes aliases and merges (`<<`) out, so that none are left.
@@ -249,6 +185,214 @@ impl Tree {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads a document with the parser.
+fn parse(input: &Input<'_>, limits: &Limits) -> Result<Option<Tree>, Error> {
+    let mut parser = Parser::new(input, 0..input.text.len(), 0);
+    let mut tree = Tree {
+        nodes: Vec::with_capacity(likely_nodes(&input.text)),
+        root: NodeId(0),
+    };
+    let mut stack: Vec<Frame> = Vec::new();
+    let mut anchors = HashMap::<&str, NodeId>::new();
+    let first = parser.next().map_err(|fault| compose::syntax(&fault))?;
+    if !matches!(first.kind, EventKind::DocumentStart) {
+        return Ok(None);
+    }
+    loop {
+        let event = parser.next().map_err(|fault| compose::syntax(&fault))?;
+        let line = event.mark.line + 1;
+        let tagged = !matches!(&*event.tag, "" | "!");
+        let mut opens = false;
+        let (content, implied, style) = match event.kind {
+            EventKind::DocumentEnd | EventKind::StreamEnd => break,
+            EventKind::DocumentStart => continue,
+            EventKind::SequenceEnd | EventKind::MappingEnd => {
+                let frame = stack.pop().expect("ends follow their starts");
+                place(&mut tree, &mut stack, frame.id);
+                continue;
+            }
+            EventKind::Alias(name) => {
+                let Some(target) = anchors.get(name) else {
+                    let problem = format!("unknown anchor '{name}' referenced");
+                    return Err(Error::new(problem, None, event.mark));
+                };
+                (Content::Alias(*target), Tag::None, Style::default())
+            }
+            EventKind::Scalar { text, quoting, .. } => {
+                let tag = match quoting {
+                    _ if tagged => Tag::None,
+                    Quoting::Plain => tag_of(&text),
+                    _ => Tag::Str,
+                };
+                let style = Style::quoted(quoting);
+                (Content::Scalar(Str::from(text)), tag, style)
+            }
+            EventKind::SequenceStart { flow } => {
+                opens = true;
+                (Content::List(Vec::new()), Tag::Seq, in_brackets(flow))
+            }
+            EventKind::MappingStart { flow } => {
+                opens = true;
+                (Content::Map(Vec::new()), Tag::Map, in_brackets(flow))
+            }
+        };
+        if opens && stack.len() >= limits.depth {
+            let problem = format!("exceeded max depth of {}", limits.depth);
+            return Err(Error::new(problem, Some(line), event.mark));
+        }
+        if tree.nodes.len() >= limits.nodes {
+            let problem = format!("document of more than {} nodes", limits.nodes);
+            return Err(Error::new(problem, Some(line), event.mark));
+        }
+        let extras = event.anchor.map(|anchor| {
+            Box::new(Extras {
+                anchor: anchor.into(),
+                ..Extras::default()
+            })
+        });
+        let id = tree.add(Node {
+            content,
+            tag: if tagged { short(&event.tag) } else { implied },
+            style: Style { tagged, ..style },
+            line,
+            extras,
+        });
+        if let Some(anchor) = event.anchor {
+            anchors.insert(anchor, id);
+        }
+        if opens {
+            stack.push(Frame { id, key: None });
+        } else {
+            place(&mut tree, &mut stack, id);
+        }
+    }
+    if tree.nodes.is_empty() {
+        tree.add(Node::tagged("", Tag::Null));
+    }
+    Ok(Some(tree))
+}
+
+/// Manifests have a node for about a dozen bytes; a few more come later.
+fn likely_nodes(text: &str) -> usize {
+    (text.len() / 12 + 8).min(1 << 20)
+}
+
+/// Makes the nodes of a tree.
+struct Nodes<'a> {
+    bytes: &'a [u8],
+    limits: &'a Limits,
+    nodes: Vec<Node>,
+    /// Entries and items of the collections that are open.
+    entries: Vec<(NodeId, NodeId)>,
+    items: Vec<NodeId>,
+    /// A place in the text, and its line.
+    reached: (usize, u32),
+}
+
+/// An open collection: its node, and how much others had before.
+struct Open {
+    id: NodeId,
+    before: usize,
+}
+
+impl<'a> Nodes<'a> {
+    fn new(text: &'a str, limits: &'a Limits) -> Self {
+        Nodes {
+            bytes: text.as_bytes(),
+            limits,
+            nodes: Vec::with_capacity(likely_nodes(text)),
+            entries: Vec::new(),
+            items: Vec::new(),
+            reached: (0, 1),
+        }
+    }
+
+    fn add(&mut self, at: usize, content: Content, tag: Tag, style: Style) -> Option<NodeId> {
+        // What is too much is the parser's to complain about.
+        if self.nodes.len() >= self.limits.nodes {
+            return None;
+        }
+        let (reached, line) = &mut self.reached;
+        *line += memchr::memchr_iter(b'\n', self.bytes.get(*reached..at)?).count() as u32;
+        *reached = at;
+        let id = NodeId(u32::try_from(self.nodes.len()).ok()?);
+        self.nodes.push(Node {
+            content,
+            tag,
+            style,
+            line: *line,
+            extras: None,
+        });
+        Some(id)
+    }
+}
+
+impl Maker for Nodes<'_> {
+    type Node = NodeId;
+    type Key = NodeId;
+    type Map = Open;
+    type List = Open;
+
+    fn max_depth(&self) -> usize {
+        self.limits.depth
+    }
+
+    fn scalar(&mut self, at: usize, text: &str, quoting: Quoting) -> Option<NodeId> {
+        let tag = match quoting {
+            Quoting::Plain => tag_of(text),
+            _ => Tag::Str,
+        };
+        self.add(
+            at,
+            Content::Scalar(text.into()),
+            tag,
+            Style::quoted(quoting),
+        )
+    }
+
+    fn block(&mut self, at: usize, text: Str, quoting: Quoting) -> Option<NodeId> {
+        self.add(at, Content::Scalar(text), Tag::Str, Style::quoted(quoting))
+    }
+
+    fn key(&mut self, at: usize, text: &str, quoting: Quoting) -> Option<NodeId> {
+        self.scalar(at, text, quoting)
+    }
+
+    fn map(&mut self, at: usize, flow: bool) -> Option<Open> {
+        let id = self.add(at, Content::Map(Vec::new()), Tag::Map, in_brackets(flow))?;
+        let before = self.entries.len();
+        Some(Open { id, before })
+    }
+
+    fn entry(&mut self, _: &mut Open, key: NodeId, value: NodeId) {
+        self.entries.push((key, value));
+    }
+
+    fn end_map(&mut self, map: Open) -> Option<NodeId> {
+        let entries = self.entries[map.before..].to_vec();
+        self.entries.truncate(map.before);
+        self.nodes[map.id.0 as usize].content = Content::Map(entries);
+        Some(map.id)
+    }
+
+    fn list(&mut self, at: usize, flow: bool) -> Option<Open> {
+        let id = self.add(at, Content::List(Vec::new()), Tag::Seq, in_brackets(flow))?;
+        let before = self.items.len();
+        Some(Open { id, before })
+    }
+
+    fn item(&mut self, _: &mut Open, item: NodeId) {
+        self.items.push(item);
+    }
+
+    fn end_list(&mut self, list: Open) -> Option<NodeId> {
+        let items = self.items[list.before..].to_vec();
+        self.items.truncate(list.before);
+        self.nodes[list.id.0 as usize].content = Content::List(items);
+        Some(list.id)
     }
 }
 

@@ -1,0 +1,371 @@
+//! Where it is recorded what an application owns.
+//!
+//! | record                            | kept in                     | says                    |
+//! |-----------------------------------|-----------------------------|-------------------------|
+//! | [`Marks`](Record::Marks)          | the objects themselves      | what their marks say    |
+//! | [`Inventory`](Record::Inventory)  | a ConfigMap                 | each object, by uid     |
+//! | [`ApplySet`](Record::ApplySet)    | a parent, as `kubectl` does | kinds and namespaces    |
+//!
+//! Argo CD has no record but its marks, and neither have its applications here
+//! unless asked otherwise. An inventory has the form of a Kustomization's
+//! `status.inventory`, with uids added: what is marked but not recorded, or is
+//! another object than the one that was recorded, is not pruned. The parent of
+//! an ApplySet is that of KEP-3659, so that `kubectl apply --prune` can go on
+//! where a sync ended, and the other way round.
+//!
+//! A record is widened before anything is written, and is made exact at the
+//! end. A sync that is killed in between leaves one that says too much, never
+//! one that says too little; the next sync puts it right.
+
+use gitops_core::inventory::{ApplySet, Entry, Inventory, Method, Tracking};
+use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
+
+use crate::cluster::{Cluster, ClusterError, Selection};
+use crate::plan::{Action, Plan, Task};
+
+/// Where it is recorded what an application owns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Record {
+    /// Nowhere: its objects are those that are marked as its own.
+    #[default]
+    Marks,
+    /// In a ConfigMap that lists each object with its uid.
+    Inventory {
+        /// The ConfigMap's namespace.
+        namespace: Str,
+        /// The ConfigMap's name; each application needs one of its own.
+        name: Str,
+    },
+    /// In the parent of an ApplySet, which lists kinds and namespaces. The
+    /// objects have to be marked by
+    /// [`Method::ApplySet`](gitops_core::inventory::Method::ApplySet), with the
+    /// set's [id](ApplySet::id) as the application.
+    ApplySet {
+        /// The parent: a Secret or a ConfigMap.
+        parent: ObjectKey,
+        /// The program that keeps the set, and its version: `kubectl/v1.36`.
+        /// A set that another program keeps is refused.
+        tooling: Str,
+    },
+}
+
+/// The record of an application, as the cluster has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    record: Record,
+    state: State,
+    exists: bool,
+    problem: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Marks,
+    Inventory(Inventory),
+    ApplySet(ApplySet),
+}
+
+/// The fields of the ConfigMap of an inventory.
+const APPLICATION: &str = "application";
+const INVENTORY: &str = "inventory";
+
+/// The labels of the ConfigMaps of inventories.
+const LABELS: [(&str, &str); 2] = [
+    ("app.kubernetes.io/component", "inventory"),
+    ("app.kubernetes.io/managed-by", "gitops"),
+];
+
+impl Record {
+    /// The inventory in the ConfigMap `gitops-inventory-APP` of a namespace.
+    pub fn inventory(app: &str, namespace: impl Into<Str>) -> Record {
+        Record::Inventory {
+            namespace: namespace.into(),
+            // An application with a namespace of its own has it before a `_`,
+            // which names of objects do not have.
+            name: ecow::eco_format!("gitops-inventory-{}", app.replace('_', ".")),
+        }
+    }
+
+    /// The ApplySet of a Secret, kept by this program.
+    pub fn apply_set(name: impl Into<Str>, namespace: impl Into<Str>) -> Record {
+        Record::ApplySet {
+            parent: ObjectKey {
+                group: Str::new(),
+                kind: "Secret".into(),
+                namespace: namespace.into(),
+                name: name.into(),
+            },
+            tooling: concat!("gitops/v", env!("CARGO_PKG_VERSION")).into(),
+        }
+    }
+
+    /// The object that the record is kept in.
+    fn key(&self) -> Option<ObjectKey> {
+        match self {
+            Record::Marks => None,
+            Record::Inventory { namespace, name } => Some(ObjectKey {
+                group: Str::new(),
+                kind: "ConfigMap".into(),
+                namespace: namespace.clone(),
+                name: name.clone(),
+            }),
+            Record::ApplySet { parent, .. } => Some(parent.clone()),
+        }
+    }
+
+    /// How the application's objects are marked.
+    pub fn tracking(&self, app: impl Into<Str>) -> Tracking {
+        match self {
+            Record::ApplySet { parent, .. } => Tracking {
+                method: Method::ApplySet,
+                ..Tracking::new(ApplySet::new(parent.clone()).id())
+            },
+            _ => Tracking::new(app),
+        }
+    }
+
+    /// Finds the object by its labels first: that is a listing, which a cache
+    /// can answer.
+    async fn find<C: Cluster>(
+        &self,
+        key: &ObjectKey,
+        cluster: &C,
+    ) -> Result<Option<Manifest>, ClusterError> {
+        let labels = match self {
+            Record::Marks => return Ok(None),
+            Record::Inventory { .. } => {
+                let pairs = LABELS.map(|(name, value)| format!("{name}={value}"));
+                pairs.join(",")
+            }
+            Record::ApplySet { parent, .. } => {
+                format!("{}={}", ApplySet::ID, ApplySet::new(parent.clone()).id())
+            }
+        };
+        let selection = Selection {
+            labels: labels.into(),
+            ..Selection::within(
+                Gvk {
+                    group: key.group.clone(),
+                    version: Str::new(),
+                    kind: key.kind.clone(),
+                },
+                key.namespace.clone(),
+            )
+        };
+        let listing = cluster.list(&selection).await?;
+        let found = listing.items.into_iter().find(|object| object.key() == key);
+        match found {
+            Some(found) => Ok(Some(found)),
+            None => cluster.get(key, "").await,
+        }
+    }
+
+    /// Reads the record of an application. What stands in the way of using it
+    /// becomes a refusal of the plan.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be asked.
+    pub async fn read<C: Cluster>(&self, app: &str, cluster: &C) -> Result<Recorded, ClusterError> {
+        let mut recorded = Recorded {
+            record: self.clone(),
+            ..Recorded::default()
+        };
+        let Some(key) = self.key() else {
+            return Ok(recorded);
+        };
+        let found = self.find(&key, cluster).await?;
+        recorded.exists = found.is_some();
+        let read = match self {
+            Record::Marks => Ok(State::Marks),
+            Record::Inventory { .. } => match &found {
+                None => Ok(State::Inventory(Inventory::default())),
+                Some(found) => inventory(found, app).map(State::Inventory),
+            },
+            Record::ApplySet { tooling, .. } => match &found {
+                None => Ok(State::ApplySet(ApplySet::new(key))),
+                Some(found) => ApplySet::read(found, tooling)
+                    .map(State::ApplySet)
+                    .map_err(|error| error.to_string()),
+            },
+        };
+        match read {
+            Ok(state) => recorded.state = state,
+            Err(problem) => recorded.problem = Some(problem),
+        }
+        Ok(recorded)
+    }
+}
+
+fn inventory(map: &Manifest, app: &str) -> Result<Inventory, String> {
+    let key = map.key();
+    let text = |field| map.at(&["data", field]).and_then(Value::as_str);
+    let owner = text(APPLICATION).unwrap_or_default();
+    if owner != app {
+        return Err(format!(
+            "{key} is the inventory of application {owner:?}; each needs one of its own"
+        ));
+    }
+    let broken = |problem: String| {
+        format!(
+            "{key} is no inventory ({problem}); delete it if its application may adopt what is marked"
+        )
+    };
+    let text = text(INVENTORY).ok_or_else(|| broken("data.inventory is missing".to_owned()))?;
+    let value = json::parse(text.as_bytes()).map_err(|error| broken(error.to_string()))?;
+    Inventory::from_value(&value).map_err(|error| broken(error.to_string()))
+}
+
+impl Recorded {
+    /// What was recorded object by object; `None` if that is not done, or
+    /// nothing was recorded yet.
+    pub fn inventory(&self) -> Option<&Inventory> {
+        match &self.state {
+            State::Inventory(inventory) if self.exists => Some(inventory),
+            _ => None,
+        }
+    }
+
+    /// The ApplySet, if the record is one.
+    pub fn apply_set(&self) -> Option<&ApplySet> {
+        match &self.state {
+            State::ApplySet(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    /// Why the record cannot be used.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// The record as wide as it has to be while the plan is carried out:
+    /// whatever may come to be ours is in it.
+    pub(crate) fn widened(&self, plan: &Plan) -> Recorded {
+        let mut wide = self.clone();
+        for task in plan.tasks.iter().filter(|task| counts(task)) {
+            match &mut wide.state {
+                State::Marks => {}
+                State::Inventory(inventory) => {
+                    if task.desired.is_some() {
+                        note(inventory, task, task.live());
+                    }
+                }
+                State::ApplySet(set) => set.add(&task.key),
+            }
+        }
+        wide
+    }
+
+    /// The record of what is ours at the end. `written` is what the server
+    /// answered to the write of a task, and `pruned` which ones are gone.
+    pub(crate) fn exact<'m>(
+        &self,
+        plan: &Plan,
+        written: impl Fn(usize) -> Option<&'m Manifest>,
+        pruned: impl Fn(usize) -> bool,
+    ) -> Recorded {
+        let mut exact = self.widened(plan);
+        let tasks = || {
+            plan.tasks
+                .iter()
+                .enumerate()
+                .filter(|(_, task)| counts(task))
+        };
+        match &mut exact.state {
+            State::Marks => {}
+            State::Inventory(inventory) => {
+                // What has no task is there no more, or is somebody else's by
+                // now, if all could be seen.
+                if plan.sees_all {
+                    let known: std::collections::BTreeSet<&ObjectKey> =
+                        plan.tasks.iter().map(|task| &task.key).collect();
+                    inventory.entries.retain(|key, _| known.contains(key));
+                }
+                for (index, task) in tasks() {
+                    match (pruned(index), written(index)) {
+                        (true, _) => drop(inventory.entries.remove(&task.key)),
+                        (false, Some(written)) => note(inventory, task, Some(written)),
+                        (false, None) => {}
+                    }
+                }
+            }
+            State::ApplySet(set) if plan.sees_all => {
+                *set = ApplySet::new(set.parent.clone());
+                for (index, task) in tasks() {
+                    if !pruned(index) {
+                        set.add(&task.key);
+                    }
+                }
+            }
+            State::ApplySet(_) => {}
+        }
+        exact.exists = true;
+        exact
+    }
+
+    /// Notes that it has been written.
+    pub(crate) fn exists(&mut self) {
+        self.exists = true;
+    }
+
+    /// Whether the cluster has to be told, if it knows `known`.
+    pub(crate) fn differs(&self, known: &Recorded) -> bool {
+        self.state != known.state || (!known.exists && !matches!(self.state, State::Marks))
+    }
+
+    /// The object that holds the record.
+    pub(crate) fn manifest(&self, app: &str) -> Option<Manifest> {
+        let key = self.record.key()?;
+        let mut object = Map::from_iter([
+            ("apiVersion", Value::from("v1")),
+            ("kind", key.kind.clone().into()),
+        ]);
+        let metadata = [("name", key.name), ("namespace", key.namespace)];
+        object.insert("metadata", Map::from_iter(metadata));
+        if let State::Inventory(inventory) = &self.state {
+            if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
+                metadata.insert("labels", Map::from_iter(LABELS));
+            }
+            let data = Map::from_iter([
+                (APPLICATION, app.to_owned()),
+                (INVENTORY, json::to_string(&inventory.to_value())),
+            ]);
+            object.insert("data", data);
+        }
+        let mut manifest = Manifest::new(object.into(), Origin::default())
+            .expect("whatever holds a record has a name");
+        if let (State::ApplySet(set), Record::ApplySet { tooling, .. }) =
+            (&self.state, &self.record)
+        {
+            set.mark_parent(&mut manifest, tooling);
+        }
+        Some(manifest)
+    }
+}
+
+/// Whether what the task is about is ours as long as it is there. Hooks go by
+/// a policy of their own, and what is skipped although it is declared is not
+/// touched.
+fn counts(task: &Task) -> bool {
+    match task.action {
+        Action::Hook => false,
+        Action::Skip { .. } => task.desired.is_none() || task.live.is_some(),
+        _ => true,
+    }
+}
+
+fn note(inventory: &mut Inventory, task: &Task, found: Option<&Manifest>) {
+    match found {
+        Some(found) => inventory.record(found),
+        // It is not known yet which object that will be.
+        None => {
+            let entry = Entry {
+                uid: Str::new(),
+                version: task.version.clone(),
+            };
+            inventory.entries.insert(task.key.clone(), entry);
+        }
+    }
+}

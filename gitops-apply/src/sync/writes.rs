@@ -1,0 +1,214 @@
+//! How one object is written, replaced or deleted.
+
+use std::time::Duration;
+
+use gitops_core::{Manifest, ObjectKey, Str, Value, inventory};
+use tokio::time::Instant;
+
+use super::{Run, locked};
+use crate::cluster::{Cluster, ClusterError, Deletion, Write};
+use crate::plan::{Action, Task, migrate};
+
+impl<C: Cluster> Run<'_, C> {
+    /// Applies one object, and does what its kind needs beside it.
+    pub(super) async fn apply_one(&self, index: usize) -> Result<String, ClusterError> {
+        let task = &self.plan.tasks[index];
+        let name = {
+            let kind = task.key.kind.to_lowercase();
+            let dot = if task.key.group.is_empty() { "" } else { "." };
+            format!("{kind}{dot}{}/{}", task.key.group, task.key.name)
+        };
+        if task.action == Action::Unchanged {
+            return Ok(format!("{name} unchanged"));
+        }
+        let recreate = matches!(task.action, Action::Recreate { .. });
+        if recreate {
+            self.remove(task).await?;
+        }
+        self.migrate(task).await?;
+        let mut answer = self.write_known(task).await;
+        if let Err(ClusterError::Invalid { .. }) = &answer
+            && task.options.force
+            && !recreate
+            && task.live.is_some()
+        {
+            self.remove(task).await?;
+            answer = self.write_known(task).await;
+        }
+        let mut object = answer?;
+        if is_leaving(&object) && !task.is_hook() {
+            // What is on its way out still takes writes, and loses them.
+            self.wait_for_absence(&task.key).await?;
+            object = self.write_known(task).await?;
+        }
+        if inventory::is_definition(&object) {
+            self.wait_for_definition(&object).await?;
+        }
+        let before = task.live.as_ref().map(resource_version);
+        let after = resource_version(&object).to_owned();
+        locked(&self.written).insert(index, object);
+        Ok(match before {
+            _ if recreate => format!("{name} recreated"),
+            None => format!("{name} created"),
+            Some(before) if before == after => format!("{name} unchanged"),
+            Some(_) => format!("{name} configured"),
+        })
+    }
+
+    /// Takes over the fields that a client applied earlier, so that they go
+    /// when they are declared no more.
+    pub(super) async fn migrate(&self, task: &Task) -> Result<(), ClusterError> {
+        const RACES: usize = 5;
+        let from = &task.options.migrate_from;
+        let planned = task.live.as_ref();
+        let planned = planned.and_then(|live| migrate::migrated(live, from, &self.plan.manager));
+        if planned.is_none() || task.options.replace {
+            return Ok(());
+        }
+        for _ in 0..RACES {
+            let found = self
+                .patiently("get", &task.key, false, || {
+                    self.cluster.get(&task.key, &task.version)
+                })
+                .await?;
+            let patch = found.and_then(|live| migrate::patch(&live, from, &self.plan.manager));
+            let Some(patch) = patch else { return Ok(()) };
+            let write = Write::by(self.plan.manager.clone());
+            let answer = self
+                .patiently("patch", &task.key, false, || {
+                    self.cluster.patch(&task.key, &patch, &write)
+                })
+                .await;
+            match answer {
+                Ok(_) => return Ok(()),
+                Err(ClusterError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an object whose kind may be so new that not every part of the
+    /// server knows it.
+    pub(super) async fn write_known(&self, task: &Task) -> Result<Manifest, ClusterError> {
+        let kind = ecow::eco_format!("{}/{}", task.key.group, task.key.kind);
+        let until = Instant::now() + self.options.definition_timeout;
+        loop {
+            let answer = self.write(task, false).await;
+            let is_new = locked(&self.defined).contains(&kind);
+            match &answer {
+                Err(ClusterError::UnknownKind { .. }) if is_new && Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    self.patiently("discover", &task.key, false, || self.cluster.discover())
+                        .await?;
+                }
+                _ => return answer,
+            }
+        }
+    }
+
+    /// One write request, as the object's options want it.
+    pub(super) async fn write(&self, task: &Task, dry_run: bool) -> Result<Manifest, ClusterError> {
+        let Some(desired) = task.desired() else {
+            unreachable!("only tasks with a desired state are written");
+        };
+        let write = Write {
+            manager: self.plan.manager.clone(),
+            force: self.options.force_conflicts,
+            dry_run,
+            validate: task.options.validate,
+        };
+        if !task.options.replace {
+            return self
+                .patiently("apply", &task.key, dry_run, || {
+                    self.cluster.apply(desired, &write)
+                })
+                .await;
+        }
+        let found = self
+            .patiently("get", &task.key, dry_run, || {
+                self.cluster.get(&task.key, &task.version)
+            })
+            .await?;
+        let Some(found) = found else {
+            let created = self
+                .patiently("create", &task.key, dry_run, || {
+                    self.cluster.create(desired, &write)
+                })
+                .await;
+            // Whoever created it, an earlier attempt of ours most likely: it
+            // is to be replaced.
+            return match created {
+                Err(ClusterError::AlreadyExists { .. }) => {
+                    self.patiently("replace", &task.key, dry_run, || {
+                        self.cluster.replace(desired, &write)
+                    })
+                    .await
+                }
+                other => other,
+            };
+        };
+        let mut replacement = desired.clone();
+        let pinned = replacement.edit(|object| {
+            if let Some(Value::Map(metadata)) =
+                object.as_map_mut().and_then(|map| map.get_mut("metadata"))
+            {
+                metadata.insert("resourceVersion", resource_version(&found));
+            }
+        });
+        pinned.expect("a version does not make an object less of one");
+        self.patiently("replace", &task.key, dry_run, || {
+            self.cluster.replace(&replacement, &write)
+        })
+        .await
+    }
+
+    /// Deletes an object by its key and waits until it is gone; our finalizer
+    /// must not keep it.
+    pub(super) async fn remove(&self, task: &Task) -> Result<(), ClusterError> {
+        let found = self
+            .patiently("get", &task.key, false, || {
+                self.cluster.get(&task.key, &task.version)
+            })
+            .await;
+        let found = match found {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(ClusterError::UnknownKind { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.drop_finalizer(&found).await?;
+        if !is_leaving(&found) {
+            match self.delete(&task.key, uid(&found)).await {
+                Ok(()) | Err(ClusterError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.wait_for_absence(&task.key).await
+    }
+
+    pub(super) async fn delete(&self, key: &ObjectKey, uid: Str) -> Result<(), ClusterError> {
+        let deletion = Deletion {
+            propagation: self.plan.propagation,
+            uid,
+            dry_run: false,
+        };
+        self.patiently("delete", key, false, || self.cluster.delete(key, &deletion))
+            .await
+    }
+}
+
+pub(super) fn is_leaving(object: &Manifest) -> bool {
+    object.at(&["metadata", "deletionTimestamp"]).is_some()
+}
+
+pub(super) fn uid(object: &Manifest) -> Str {
+    let uid = object.at(&["metadata", "uid"]).and_then(Value::as_str);
+    uid.unwrap_or_default().into()
+}
+
+pub(super) fn resource_version(object: &Manifest) -> &str {
+    object
+        .at(&["metadata", "resourceVersion"])
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}

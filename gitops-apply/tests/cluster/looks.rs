@@ -1,0 +1,287 @@
+//! Looks that a reconciler takes at applications, and what they cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitops_apply::cluster::cache::CacheOptions;
+use gitops_apply::cluster::{Deletion, Propagation, Write};
+use gitops_apply::reconcile::SyncStatus;
+use gitops_apply::{AppStatus, Cluster, ReconcileOptions, Reconciler, Record, Repositories, Scan};
+use gitops_core::app::{App, argo};
+use gitops_core::{Gvk, Value};
+use jiff::Timestamp;
+
+use crate::world::{World, yaml};
+
+/// A repository: a directory that goes away.
+pub(crate) struct Repository {
+    place: tempfile::TempDir,
+    url: String,
+}
+
+impl Repository {
+    pub(crate) fn new(name: &str) -> Repository {
+        Repository {
+            place: tempfile::tempdir().expect("a directory"),
+            url: format!("https://example.com/{name}"),
+        }
+    }
+
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        let path = self.place.path().join(file);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("room");
+        std::fs::write(path, text).expect("room");
+    }
+
+    pub(crate) fn remove(&self, file: &str) {
+        std::fs::remove_file(self.place.path().join(file)).expect("it was there");
+    }
+
+    /// The application that deploys it.
+    pub(crate) fn app(&self, name: &str, namespace: &str, source: &str) -> App {
+        let url = &self.url;
+        let app = yaml(&format!(
+            r#"{{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+                "metadata": {{"name": {name:?}}},
+                "spec": {{"project": "default",
+                    "source": {{"repoURL": {url:?}, "path": ".", "targetRevision": "HEAD"{source}}},
+                    "destination": {{"server": "https://kubernetes.default.svc", "namespace": {namespace:?}}},
+                    "syncPolicy": {{"automated": {{"prune": true, "selfHeal": true, "allowEmpty": true}}}}}}}}"#
+        ));
+        argo::from_manifest(&app).expect("an application")
+    }
+}
+
+pub(crate) fn repositories(all: &[&Repository]) -> Arc<Repositories> {
+    let mut repositories = Repositories::default();
+    for repository in all {
+        let place = repository.place.path().to_str().expect("UTF-8");
+        repositories.map(&repository.url, place);
+    }
+    Arc::new(repositories)
+}
+
+pub(crate) fn options() -> ReconcileOptions {
+    let kinds = [("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service")];
+    ReconcileOptions {
+        scan: Scan::Kinds(
+            kinds
+                .map(|(version, kind)| Gvk::parse(version, kind))
+                .to_vec(),
+        ),
+        ..ReconcileOptions::default()
+    }
+}
+
+fn config_map(name: &str, value: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{value: {value:?}}}\n"
+    )
+}
+
+/// Looks until something is seen, which a watch may tell a little later.
+async fn until<C: Cluster>(
+    reconciler: &mut Reconciler<'_, C>,
+    app: &App,
+    seen: impl Fn(&AppStatus) -> bool,
+) -> AppStatus {
+    for _ in 0..100 {
+        let status = reconciler.refresh(app, Timestamp::UNIX_EPOCH).await;
+        if seen(&status) {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not seen");
+}
+
+/// Every request is counted.
+pub(crate) async fn what_has_not_changed_costs_no_request<C: Cluster>(
+    world: &World<C>,
+    cluster: &C,
+    requests: impl Fn() -> u64,
+) {
+    let repository = Repository::new("shop");
+    repository.write("a.yaml", &config_map("a", "1"));
+    repository.write("b.yaml", &config_map("b", "1"));
+    repository.write(
+        "s.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}\n",
+    );
+    let app = repository.app("shop", &world.namespace, "");
+    for recorded in [false, true] {
+        let mut options = options();
+        options.cache = Some(CacheOptions::default());
+        if recorded {
+            options.record = |app| Record::inventory(&app.name, app.destination.namespace.clone());
+        }
+        let mut reconciler = Reconciler::new(cluster, repositories(&[&repository]), options);
+        let now = Timestamp::UNIX_EPOCH;
+        reconciler.reconcile(&app, now, |_| {}).await;
+        // The record is made with the first sync.
+        reconciler.sync(&app, Default::default(), now, |_| {}).await;
+        let status = until(&mut reconciler, &app, |status| {
+            status.sync == SyncStatus::Synced
+        })
+        .await;
+        assert!(status.conditions.is_empty(), "{status:?}");
+        let before = requests();
+        for _ in 0..5 {
+            let status = reconciler.reconcile(&app, now, |_| {}).await;
+            assert_eq!(status.sync, SyncStatus::Synced, "{status}");
+            assert!(status.operation.is_none());
+        }
+        assert_eq!(requests(), before, "recorded: {recorded}");
+
+        // What others do is seen and undone.
+        let changed = world.config_map("a", "", "2");
+        let write = Write {
+            force: true,
+            ..Write::by("somebody")
+        };
+        world
+            .cluster
+            .apply(&changed, &write)
+            .await
+            .expect("applied");
+        until(&mut reconciler, &app, |status| {
+            status.sync == SyncStatus::OutOfSync
+        })
+        .await;
+        reconciler.reconcile(&app, now, |_| {}).await;
+        let live = world.get("v1", "ConfigMap", "a").await.expect("there");
+        assert_eq!(
+            live.at(&["data", "value"]).and_then(Value::as_str),
+            Some("1")
+        );
+        let deletion = Deletion {
+            propagation: Propagation::Background,
+            ..Deletion::default()
+        };
+        world
+            .cluster
+            .delete(live.key(), &deletion)
+            .await
+            .expect("deleted");
+        until(&mut reconciler, &app, |status| {
+            status.sync == SyncStatus::OutOfSync
+        })
+        .await;
+        let later = Timestamp::from_second(1_000).expect("a time");
+        reconciler.reconcile(&app, later, |_| {}).await;
+        assert!(world.get("v1", "ConfigMap", "a").await.is_some());
+
+        // What is declared no more is pruned, once.
+        repository.remove("b.yaml");
+        let status = reconciler
+            .sync(&app, Default::default(), later, |_| {})
+            .await;
+        assert!(status.operation.is_some_and(|report| report.succeeded()));
+        until(&mut reconciler, &app, |status| {
+            status.sync == SyncStatus::Synced
+        })
+        .await;
+        let before = requests();
+        reconciler.reconcile(&app, later, |_| {}).await;
+        assert_eq!(requests(), before, "recorded: {recorded}");
+        repository.write("b.yaml", &config_map("b", "1"));
+    }
+}
+
+/// `lookup` finds nothing unless it is asked to; then it may ask on and on, but
+/// not for ever.
+pub(crate) async fn charts_look_up_what_the_cluster_holds<C: Cluster>(world: &World<C>) {
+    let write = Write::by("somebody");
+    for (name, next) in [("one", "two"), ("two", "three")] {
+        let map = world.config_map(name, "", next);
+        world.cluster.apply(&map, &write).await.expect("applied");
+    }
+    let repository = Repository::new("chart");
+    repository.write(
+        "Chart.yaml",
+        "apiVersion: v2\nname: chart\nversion: 1.0.0\n",
+    );
+    repository.write(
+        "templates/found.yaml",
+        r#"
+{{- $one := lookup "v1" "ConfigMap" .Release.Namespace "one" }}
+{{- $two := lookup "v1" "ConfigMap" .Release.Namespace (dig "data" "value" "none" $one) }}
+{{- $none := lookup "v1" "Secret" .Release.Namespace "none" }}
+{{- $space := lookup "v1" "Namespace" "" .Release.Namespace }}
+{{- $all := lookup "v1" "ConfigMap" .Release.Namespace "" }}
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: found}
+data:
+  two: {{ dig "data" "value" "nothing" $two }}
+  none: {{ $none | toJson | quote }}
+  space: {{ dig "metadata" "name" "nothing" $space }}
+  all: {{ $all.items | default list | len | quote }}
+  service: {{ .Capabilities.APIVersions.Has "v1/Service" | quote }}
+"#,
+    );
+    let app = repository.app("chart", &world.namespace, "");
+    let found = async |options: ReconcileOptions| {
+        let mut reconciler = Reconciler::new(&world.cluster, repositories(&[&repository]), options);
+        let status = reconciler
+            .reconcile(&app, Timestamp::UNIX_EPOCH, |_| {})
+            .await;
+        let live = world.get("v1", "ConfigMap", "found").await;
+        let data = live.and_then(|live| live.at(&["data"]).cloned());
+        (
+            status,
+            data.map(|data| gitops_core::json::to_string(&data))
+                .unwrap_or_default(),
+        )
+    };
+    let (status, data) = found(options()).await;
+    assert!(!status.failed(), "{status}");
+    assert_eq!(
+        data,
+        r#"{"all":"0","none":"{}","service":"true","space":"nothing","two":"nothing"}"#
+    );
+    let asking = || ReconcileOptions {
+        lookup: true,
+        ..options()
+    };
+    let (status, data) = found(asking()).await;
+    assert!(!status.failed(), "{status}");
+    let all = match data.contains(r#""all":"4""#) {
+        // A real namespace has a ConfigMap of its own.
+        true => "4",
+        false => "3",
+    };
+    let space = &world.namespace;
+    assert_eq!(
+        data,
+        format!(
+            r#"{{"all":"{all}","none":"{{}}","service":"true","space":"{space}","two":"three"}}"#
+        )
+    );
+
+    repository.write(
+        "templates/unknown.yaml",
+        r#"{{ lookup "example.com/v1" "Nothing" "" "" }}"#,
+    );
+    let (status, _) = found(asking()).await;
+    let said = status.conditions[0].message.clone();
+    assert!(
+        said.contains("unable to get apiresource from unstructured: example.com/v1, Kind=Nothing"),
+        "{said}"
+    );
+    repository.write(
+        "templates/unknown.yaml",
+        r#"
+{{- define "on" }}
+{{- $found := lookup "v1" "ConfigMap" .space .name }}
+{{- if lt .left 20 }}{{ include "on" (dict "space" .space "left" (add1 .left) "name" (printf "%s-%t" .name (empty $found))) }}{{ end }}
+{{- end }}
+{{- include "on" (dict "space" .Release.Namespace "left" 0 "name" "x") }}
+"#,
+    );
+    let (status, _) = found(asking()).await;
+    assert!(
+        !status.failed(),
+        "what is not there is asked for at once: {status}"
+    );
+}

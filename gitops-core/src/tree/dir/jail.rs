@@ -1,0 +1,76 @@
+//! Paths without symbolic links, opened below a directory in one call.
+//!
+//! Linux itself then sees to it that nothing leads out, also if somebody
+//! replaces a directory by a link meanwhile.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+use super::Direct;
+use crate::tree::{EntryKind, TreePath};
+
+/// An open directory that no path leads out of.
+#[derive(Clone, Debug)]
+pub(super) struct Jail(Arc<OwnedFd>);
+
+impl Jail {
+    pub(super) fn new(root: &Path) -> std::io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(CWD, root, flags, Mode::empty())?;
+        Ok(Jail(Arc::new(root)))
+    }
+
+    /// What stands at a path, whatever it is.
+    pub(super) fn open(&self, path: &TreePath) -> Direct<File> {
+        match self.find(path, OFlags::empty()) {
+            Direct::Found(found) => Direct::Found(found.into()),
+            Direct::Absent => Direct::Absent,
+            Direct::Unknown => Direct::Unknown,
+        }
+    }
+
+    /// The names in a directory, and what they are unless they are links.
+    pub(super) fn names(&self, dir: &TreePath) -> Direct<Vec<(String, Option<EntryKind>)>> {
+        let found = match self.find(dir, OFlags::DIRECTORY) {
+            Direct::Found(found) => found,
+            Direct::Absent => return Direct::Absent,
+            Direct::Unknown => return Direct::Unknown,
+        };
+        let Ok(entries) = Dir::new(found) else {
+            return Direct::Unknown;
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let Ok(entry) = entry else {
+                return Direct::Unknown;
+            };
+            let kind = match entry.file_type() {
+                FileType::RegularFile => Some(EntryKind::File),
+                FileType::Directory => Some(EntryKind::Dir),
+                _ => None,
+            };
+            match entry.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => names.push((name.to_owned(), kind)),
+            }
+        }
+        Direct::Found(names)
+    }
+
+    fn find(&self, path: &TreePath, flags: OFlags) -> Direct<OwnedFd> {
+        let path = if path.is_root() { "." } else { path.as_str() };
+        // To open a pipe does not wait for somebody to write into it.
+        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match openat2(&self.0, path, flags, Mode::empty(), inside) {
+            Ok(found) => Direct::Found(found),
+            Err(Errno::NOENT | Errno::NOTDIR) => Direct::Absent,
+            Err(_) => Direct::Unknown,
+        }
+    }
+}
