@@ -123,6 +123,18 @@ pub fn objects_text(count: usize) -> String {
     text
 }
 
+/// The text of deployments and maps of settings by turns, in a namespace.
+pub fn pairs_text(count: usize, namespace: &str) -> String {
+    let mut text = String::new();
+    for index in 0..count {
+        let body = [PLAIN_DEPLOYMENT, PLAIN_SETTINGS][index % 2];
+        let body = body.replace("NAME", &format!("part-{index:05}"));
+        text.push_str("---\n");
+        text.push_str(&body.replace("namespace: default", &format!("namespace: {namespace}")));
+    }
+    text
+}
+
 /// The same objects with one in ten changed.
 pub fn changed(objects: &[Manifest]) -> Vec<Manifest> {
     let mut objects = objects.to_vec();

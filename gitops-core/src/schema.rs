@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use crate::value::compare;
 use crate::{Gvk, Manifest, Map, Str, Value};
 
 mod crd;
@@ -42,13 +43,70 @@ pub struct TypeRef {
 
 /// The facets that a type has; a value uses the one that fits it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Atom {
+struct Atom {
+    scalar: Option<Scalar>,
+    list: Option<Arc<ListType>>,
+    map: Option<Arc<MapType>>,
+}
+
+/// The facets of a place, with its own relationship applied; see
+/// [`Schema::resolve`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facets<'s> {
     /// Set if the place can hold a scalar.
     pub scalar: Option<Scalar>,
     /// Set if the place can hold a list.
-    pub list: Option<Arc<ListType>>,
+    pub list: Option<ListFacet<'s>>,
     /// Set if the place can hold a map.
-    pub map: Option<Arc<MapType>>,
+    pub map: Option<MapFacet<'s>>,
+}
+
+/// The list facet of a place: a [`ListType`] of which the place may have made
+/// something else.
+#[derive(Clone, Copy, Debug)]
+pub struct ListFacet<'s> {
+    list: &'s ListType,
+    /// How the items belong together here.
+    pub relationship: Relationship,
+}
+
+/// The map facet of a place: a [`MapType`] of which the place may have made
+/// something else.
+#[derive(Clone, Copy, Debug)]
+pub struct MapFacet<'s> {
+    map: &'s MapType,
+    /// How the fields belong together here.
+    pub relationship: Relationship,
+}
+
+impl<'s> ListFacet<'s> {
+    /// The fields that identify an item, for as long as the schema lives.
+    pub fn keys(&self) -> &'s [Str] {
+        &self.list.keys
+    }
+}
+
+impl<'s> MapFacet<'s> {
+    /// The declared field of this name, for as long as the schema lives.
+    pub fn declared(&self, name: &str) -> Option<&'s Field> {
+        self.map.field(name)
+    }
+}
+
+impl std::ops::Deref for ListFacet<'_> {
+    type Target = ListType;
+
+    fn deref(&self) -> &ListType {
+        self.list
+    }
+}
+
+impl std::ops::Deref for MapFacet<'_> {
+    type Target = MapType;
+
+    fn deref(&self) -> &MapType {
+        self.map
+    }
 }
 
 /// Which scalars a place accepts.
@@ -145,7 +203,7 @@ impl MapType {
     pub fn field(&self, name: &str) -> Option<&Field> {
         let index = self
             .fields
-            .binary_search_by(|field| field.name.as_str().cmp(name))
+            .binary_search_by(|field| compare(&field.name, name))
             .ok()?;
         Some(&self.fields[index])
     }
@@ -292,17 +350,22 @@ impl Schema {
         ty.id == DEDUCED || ty.id == UNTYPED_ATOMIC
     }
 
-    /// The facets of `ty`, with the reference's own relationship applied.
-    pub fn resolve(&self, ty: TypeRef) -> Atom {
-        let mut atom = self.types[ty.id as usize].clone();
-        if let Some(relationship) = ty.relationship {
-            if let Some(map) = &mut atom.map {
-                Arc::make_mut(map).relationship = relationship;
-            } else if let Some(list) = &mut atom.list {
-                Arc::make_mut(list).relationship = relationship;
-            }
+    /// The facets of `ty`, with the reference's own relationship applied: to
+    /// the map if there is one, else to the list.
+    pub fn resolve(&self, ty: TypeRef) -> Facets<'_> {
+        let atom = &self.types[ty.id as usize];
+        let list_override = ty.relationship.filter(|_| atom.map.is_none());
+        Facets {
+            scalar: atom.scalar,
+            list: atom.list.as_deref().map(|list| ListFacet {
+                list,
+                relationship: list_override.unwrap_or(list.relationship),
+            }),
+            map: atom.map.as_deref().map(|map| MapFacet {
+                map,
+                relationship: ty.relationship.unwrap_or(map.relationship),
+            }),
         }
-        atom
     }
 
     /// A schema that holds the two types without which no other can be read.

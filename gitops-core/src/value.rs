@@ -158,17 +158,29 @@ impl Value {
     pub fn same(&self, other: &Value) -> bool {
         match (self, other) {
             (Value::List(a), Value::List(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
+                self.is_shared(other)
+                    || (a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)))
             }
             (Value::Map(a), Value::Map(b)) => {
-                a.len() == b.len()
-                    && a.iter()
-                        .zip(b.iter())
-                        .all(|((ka, va), (kb, vb))| ka == kb && va.same(vb))
+                a.is_shared(b)
+                    || (a.len() == b.len()
+                        && a.iter()
+                            .zip(b.iter())
+                            .all(|((ka, va), (kb, vb))| ka == kb && va.same(vb)))
             }
             (Value::Int(_) | Value::UInt(_), Value::Float(_))
             | (Value::Float(_), Value::Int(_) | Value::UInt(_)) => self.as_f64() == other.as_f64(),
             _ => self == other,
+        }
+    }
+
+    /// Whether both are one list or map in one place of memory: then they are
+    /// equal, and there is no need to look.
+    pub fn is_shared(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::List(a), Value::List(b)) => std::ptr::eq(a.as_slice(), b.as_slice()),
+            (Value::Map(a), Value::Map(b)) => a.is_shared(b),
+            _ => false,
         }
     }
 
@@ -279,8 +291,16 @@ pub struct Map {
 
 impl Map {
     /// An empty map; allocates nothing.
-    pub fn new() -> Self {
-        Map::default()
+    pub const fn new() -> Self {
+        Map {
+            entries: ecow::EcoVec::new(),
+        }
+    }
+
+    /// Whether both are one map in one place of memory: then they are equal,
+    /// and there is no need to look.
+    pub fn is_shared(&self, other: &Map) -> bool {
+        std::ptr::eq(self.entries.as_slice(), other.entries.as_slice())
     }
 
     /// The number of keys.
@@ -399,8 +419,14 @@ impl Map {
 
     fn find(&self, key: &str) -> Result<usize, usize> {
         self.entries
-            .binary_search_by(|(have, _)| have.as_str().cmp(key))
+            .binary_search_by(|(have, _)| compare(have, key))
     }
+}
+
+/// As texts compare; most differ at once, and then nothing has to be called.
+pub(crate) fn compare(a: &str, b: &str) -> std::cmp::Ordering {
+    let first = |text: &str| text.as_bytes().first().copied();
+    first(a).cmp(&first(b)).then_with(|| a.cmp(b))
 }
 
 impl fmt::Debug for Map {

@@ -9,7 +9,7 @@ use gitops_core::{Manifest, Str, Value};
 use jq::Step;
 
 use crate::managed_fields;
-use crate::smd::{Path, PathElement, Set, Typed, identity};
+use crate::smd::{Identity, Path, PathElement, Set, Typed};
 use crate::three_way::DiffError;
 
 mod jq;
@@ -178,9 +178,9 @@ fn stepped(steps: &[Step], object: &Value, schema: ObjectSchema<'_>) -> Option<V
                     .list
                     .as_ref()
                     .filter(|list| list.relationship == Relationship::Associative)
-                    .and_then(|list| identity(schema.schema, list, here).ok());
+                    .and_then(|list| Identity::of(schema.schema, list, here).ok());
                 path.push(match identified {
-                    Some(element) => element,
+                    Some(identity) => identity.element(),
                     None => PathElement::Index(i64::try_from(*index).ok()?),
                 });
                 ty = atom.list.map(|list| list.element);
@@ -195,11 +195,12 @@ fn stepped(steps: &[Step], object: &Value, schema: ObjectSchema<'_>) -> Option<V
 /// value differs as a whole, and is to be overlooked in part.
 pub(crate) fn overlook(value: &Value, path: &Path, ignored: &Set) -> Value {
     let mut value = value.clone();
+    let Some(below) = ignored.at(&path.0) else {
+        return value;
+    };
     // Backwards, so that positions still to come stay as they are.
-    for inner in ignored.paths().iter().rev() {
-        if let Some(rest) = inner.0.strip_prefix(path.0.as_slice()) {
-            remove(&mut value, rest);
-        }
+    for inner in below.paths().iter().rev() {
+        remove(&mut value, &inner.0);
     }
     value
 }

@@ -9,10 +9,12 @@
 //! manager `kubectl` alone (`lastapplied*.go`) is not here.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Map, Str, Value, json};
 
+use crate::normalize;
 use crate::smd::{
     self, ApplyError, Conflict, Conflicts, Duplicates, ManagedFields, Ownership, PathElement,
     Rules, SameVersion, Set, Typed,
@@ -104,31 +106,49 @@ impl Entry {
         })
     }
 
-    fn write(&self) -> Value {
-        let mut map = Map::new();
-        map.insert("apiVersion", self.api_version.clone());
-        map.insert("fieldsType", "FieldsV1");
-        map.insert("fieldsV1", self.fields.to_fields_v1());
-        map.insert("manager", self.manager.clone());
-        map.insert("operation", self.operation.name());
+    /// The entry as an object holds it; `fields` is what the set was read
+    /// from, if that is known.
+    fn write(&self, fields: Option<&Value>) -> Value {
+        let fields = match fields {
+            Some(fields) => fields.clone(),
+            None => self.fields.to_fields_v1(),
+        };
+        let mut map = Vec::with_capacity(7);
+        let mut set = |name: &'static str, value: Value| map.push((name, value));
+        set("apiVersion", self.api_version.clone().into());
+        set("fieldsType", "FieldsV1".into());
+        set("fieldsV1", fields);
+        set("manager", self.manager.clone().into());
+        set("operation", self.operation.name().into());
         if !self.subresource.is_empty() {
-            map.insert("subresource", self.subresource.clone());
+            set("subresource", self.subresource.clone().into());
         }
         if !self.time.is_empty() {
-            map.insert("time", self.time.clone());
+            set("time", self.time.clone().into());
         }
-        Value::Map(map)
+        Map::from_iter(map).into()
     }
 }
 
-/// The entries of an object. An entry that cannot be read voids them all, as
-/// on a server.
-pub fn entries(object: &Map) -> Vec<Entry> {
+/// `metadata.managedFields` as it stands.
+pub(crate) fn listed(object: &Map) -> &[Value] {
     let list = object
         .get("metadata")
         .and_then(|metadata| metadata.get("managedFields"))
         .and_then(Value::as_list);
     list.unwrap_or_default()
+}
+
+/// Whether an entry is that of a manager who applies the object itself.
+pub(crate) fn is_applied_by(entry: &Value, manager: &str) -> bool {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+    text("operation") == "Apply" && text("manager") == manager && text("subresource").is_empty()
+}
+
+/// The entries of an object. An entry that cannot be read voids them all, as
+/// on a server.
+pub fn entries(object: &Map) -> Vec<Entry> {
+    listed(object)
         .iter()
         .map(Entry::read)
         .collect::<Option<Vec<Entry>>>()
@@ -137,18 +157,26 @@ pub fn entries(object: &Map) -> Vec<Entry> {
 
 /// Puts entries into an object, in the order in which a server keeps them:
 /// those who apply first, then by time, manager, version and subresource.
-pub fn set_entries(object: &mut Map, mut entries: Vec<Entry>) {
-    entries.sort_by(|a, b| {
-        let key = |entry: &Entry| {
-            (
-                entry.operation,
-                entry.time.clone(),
-                entry.manager.clone(),
-                entry.api_version.clone(),
-                entry.subresource.clone(),
-            )
+pub fn set_entries(object: &mut Map, entries: Vec<Entry>) {
+    let entries = entries.into_iter().map(|entry| (entry, None)).collect();
+    write_entries(object, entries);
+}
+
+/// Puts entries into an object, each with what its fields were read from if
+/// they are still that.
+fn write_entries(object: &mut Map, mut entries: Vec<(Entry, Option<&Value>)>) {
+    entries.sort_by(|(a, _), (b, _)| {
+        let key = |entry: &Entry| (entry.operation, entry.time.clone());
+        let name = |entry: &Entry| {
+            let Entry {
+                manager,
+                api_version,
+                subresource,
+                ..
+            } = entry;
+            (manager.clone(), api_version.clone(), subresource.clone())
         };
-        key(a).cmp(&key(b))
+        key(a).cmp(&key(b)).then_with(|| name(a).cmp(&name(b)))
     });
     let metadata = object.entry("metadata");
     if !matches!(metadata, Value::Map(_)) {
@@ -160,7 +188,10 @@ pub fn set_entries(object: &mut Map, mut entries: Vec<Entry>) {
     if entries.is_empty() {
         metadata.remove("managedFields");
     } else {
-        let list: Value = entries.iter().map(Entry::write).collect();
+        let entries = entries.iter();
+        let list: Value = entries
+            .map(|(entry, fields)| entry.write(*fields))
+            .collect();
         metadata.insert("managedFields", list);
     }
 }
@@ -298,27 +329,61 @@ pub fn apply(
     schemas: &Schemas,
     writer: &Writer,
 ) -> Result<Applied, ApplyError> {
+    let before = live.map_or_else(Vec::new, |live| entries(live.object()));
+    let mut merged = merge(live, &before, config, schemas, writer)?;
+    let written = live.map_or(&[][..], |live| listed(live.object()));
+    let entries = std::mem::take(&mut merged.entries).into_iter();
+    let entries = entries.map(|(entry, from)| {
+        let fields = from.and_then(|index| written.get(index)?.get("fieldsV1"));
+        (entry, fields)
+    });
+    let entries = entries.collect();
+    write_entries(&mut merged.object, entries);
+    Ok(Applied {
+        object: merged.object,
+        changed: merged.changed,
+    })
+}
+
+/// What an apply comes to, with the entries beside the object.
+pub(crate) struct Merged {
+    /// The object without entries.
+    pub(crate) object: Map,
+    /// The entries and, where the fields of one are as they were, which of
+    /// those before it was.
+    entries: Vec<(Entry, Option<usize>)>,
+    /// Whether anything but the time of an entry changed.
+    changed: bool,
+}
+
+/// [`apply`] to an object whose entries have been read.
+pub(crate) fn merge(
+    live: Option<&Manifest>,
+    before: &[Entry],
+    config: &Manifest,
+    schemas: &Schemas,
+    writer: &Writer,
+) -> Result<Merged, ApplyError> {
     let schema = schemas.of(config.gvk());
     let has_status = schemas.has_status(config.gvk());
     let stripped = without_entries(config.object());
     let config_typed = Typed::new(Value::Map(stripped), schema, Duplicates::Refuse)?;
     let empty = Map::new();
     let live_object = live.map_or(&empty, Manifest::object);
-    let mut before = entries(live_object);
     // Fields of an object that nobody has applied are not up for grabs.
-    if let Some(live) = live.filter(|_| before.is_empty()) {
-        let first = Writer {
-            manager: BEFORE_FIRST_APPLY.into(),
-            ..writer.clone()
-        };
-        before = entries(&update(None, live, schemas, &first)?);
-    }
+    let first;
+    let (before, as_read) = match live.filter(|_| before.is_empty()) {
+        None => (before, true),
+        Some(live) => {
+            let writer = Writer {
+                manager: BEFORE_FIRST_APPLY.into(),
+                ..writer.clone()
+            };
+            first = entries(&update(None, live, schemas, &writer)?);
+            (first.as_slice(), false)
+        }
+    };
     let live_typed = Typed::trusted(Value::Map(without_entries(live_object)), schema);
-    let mut managers = managed(&before);
-    let known: BTreeMap<Str, &Entry> = before
-        .iter()
-        .map(|entry| (entry.identifier(), entry))
-        .collect();
     let me = Entry {
         manager: writer.manager.clone(),
         operation: Operation::Apply,
@@ -328,6 +393,12 @@ pub fn apply(
         fields: Set::new(),
     };
     let identifier = me.identifier();
+    let known: BTreeMap<Str, usize> = before
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| (entry.identifier(), index))
+        .collect();
+    let mut managers = managed(before, &known);
     let ignored = ignored(&writer.subresource, has_status);
     let rules = Rules {
         versions: &SameVersion,
@@ -345,36 +416,41 @@ pub fn apply(
     );
     let applied = match result {
         Err(ApplyError::Conflicts(conflicts)) => {
-            return Err(ApplyError::Conflicts(named(conflicts, &known)));
+            return Err(ApplyError::Conflicts(named(conflicts, before, &known)));
         }
         other => other?,
     };
-    let object = match &applied {
-        Some(applied) => applied.value().as_map().cloned().unwrap_or_default(),
-        None => live_typed.value().as_map().cloned().unwrap_or_default(),
+    let is_new = applied.is_some();
+    let object = match applied.unwrap_or(live_typed).into_value() {
+        Value::Map(object) => object,
+        _ => Map::new(),
     };
-    let mut after: Vec<Entry> = Vec::new();
-    for (name, ownership) in &managers {
-        let mut entry = match known.get(name) {
-            Some(entry) => (*entry).clone(),
-            None => me.clone(),
-        };
-        let set = without_meta(&ownership.set);
-        if *name == identifier {
-            if applied.is_some() || entry.fields != set {
+    let mut after: Vec<(Entry, Option<usize>)> = Vec::with_capacity(managers.len());
+    let mut changed = is_new;
+    for (name, ownership) in managers {
+        let index = known.get(&name).copied();
+        let old = index.map(|index| &before[index]);
+        let mut entry = old.unwrap_or(&me).clone();
+        let set = without_meta(ownership.set);
+        let as_before = old.is_some_and(|old| old.fields == set);
+        changed |= !as_before && !set.is_empty();
+        if name == identifier {
+            if is_new || !as_before {
                 entry.time = writer.now.clone();
             }
             entry.api_version = me.api_version.clone();
         }
         entry.fields = set;
         if !entry.fields.is_empty() {
-            after.push(entry);
+            after.push((entry, index.filter(|_| as_read && as_before)));
         }
     }
-    let changed = applied.is_some() || !same_owners(&before, &after);
-    let mut object = object;
-    set_entries(&mut object, after);
-    Ok(Applied { object, changed })
+    changed |= after.len() != known.len();
+    Ok(Merged {
+        object,
+        entries: after,
+        changed,
+    })
 }
 
 /// Records that `new` was written over `live` by something else than apply,
@@ -394,13 +470,14 @@ pub fn update(
     let empty = Map::new();
     let live_object = live.map_or(&empty, Manifest::object);
     let before = entries(live_object);
-    let known: BTreeMap<Str, &Entry> = before
+    let known: BTreeMap<Str, usize> = before
         .iter()
-        .map(|entry| (entry.identifier(), entry))
+        .enumerate()
+        .map(|(index, entry)| (entry.identifier(), index))
         .collect();
     let live_typed = Typed::trusted(Value::Map(without_entries(live_object)), schema);
     let new_typed = Typed::trusted(Value::Map(without_entries(new.object())), schema);
-    let mut managers = managed(&before);
+    let mut managers = managed(&before, &known);
     let me = Entry {
         manager: writer.manager.clone(),
         operation: Operation::Update,
@@ -425,14 +502,12 @@ pub fn update(
         &rules,
     )?;
     let mut after = Vec::new();
-    for (name, ownership) in &managers {
-        let mut entry = match known.get(name) {
-            Some(entry) => (*entry).clone(),
-            None => me.clone(),
-        };
-        let set = without_meta(&ownership.set);
+    for (name, ownership) in managers {
+        let old = known.get(&name).map(|index| &before[*index]);
+        let mut entry = old.unwrap_or(&me).clone();
+        let set = without_meta(ownership.set);
         // Deletions alone leave the time as it was.
-        if *name == identifier && !set.difference(&entry.fields).is_empty() {
+        if name == identifier && !set.difference(&entry.fields).is_empty() {
             entry.time = writer.now.clone();
         }
         entry.fields = set;
@@ -446,57 +521,38 @@ pub fn update(
     Ok(object)
 }
 
-fn managed(entries: &[Entry]) -> ManagedFields {
-    entries
-        .iter()
-        .map(|entry| {
-            let ownership = Ownership {
-                set: entry.fields.clone(),
-                api_version: entry.api_version.clone(),
-                applied: entry.operation == Operation::Apply,
-            };
-            (entry.identifier(), ownership)
-        })
-        .collect()
-}
-
-fn same_owners(before: &[Entry], after: &[Entry]) -> bool {
-    let owners = |entries: &[Entry]| -> BTreeMap<Str, Set> {
-        entries
-            .iter()
-            .map(|entry| (entry.identifier(), entry.fields.clone()))
-            .collect()
-    };
-    owners(before) == owners(after)
+/// Of entries of one manager the last one counts.
+fn managed(entries: &[Entry], known: &BTreeMap<Str, usize>) -> ManagedFields {
+    let owned = known.iter().map(|(name, index)| {
+        let entry = &entries[*index];
+        let ownership = Ownership {
+            set: entry.fields.clone(),
+            api_version: entry.api_version.clone(),
+            applied: entry.operation == Operation::Apply,
+        };
+        (name.clone(), ownership)
+    });
+    owned.collect()
 }
 
 /// The conflicts with managers named as a server names them.
-fn named(conflicts: Conflicts, known: &BTreeMap<Str, &Entry>) -> Conflicts {
-    Conflicts(
-        conflicts
-            .0
-            .into_iter()
-            .map(|conflict| Conflict {
-                manager: match known.get(&conflict.manager) {
-                    Some(entry) => entry.describe().into(),
-                    None => conflict.manager,
-                },
-                path: conflict.path,
-            })
-            .collect(),
-    )
+fn named(conflicts: Conflicts, entries: &[Entry], known: &BTreeMap<Str, usize>) -> Conflicts {
+    let conflicts = conflicts.0.into_iter().map(|conflict| Conflict {
+        manager: match known.get(&conflict.manager) {
+            Some(index) => entries[*index].describe().into(),
+            None => conflict.manager,
+        },
+        path: conflict.path,
+    });
+    Conflicts(conflicts.collect())
 }
 
 fn without_entries(object: &Map) -> Map {
-    let mut object = object.clone();
-    if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
-        metadata.remove("managedFields");
-    }
-    object
+    normalize::without_metadata(object.clone(), &["managedFields"])
 }
 
 /// What nobody owns: the object's identity, and what the server writes.
-fn without_meta(set: &Set) -> Set {
+fn without_meta(set: Set) -> Set {
     const META: [&str; 9] = [
         "name",
         "namespace",
@@ -508,15 +564,22 @@ fn without_meta(set: &Set) -> Set {
         "managedFields",
         "resourceVersion",
     ];
-    let field = |name: &str| PathElement::Field(name.into());
-    let mut meta = Set::new();
-    for name in ["apiVersion", "kind", "metadata"] {
-        meta.insert(&[field(name)]);
+    static UNOWNED: OnceLock<Set> = OnceLock::new();
+    let unowned = UNOWNED.get_or_init(|| {
+        let field = |name: &str| PathElement::Field(name.into());
+        let mut meta = Set::new();
+        for name in ["apiVersion", "kind", "metadata"] {
+            meta.insert(&[field(name)]);
+        }
+        for name in META {
+            meta.insert(&[field("metadata"), field(name)]);
+        }
+        meta
+    });
+    match set.is_disjoint(unowned) {
+        true => set,
+        false => set.difference(unowned),
     }
-    for name in META {
-        meta.insert(&[field("metadata"), field(name)]);
-    }
-    set.difference(&meta)
 }
 
 /// The fields that an endpoint does not write: `status` on the object itself

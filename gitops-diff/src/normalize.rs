@@ -21,11 +21,8 @@ use crate::smd::PathElement;
 pub(crate) fn declared(object: &Map, gvk: &Gvk, builtin: bool) -> Map {
     let mut object = object.clone();
     object.remove("status");
-    if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
-        metadata.remove("creationTimestamp");
-        metadata.remove("managedFields");
-    }
-    if builtin {
+    object = without_metadata(object, &["creationTimestamp", "managedFields"]);
+    if builtin && has_nulls(&object) {
         drop_nulls(&mut object);
     }
     match (gvk.group.as_str(), gvk.kind.as_str()) {
@@ -42,6 +39,33 @@ pub(crate) fn declared(object: &Map, gvk: &Gvk, builtin: bool) -> Map {
         _ => {}
     }
     object
+}
+
+/// The object without these fields of its metadata; copied only if it has any.
+pub(crate) fn without_metadata(mut object: Map, names: &[&str]) -> Map {
+    let has = |name: &&str| {
+        let metadata = object.get("metadata");
+        metadata.is_some_and(|metadata| metadata.get(name).is_some())
+    };
+    if names.iter().any(has)
+        && let Some(Value::Map(metadata)) = object.get_mut("metadata")
+    {
+        metadata.retain(|name, _| !names.contains(&name));
+    }
+    object
+}
+
+/// Whether [`drop_nulls`] would find any: it copies what it goes through.
+fn has_nulls(map: &Map) -> bool {
+    map.values().any(|value| match value {
+        Value::Null => true,
+        Value::Map(map) => has_nulls(map),
+        Value::List(list) => {
+            let maps = list.iter().filter_map(Value::as_map);
+            maps.into_iter().any(has_nulls)
+        }
+        _ => false,
+    })
 }
 
 pub(crate) fn drop_nulls(map: &mut Map) {

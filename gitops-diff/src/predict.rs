@@ -532,7 +532,7 @@ impl Changes<'_> {
             let Some(value) = value_at(self.schema, self.merged.value(), &path.0) else {
                 continue;
             };
-            self.doubt_value(path, &value, doubts);
+            self.doubt_value(path, value, doubts);
         }
         for path in removed {
             self.doubt_removal(path, doubts);

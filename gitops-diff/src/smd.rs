@@ -33,5 +33,5 @@ pub use managers::{
 };
 pub use path::{Path, PathElement};
 pub use set::{FieldsError, Set};
-pub(crate) use typed::identity;
 pub use typed::{Duplicates, Typed, TypedError};
+pub(crate) use typed::{Facet, Identity, deduce, has_copies, identities, is_empty_leaf, validate};

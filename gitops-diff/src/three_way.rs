@@ -8,7 +8,9 @@ use crate::immutable;
 use crate::managed_fields::{self, Entry, Operation, Writer};
 use crate::mask::mask;
 use crate::normalize;
-use crate::smd::{ApplyError, Path, PathElement, Set, Typed};
+use crate::smd::{ApplyError, Identity, Path, PathElement, Set, Typed};
+
+mod shortcut;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, Default)]
@@ -169,10 +171,9 @@ pub const FIELD_MANAGER: &str = "gitops";
 /// ```
 pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Difference, DiffError> {
     let some = sides.desired.or(sides.live).ok_or(DiffError::Nothing)?;
-    let (key, gvk) = (some.key().clone(), some.gvk().clone());
-    let same = |outcome| Difference {
-        key: key.clone(),
-        gvk: gvk.clone(),
+    let found = |outcome| Difference {
+        key: some.key().clone(),
+        gvk: some.gvk().clone(),
         outcome,
         changes: Vec::new(),
         overlooked: Vec::new(),
@@ -180,156 +181,325 @@ pub fn diff(sides: &Sides<'_>, schemas: &Schemas, rules: &Rules) -> Result<Diffe
         before: None,
         after: None,
     };
-    let (desired, live) = match (sides.desired, sides.live) {
-        (Some(desired), Some(live)) => (desired, live),
+    let gvk = some.gvk();
+    match (sides.desired, sides.live) {
+        (Some(desired), Some(live)) => {
+            let compared = Compared::new(desired, live, sides.last_applied, schemas, rules)?;
+            compared.difference(found(Outcome::Same))
+        }
         (Some(desired), None) => {
-            let [after] = mask(&gvk, [Some(desired.object().clone())]);
-            return Ok(Difference {
+            let [after] = mask(gvk, [Some(desired.object().clone())]);
+            Ok(Difference {
                 after,
-                ..same(Outcome::Create)
-            });
+                ..found(Outcome::Create)
+            })
         }
         (None, _) => {
             let live = sides.live.map(|live| shown(live.object()));
-            let [before] = mask(&gvk, [live]);
-            return Ok(Difference {
+            let [before] = mask(gvk, [live]);
+            Ok(Difference {
                 before,
-                ..same(Outcome::Extra)
-            });
+                ..found(Outcome::Extra)
+            })
         }
-    };
-    let unrelated = |a: &ObjectKey, b: &ObjectKey| {
-        a.group != b.group
+    }
+}
+
+/// An object that is declared and there.
+struct Compared<'a> {
+    desired: &'a Manifest,
+    live: &'a Manifest,
+    last_applied: Option<&'a Manifest>,
+    schemas: &'a Schemas,
+    schema: ObjectSchema<'a>,
+    rules: &'a Rules,
+    builtin: bool,
+    /// The declaration as a server would read it.
+    config: Map,
+}
+
+impl<'a> Compared<'a> {
+    fn new(
+        desired: &'a Manifest,
+        live: &'a Manifest,
+        last_applied: Option<&'a Manifest>,
+        schemas: &'a Schemas,
+        rules: &'a Rules,
+    ) -> Result<Self, DiffError> {
+        let (a, b) = (desired.key(), live.key());
+        let unrelated = a.group != b.group
             || a.kind != b.kind
             || a.name != b.name
-            || (!a.namespace.is_empty() && !b.namespace.is_empty() && a.namespace != b.namespace)
-    };
-    if unrelated(desired.key(), live.key()) {
-        return Err(DiffError::Unrelated {
-            desired: Box::new(desired.key().clone()),
-            live: Box::new(live.key().clone()),
-        });
+            || (!a.namespace.is_empty() && !b.namespace.is_empty() && a.namespace != b.namespace);
+        if unrelated {
+            return Err(DiffError::Unrelated {
+                desired: Box::new(a.clone()),
+                live: Box::new(b.clone()),
+            });
+        }
+        let builtin = gitops_core::schema::is_builtin(desired.gvk());
+        Ok(Compared {
+            desired,
+            live,
+            last_applied,
+            schemas,
+            schema: schemas.of(desired.gvk()),
+            rules,
+            builtin,
+            config: normalize::declared(desired.object(), desired.gvk(), builtin),
+        })
     }
-    let schema = schemas.of(&gvk);
-    let builtin = gitops_core::schema::is_builtin(&gvk);
-    let predicted = predict(desired, live, sides.last_applied, schemas, rules, builtin)?;
-    let mut current = live.object().clone();
-    if builtin {
-        // A server of another version may not have these defaults; they are
-        // no difference.
-        defaults::fill(&gvk, &mut current);
+
+    /// The difference; `found` has the names.
+    fn difference(&self, found: Difference) -> Result<Difference, DiffError> {
+        let (live, schema) = (self.live.object(), self.schema);
+        let owned = self.last_applied.is_none() || self.is_applied();
+        if !owned || !shortcut::changes_nothing(self) {
+            return self.walked(found);
+        }
+        // A rule that is not understood is an error, whether or not there is
+        // anything to overlook.
+        self.rules.ignored(self.desired, self.live, schema)?;
+        let [before] = mask(&found.gvk, [Some(shown(live))]);
+        let shared = match shortcut::shares_nothing(self) {
+            true => Vec::new(),
+            false => self.shared(&managed_fields::entries(live)),
+        };
+        let same = Difference {
+            before,
+            shared,
+            ..found
+        };
+        // Whatever a test compares is compared both ways.
+        debug_assert!(
+            self.walked(same.without_content()).as_ref().ok() == Some(&same),
+            "{}: the long way finds a difference",
+            same.key
+        );
+        Ok(same)
     }
-    let before = Typed::trusted(Value::Map(shown(&current)), schema);
-    let after = Typed::trusted(Value::Map(shown(&predicted)), schema);
-    let compared = before.compare(&after);
-    let mut changed = compared.removed.union(&compared.modified);
-    changed = changed.union(&compared.added);
-    let all_changed = changed;
-    let ignored = rules.ignored(desired, live, schema)?;
-    let changed = all_changed.recursive_difference(&ignored);
-    let mut unchanged = all_changed.difference(&changed);
-    let owners = managed_fields::entries(live.object());
-    let mut changes = Vec::new();
-    let mut overlooked: Vec<Change> = Vec::new();
-    for path in all_changed.difference(&changed).paths() {
-        overlooked.push(Change {
+
+    /// Whether the rules' manager has applied the object on the server.
+    fn is_applied(&self) -> bool {
+        managed_fields::listed(self.live.object())
+            .iter()
+            .any(|entry| managed_fields::is_applied_by(entry, &self.rules.manager))
+    }
+
+    /// The difference, by merging and comparing in full.
+    fn walked(&self, found: Difference) -> Result<Difference, DiffError> {
+        let Compared {
+            desired,
+            live,
+            schema,
+            rules,
+            builtin,
+            ..
+        } = *self;
+        let gvk = desired.gvk();
+        let owners = managed_fields::entries(live.object());
+        let predicted = self.predicted(&owners)?;
+        let mut current = live.object().clone();
+        if builtin {
+            // A server of another version may not have these defaults; they are
+            // no difference.
+            defaults::fill(gvk, &mut current);
+        }
+        let before = Typed::trusted(Value::Map(shown(&current)), schema);
+        let after = Typed::trusted(Value::Map(shown(&predicted)), schema);
+        let compared = before.compare(&after);
+        let all_changed = compared.removed.union(&compared.modified);
+        let all_changed = all_changed.union(&compared.added);
+        let ignored = rules.ignored(desired, live, schema)?;
+        let changed = all_changed.recursive_difference(&ignored);
+        let mut unchanged = all_changed.difference(&changed);
+        let overlooked_for = |path: Path, cause: Cause| Change {
             before: None,
             after: None,
             path,
-            cause: Cause::Ignored,
-        });
-    }
-    let mut covered: Option<Path> = None;
-    for path in changed.paths() {
-        // A container that comes or goes stands for what is in it.
-        if covered
-            .as_ref()
-            .is_some_and(|above| path.0.starts_with(&above.0))
-        {
-            continue;
-        }
-        let old = value_at(schema, before.value(), &path.0);
-        let new = value_at(schema, after.value(), &path.0);
-        let same_meaning = match (&old, &new) {
-            (Some(old), Some(new)) => {
-                let (old, new) = (
-                    overlook(old, &path, &ignored),
-                    overlook(new, &path, &ignored),
-                );
-                normalize::equivalent(schema, &path.0, &old, &new)
-            }
-            (None, Some(value)) | (Some(value), None) => builtin && normalize::is_left_out(value),
-            (None, None) => true,
+            cause,
         };
-        if same_meaning {
-            unchanged.insert(&path.0);
-            let quantity = normalize::is_quantity_at(schema, &path.0);
-            overlooked.push(Change {
-                before: None,
-                after: None,
-                cause: match quantity {
+        let ignored_paths = unchanged.paths().into_iter();
+        let mut overlooked: Vec<Change> = ignored_paths
+            .map(|path| overlooked_for(path, Cause::Ignored))
+            .collect();
+        let mut changes = Vec::new();
+        let mut covered: Option<Path> = None;
+        for path in changed.paths() {
+            // A container that comes or goes stands for what is in it.
+            if covered
+                .as_ref()
+                .is_some_and(|above| path.0.starts_with(&above.0))
+            {
+                continue;
+            }
+            let old = value_at(schema, before.value(), &path.0);
+            let new = value_at(schema, after.value(), &path.0);
+            let same_meaning = match (old, new) {
+                (Some(old), Some(new)) => {
+                    let (old, new) = (
+                        overlook(old, &path, &ignored),
+                        overlook(new, &path, &ignored),
+                    );
+                    normalize::equivalent(schema, &path.0, &old, &new)
+                }
+                (None, Some(value)) | (Some(value), None) => {
+                    builtin && normalize::is_left_out(value)
+                }
+                (None, None) => true,
+            };
+            if same_meaning {
+                unchanged.insert(&path.0);
+                let cause = match normalize::is_quantity_at(schema, &path.0) {
                     true => Cause::Quantity,
                     false => Cause::Default,
-                },
+                };
+                overlooked.push(overlooked_for(path, cause));
+                continue;
+            }
+            if old.is_none() || new.is_none() {
+                covered = Some(path.clone());
+            }
+            let cause = match immutable::touched(live, std::iter::once(&path)) {
+                Some(_) => Cause::Immutable,
+                None => self.cause(&path, new, &owners),
+            };
+            changes.push(Change {
                 path,
+                before: None,
+                after: None,
+                cause,
             });
-            continue;
         }
-        if old.is_none() || new.is_none() {
-            covered = Some(path.clone());
+        overlooked.sort_by(|a, b| a.path.cmp(&b.path));
+        let shared = self.shared(&owners);
+        if changes.is_empty() {
+            let [before] = mask(gvk, [Some(shown(live.object()))]);
+            return Ok(Difference {
+                overlooked,
+                shared,
+                before,
+                ..found
+            });
         }
-        let fixed = immutable::touched(live, std::iter::once(&path));
-        let cause = match fixed {
-            Some(_) => Cause::Immutable,
-            None => cause(
-                &path,
-                new.as_ref(),
-                sides.last_applied,
-                schema,
-                &owners,
-                rules,
-                &gvk,
-            ),
-        };
-        changes.push(Change {
-            path,
-            before: old,
-            after: new,
-            cause,
-        });
-    }
-    let outcome = if changes.is_empty() {
-        Outcome::Same
-    } else {
-        Outcome::Update
-    };
-    let after = as_before(after, &before, &unchanged);
-    let [before, after] = mask(
-        &gvk,
-        [
-            before.into_value().as_map().cloned(),
-            after.into_value().as_map().cloned(),
-        ],
-    );
-    // The values of the changes, looked up again where they are masked.
-    overlooked.sort_by(|a, b| a.path.cmp(&b.path));
-    for change in &mut changes {
-        let at = |side: &Option<Map>| {
+        let after = as_before(after, &before, &unchanged);
+        let object = |typed: Typed<'_>| typed.into_value().as_map().cloned();
+        let [before, after] = mask(gvk, [object(before), object(after)]);
+        // The values of the changes, where they are masked.
+        let at = |side: &Option<Map>, path: &Path| {
             let side = Value::Map(side.clone()?);
-            value_at(schema, &side, &change.path.0)
+            value_at(schema, &side, &path.0).cloned()
         };
-        (change.before, change.after) = (at(&before), at(&after));
+        for change in &mut changes {
+            change.before = at(&before, &change.path);
+            change.after = at(&after, &change.path);
+        }
+        Ok(Difference {
+            outcome: Outcome::Update,
+            changes,
+            overlooked,
+            shared,
+            before,
+            after,
+            ..found
+        })
     }
-    let shared = shared(desired, schema, &owners, rules);
-    Ok(Difference {
-        outcome,
-        changes,
-        overlooked,
-        shared,
-        before,
-        after: after.filter(|_| outcome == Outcome::Update),
-        ..same(outcome)
-    })
+
+    /// The live object after the declaration was applied to it, by force.
+    fn predicted(&self, owners: &[Entry]) -> Result<Map, DiffError> {
+        let gvk = self.desired.gvk();
+        let mut config = self.desired.clone();
+        config
+            .edit(|value| *value = Value::Map(self.config.clone()))
+            .expect("normalising keeps the names");
+        let namespace = self.live.namespace();
+        if !namespace.is_empty() && namespace != config.namespace() {
+            config.set_namespace(namespace);
+        }
+        let mut owners = std::borrow::Cow::Borrowed(owners);
+        // Objects that nobody applied on the server: what was last applied
+        // stands for what we own.
+        if let Some(last) = self.last_applied
+            && !self.is_applied()
+        {
+            let last = normalize::declared(last.object(), gvk, self.builtin);
+            owners.to_mut().push(Entry {
+                manager: self.rules.manager.clone(),
+                operation: Operation::Apply,
+                api_version: gvk.api_version(),
+                time: Str::new(),
+                subresource: Str::new(),
+                fields: Typed::trusted(Value::Map(last), self.schema).to_set(),
+            });
+        }
+        let writer = Writer {
+            force: true,
+            ..Writer::new(self.rules.manager.clone())
+        };
+        let merged =
+            managed_fields::merge(Some(self.live), &owners, &config, self.schemas, &writer);
+        let mut object = match merged {
+            Ok(merged) => merged.object,
+            Err(source) => {
+                return Err(DiffError::Invalid {
+                    key: Box::new(self.desired.key().clone()),
+                    source,
+                });
+            }
+        };
+        if self.builtin {
+            // What is atomic comes without the defaults that the server had
+            // put into it.
+            defaults::fill(gvk, &mut object);
+        }
+        Ok(object)
+    }
+
+    fn cause(&self, path: &Path, new: Option<&Value>, owners: &[Entry]) -> Cause {
+        let others = owners.iter().filter(|entry| !self.is_ours(entry));
+        let mut others = others.filter(|entry| entry.fields.has(&path.0));
+        let other = others.next();
+        if let Some(entry) =
+            other.filter(|entry| entry.api_version != self.desired.gvk().api_version())
+        {
+            return Cause::Converted {
+                by: entry.manager.clone(),
+                version: entry.api_version.clone(),
+            };
+        }
+        let other = other.map(|entry| entry.manager.clone());
+        match self.last_applied {
+            Some(last) => {
+                let last = last.to_value();
+                match (value_at(self.schema, &last, &path.0), new) {
+                    (Some(last), Some(new)) if last.same(new) => Cause::Drifted { by: other },
+                    (None, None) => Cause::Drifted { by: other },
+                    _ => Cause::Declared,
+                }
+            }
+            // Whoever changed a field that we applied owns it now.
+            None => match other {
+                Some(by) => Cause::Drifted { by: Some(by) },
+                None => Cause::Declared,
+            },
+        }
+    }
+
+    fn is_ours(&self, entry: &Entry) -> bool {
+        entry.manager == self.rules.manager && entry.operation == Operation::Apply
+    }
+
+    /// The declared fields that others own too.
+    fn shared(&self, owners: &[Entry]) -> Vec<(Str, Path)> {
+        let declared = Typed::trusted(self.desired.to_value(), self.schema).to_set();
+        let mut shared = Vec::new();
+        for entry in owners.iter().filter(|entry| !self.is_ours(entry)) {
+            let both = declared.intersection(&entry.fields).leaves();
+            let paths = both.paths().into_iter();
+            shared.extend(paths.map(|path| (entry.manager.clone(), path)));
+        }
+        shared
+    }
 }
 
 /// `after` with the paths of `unchanged` as `before` has them: what is no
@@ -346,177 +516,47 @@ fn as_before<'s>(after: Typed<'s>, before: &Typed<'s>, unchanged: &Set) -> Typed
     }
 }
 
-/// The live object after the declaration was applied to it, by force.
-fn predict(
-    desired: &Manifest,
-    live: &Manifest,
-    last_applied: Option<&Manifest>,
-    schemas: &Schemas,
-    rules: &Rules,
-    builtin: bool,
-) -> Result<Map, DiffError> {
-    let invalid = |source| DiffError::Invalid {
-        key: Box::new(desired.key().clone()),
-        source,
-    };
-    let mut config = desired.clone();
-    if !live.namespace().is_empty() {
-        config.set_namespace(live.namespace());
-    }
-    let declared = normalize::declared(config.object(), desired.gvk(), builtin);
-    config
-        .edit(|value| *value = Value::Map(declared))
-        .expect("normalising keeps the names");
-    let mut base = live.clone();
-    // Objects that nobody applied on the server: what was last applied stands
-    // for what we own.
-    let entries = managed_fields::entries(live.object());
-    let mine = |entry: &Entry| {
-        entry.operation == Operation::Apply
-            && entry.manager == rules.manager
-            && entry.subresource.is_empty()
-    };
-    if let Some(last) = last_applied
-        && !entries.iter().any(mine)
-    {
-        let last = normalize::declared(last.object(), desired.gvk(), builtin);
-        let owned = Typed::trusted(Value::Map(last), schemas.of(desired.gvk())).to_set();
-        let mut entries = entries;
-        entries.push(Entry {
-            manager: rules.manager.clone(),
-            operation: Operation::Apply,
-            api_version: desired.gvk().api_version(),
-            time: Str::new(),
-            subresource: Str::new(),
-            fields: owned,
-        });
-        base.edit(|value| {
-            if let Value::Map(object) = value {
-                managed_fields::set_entries(object, entries);
-            }
-        })
-        .expect("entries are no names");
-    }
-    let writer = Writer {
-        force: true,
-        ..Writer::new(rules.manager.clone())
-    };
-    let applied = managed_fields::apply(Some(&base), &config, schemas, &writer).map_err(invalid)?;
-    let mut object = applied.object;
-    if builtin {
-        // What is atomic comes without the defaults that the server had put
-        // into it.
-        defaults::fill(desired.gvk(), &mut object);
-    }
-    Ok(object)
-}
-
 /// An object without what only the server writes and nobody declares.
-fn shown(object: &Map) -> Map {
-    let mut object = object.clone();
+pub(crate) fn shown(object: &Map) -> Map {
+    const SERVERS: [&str; 6] = [
+        "managedFields",
+        "resourceVersion",
+        "uid",
+        "generation",
+        "creationTimestamp",
+        "selfLink",
+    ];
+    let mut object = normalize::without_metadata(object.clone(), &SERVERS);
     object.remove("status");
-    if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
-        for name in [
-            "managedFields",
-            "resourceVersion",
-            "uid",
-            "generation",
-            "creationTimestamp",
-            "selfLink",
-        ] {
-            metadata.remove(name);
-        }
-    }
     object
 }
 
-fn cause(
-    path: &Path,
-    new: Option<&Value>,
-    last_applied: Option<&Manifest>,
-    schema: ObjectSchema<'_>,
-    owners: &[Entry],
-    rules: &Rules,
-    gvk: &Gvk,
-) -> Cause {
-    let other = owners
-        .iter()
-        .filter(|entry| entry.manager != rules.manager || entry.operation != Operation::Apply)
-        .find(|entry| entry.fields.has(&path.0));
-    if let Some(entry) = other.filter(|entry| entry.api_version != gvk.api_version()) {
-        return Cause::Converted {
-            by: entry.manager.clone(),
-            version: entry.api_version.clone(),
-        };
-    }
-    let other = other.map(|entry| entry.manager.clone());
-    match last_applied {
-        Some(last) => {
-            let last = value_at(schema, &last.to_value(), &path.0);
-            match (last.as_ref(), new) {
-                (Some(last), Some(new)) if last.same(new) => Cause::Drifted { by: other },
-                (None, None) => Cause::Drifted { by: other },
-                _ => Cause::Declared,
-            }
-        }
-        // Whoever changed a field that we applied owns it now.
-        None => match other {
-            Some(by) => Cause::Drifted { by: Some(by) },
-            None => Cause::Declared,
-        },
-    }
-}
-
-fn shared(
-    desired: &Manifest,
-    schema: ObjectSchema<'_>,
-    owners: &[Entry],
-    rules: &Rules,
-) -> Vec<(Str, Path)> {
-    let declared = Typed::trusted(desired.to_value(), schema).to_set();
-    let mut shared = Vec::new();
-    for entry in owners {
-        if entry.manager == rules.manager && entry.operation == Operation::Apply {
-            continue;
-        }
-        let both: Set = declared.intersection(&entry.fields);
-        shared.extend(
-            both.leaves()
-                .paths()
-                .into_iter()
-                .map(|path| (entry.manager.clone(), path)),
-        );
-    }
-    shared
-}
-
 /// The value at a path, items found by their identity.
-pub(crate) fn value_at(
+pub(crate) fn value_at<'v>(
     schema: ObjectSchema<'_>,
-    value: &Value,
+    value: &'v Value,
     path: &[PathElement],
-) -> Option<Value> {
-    let mut here = value.clone();
+) -> Option<&'v Value> {
+    let mut here = value;
     let mut ty = Some(schema.root);
     for element in path {
-        let atom = ty.map(|ty| schema.schema.resolve(ty)).unwrap_or_default();
+        let facets = ty.map(|ty| schema.schema.resolve(ty)).unwrap_or_default();
         match element {
             PathElement::Field(name) => {
-                ty = atom.map.as_ref().and_then(|map| map.child(name));
-                here = here.get(name)?.clone();
+                ty = facets.map.and_then(|map| map.child(name));
+                here = here.get(name)?;
             }
             PathElement::Index(index) => {
-                ty = atom.list.as_ref().map(|list| list.element);
-                here = here.as_list()?.get(usize::try_from(*index).ok()?)?.clone();
+                ty = facets.list.map(|list| list.element);
+                here = here.as_list()?.get(usize::try_from(*index).ok()?)?;
             }
             key => {
-                let list = atom.list?;
+                let list = facets.list?;
                 ty = Some(list.element);
-                let found = here.as_list()?.iter().find(|item| {
-                    crate::smd::identity(schema.schema, &list, item)
-                        .is_ok_and(|element| element == *key)
-                });
-                here = found?.clone();
+                here = here.as_list()?.iter().find(|item| {
+                    Identity::of(schema.schema, &list, item)
+                        .is_ok_and(|identity| identity.cmp_element(key).is_eq())
+                })?;
             }
         }
     }
@@ -524,6 +564,15 @@ pub(crate) fn value_at(
 }
 
 impl Difference {
+    /// The names, and nothing found.
+    fn without_content(&self) -> Difference {
+        Difference {
+            shared: Vec::new(),
+            before: None,
+            ..self.clone()
+        }
+    }
+
     /// The object as it is, masked; `None` if it is not there.
     pub fn before(&self) -> Option<&Map> {
         self.before.as_ref()

@@ -10,9 +10,9 @@ mod predictions;
 
 use gitops_core::app::IgnoreDifference;
 use gitops_core::schema::Schemas;
-use gitops_core::{Manifest, Map, Origin, Str, Value, json, manifest, yaml};
+use gitops_core::{Manifest, Map, Origin, Str, Value, defaults, json, manifest, yaml};
 use gitops_diff::managed_fields::{self, Writer};
-use gitops_diff::smd::ApplyError;
+use gitops_diff::smd::{ApplyError, Typed};
 use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides, diff};
 use proptest::prelude::*;
 
@@ -613,6 +613,107 @@ fn object(kind: &str, name_of_data: &str, data: Map, labels: Map) -> Manifest {
     Manifest::new(Value::Map(object), Origin::default()).unwrap()
 }
 
+/// A deployment of which any part may be there or not, or be something else.
+fn deployment() -> impl Strategy<Value = String> {
+    let variables = prop::sample::subsequence(
+        vec![
+            "{name: A, value: '1'}",
+            "{name: A, value: '2'}",
+            "{name: B, valueFrom: {fieldRef: {fieldPath: metadata.name}}}",
+            "{name: B, valueFrom: {fieldRef: {apiVersion: v1, fieldPath: metadata.name}}}",
+            "{name: C}",
+            "{name: <d>, value: x}",
+        ],
+        0..5,
+    );
+    let variables = variables.prop_shuffle();
+    let ports = prop::sample::subsequence(
+        vec![
+            "{containerPort: 80}",
+            "{containerPort: 80, protocol: UDP}",
+            "{containerPort: 9, name: nine}",
+            "{containerPort: 9, name: other, protocol: TCP}",
+        ],
+        0..4,
+    );
+    let fields = prop::sample::subsequence(
+        vec![
+            "replicas: 2",
+            "strategy: {}",
+            "strategy: {type: RollingUpdate}",
+            "revisionHistoryLimit: 10",
+            "revisionHistoryLimit: null",
+            "minReadySeconds: 0",
+            "progressDeadlineSeconds: 5",
+        ],
+        0..5,
+    );
+    let pod = prop::sample::subsequence(
+        vec![
+            "args: [a, b]",
+            "args: [b]",
+            "args: []",
+            "resources: {limits: {cpu: 1000m}}",
+            "resources: {limits: {cpu: '1'}, requests: {}}",
+            "securityContext: {}",
+            "command: null",
+        ],
+        0..5,
+    );
+    let notes = prop::sample::subsequence(vec!["a: x", "b/c: w", "d: z"], 0..=3);
+    (variables, ports, fields, pod, notes).prop_map(|(variables, ports, fields, pod, notes)| {
+        // Of two spellings of one field the first counts.
+        let distinct = |parts: Vec<&str>| -> String {
+            let mut seen: Vec<&str> = Vec::new();
+            let mut text = String::new();
+            for part in parts {
+                let name = part.split(':').next().unwrap_or_default();
+                if !seen.contains(&name) {
+                    seen.push(name);
+                    text.push_str(part);
+                    text.push_str(", ");
+                }
+            }
+            text
+        };
+        let mut items: Vec<&str> = Vec::new();
+        for item in variables {
+            let name = &item[..8];
+            if items.iter().all(|have| !have.starts_with(name)) {
+                items.push(item);
+            }
+        }
+        let mut numbers: Vec<&str> = Vec::new();
+        for port in ports {
+            // What the protocol is by default makes no other port of it.
+            let clashes = |have: &&str| {
+                have[..18] == port[..18] && have.contains("UDP") == port.contains("UDP")
+            };
+            if !numbers.iter().any(clashes) {
+                numbers.push(port);
+            }
+        }
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web, namespace: shop, \
+             annotations: {{{}}}}}, spec: {{{}selector: {{matchLabels: {{app: web}}}}, template: \
+             {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: web, {}image: \
+             nginx:1, env: [{}], ports: [{}]}}]}}}}}}}}",
+            notes.join(", "),
+            distinct(fields),
+            distinct(pod),
+            items.join(", "),
+            numbers.join(", "),
+        )
+    })
+}
+
+/// As a server stores it.
+fn stored(object: Manifest) -> Manifest {
+    let mut map = object.object().clone();
+    defaults::fill(object.gvk(), &mut map);
+    Manifest::new(Value::Map(map), Origin::default()).unwrap()
+}
+
 proptest! {
     #[test]
     fn the_patch_leads_from_before_to_after(
@@ -657,5 +758,42 @@ proptest! {
         let live = applied(Some(&live), &desired_text, "gitops");
         let again = compare_by(&desired_text, &live, &Rules::default());
         prop_assert_eq!(again.outcome, Outcome::Same, "{}", again);
+    }
+
+    /// Most objects are seen to be the same without a merge and sets of paths.
+    /// In a test the long way is taken beside the short one, and has to find
+    /// the same; here it is what is found that is told from the merge.
+    #[test]
+    fn what_an_apply_would_leave_is_the_same(
+        first in deployment(),
+        other in prop::option::of(deployment()),
+        updated_to in prop::option::of(deployment()),
+        desired in prop::option::of(deployment()),
+    ) {
+        let mut live = stored(applied(None, &first, "gitops"));
+        if let Some(other) = other {
+            live = stored(applied(Some(&live), &other, "other"));
+        }
+        if let Some(new) = updated_to {
+            let new = stored(read(&new));
+            let new = yaml::to_string(&new.to_value()).unwrap();
+            live = updated(&live, &new, "controller");
+        }
+        let desired = desired.unwrap_or(first);
+        let found = compare_by(&desired, &live, &Rules::default());
+        // A null is as good as nothing, and merged as something.
+        if !desired.contains("null") {
+            let again = stored(applied(Some(&live), &desired, "gitops"));
+            let schema = Schemas::new();
+            let bare = |object: &Manifest| {
+                let mut map = object.object().clone();
+                map.get_mut("metadata").unwrap().as_map_mut().unwrap().remove("managedFields");
+                defaults::fill(object.gvk(), &mut map);
+                Typed::trusted(Value::Map(map), schema.of(object.gvk()))
+            };
+            let same = bare(&live).compare(&bare(&again)).is_same();
+            let nothing = found.outcome == Outcome::Same && found.overlooked.is_empty();
+            prop_assert_eq!(same, nothing, "{} {:?}", found, found.overlooked);
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn read(document: &Value) -> Result<(Schema, Vec<(Gvk, TypeRef)>), Sc
         let id = reader.schema.declare(name);
         let atom = match name.as_str() {
             QUANTITY => Atom::scalar(Scalar::Untyped),
-            RAW_EXTENSION => reader.schema.resolve(TypeRef::to(UNTYPED_ATOMIC)),
+            RAW_EXTENSION => reader.schema.types[UNTYPED_ATOMIC as usize].clone(),
             _ => reader.atom(schema, false, name, 0)?,
         };
         reader.schema.types[id as usize] = atom;

@@ -73,7 +73,7 @@ pub(super) fn read(table: &str) -> Schema {
             "!" => map.relationship = Relationship::Atomic,
             place => {
                 let ty = schema.place(place);
-                atom = schema.resolve(ty);
+                atom = schema.types[ty.id as usize].clone();
                 // The fields of a map are still to come.
                 if atom.scalar.is_none()
                     && let Some(own) = atom.map.take()

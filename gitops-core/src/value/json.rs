@@ -87,6 +87,8 @@ pub fn parse(text: &[u8]) -> Result<Value, Error> {
 /// As [`parse`].
 pub fn parse_with(text: &[u8], options: &Options) -> Result<Value, Error> {
     let mut reader = Reader::new(text, options, "unexpected end of JSON input");
+    // All at once is faster than string by string.
+    reader.checked = std::str::from_utf8(text).ok();
     let value = reader.value()?;
     reader.skip_blanks();
     match reader.byte() {
@@ -112,11 +114,66 @@ pub fn parse_prefix(text: &[u8], options: &Options) -> Result<(Value, usize), Er
     Ok((reader.finish(value)?, used))
 }
 
+/// Where a piece of text ends: at its end, at an escape, and at what may not be
+/// in it.
+const STOPS: [bool; 256] = {
+    let mut stops = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        stops[byte] = true;
+        byte += 1;
+    }
+    stops[b'"' as usize] = true;
+    stops[b'\\' as usize] = true;
+    stops
+};
+
+/// Marks the bytes of a word that are `byte`, by their highest bit; marks above
+/// the lowest may be false.
+const fn holds(word: u64, byte: u8) -> u64 {
+    let word = word ^ (ONES * byte as u64);
+    word.wrapping_sub(ONES) & !word
+}
+
+const ONES: u64 = u64::MAX / 0xff;
+
+/// The place of the first byte that the table has. Eight are looked at in one
+/// go: `more` marks those that the table has beside [`STOPS`].
+fn find_special(bytes: &[u8], table: &[bool; 256], more: impl Fn(u64) -> u64) -> Option<usize> {
+    let mut at = 0;
+    while let Some(eight) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let marks = control | holds(word, b'"') | holds(word, b'\\') | more(word);
+        let marks = marks & (ONES << 7);
+        if marks != 0 {
+            return Some(at + marks.trailing_zeros() as usize / 8);
+        }
+        at += eight.len();
+    }
+    let rest = bytes[at..].iter();
+    let found = rest.into_iter().position(|byte| table[usize::from(*byte)]);
+    found.map(|found| at + found)
+}
+
+/// What may have to be escaped: what ends a piece of text, what HTML would take
+/// for its own, and the first byte of E2 80 A8 and A9.
+const ESCAPED: [bool; 256] = {
+    let mut escaped = STOPS;
+    escaped[b'<' as usize] = true;
+    escaped[b'>' as usize] = true;
+    escaped[b'&' as usize] = true;
+    escaped[0xe2] = true;
+    escaped
+};
+
 /// What Go's `json.Decoder` calls an end that comes too early.
 const DECODER_END: &str = "unexpected EOF";
 
 struct Reader<'a> {
     text: &'a [u8],
+    /// The text as such, if it is known to be UTF-8 throughout.
+    checked: Option<&'a str>,
     pos: usize,
     options: &'a Options,
     at_end: &'static str,
@@ -124,15 +181,18 @@ struct Reader<'a> {
     late: Option<Error>,
 }
 
+/// A collection that is being read, and where its content begins among that
+/// of all open ones.
 enum Open {
-    List(List),
-    Map(ecow::EcoVec<(Str, Value)>, Str),
+    List(usize),
+    Map(usize),
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a [u8], options: &'a Options, at_end: &'static str) -> Self {
         Reader {
             text,
+            checked: None,
             pos: 0,
             options,
             at_end,
@@ -146,6 +206,10 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self) -> Result<Value, Error> {
         let mut open: Vec<Open> = Vec::new();
+        // The content of all open collections, which get storage of the right
+        // size when they are closed. A key waits for its value.
+        let mut items: Vec<Value> = Vec::new();
+        let mut entries: Vec<(Str, Value)> = Vec::new();
         'value: loop {
             self.skip_blanks();
             let start = self.pos;
@@ -169,9 +233,11 @@ impl<'a> Reader<'a> {
                         }
                     } else {
                         open.push(if byte == b'{' {
-                            Open::Map(ecow::EcoVec::new(), self.key()?)
+                            let start = entries.len();
+                            entries.push((self.key()?, Value::Null));
+                            Open::Map(start)
                         } else {
-                            Open::List(List::new())
+                            Open::List(items.len())
                         });
                         continue;
                     }
@@ -184,16 +250,16 @@ impl<'a> Reader<'a> {
                 _ => return Err(self.unexpected(byte, "looking for beginning of value")),
             };
             loop {
-                let Some(innermost) = open.last_mut() else {
-                    return Ok(value);
-                };
-                let (close, context) = match innermost {
-                    Open::List(items) => {
+                let (close, context) = match open.last() {
+                    None => return Ok(value),
+                    Some(Open::List(_)) => {
                         items.push(std::mem::take(&mut value));
                         (b']', "after array element")
                     }
-                    Open::Map(entries, key) => {
-                        entries.push((std::mem::take(key), std::mem::take(&mut value)));
+                    Some(Open::Map(_)) => {
+                        if let Some((_, waiting)) = entries.last_mut() {
+                            *waiting = std::mem::take(&mut value);
+                        }
                         (b'}', "after object key:value pair")
                     }
                 };
@@ -202,17 +268,17 @@ impl<'a> Reader<'a> {
                     None => return Err(self.unexpected_end()),
                     Some(b',') => {
                         self.pos += 1;
-                        if let Some(Open::Map(_, key)) = open.last_mut() {
+                        if let Some(Open::Map(_)) = open.last() {
                             self.skip_blanks();
-                            *key = self.key()?;
+                            entries.push((self.key()?, Value::Null));
                         }
                         continue 'value;
                     }
                     Some(byte) if byte == close => {
                         self.pos += 1;
                         value = match open.pop() {
-                            Some(Open::List(items)) => Value::List(items),
-                            Some(Open::Map(entries, _)) => self.map(entries)?,
+                            Some(Open::List(start)) => Value::List(items.drain(start..).collect()),
+                            Some(Open::Map(start)) => self.map(entries.drain(start..).collect())?,
                             None => value,
                         };
                     }
@@ -259,25 +325,34 @@ impl<'a> Reader<'a> {
         let mut text = Str::new();
         loop {
             let rest = &self.text[self.pos..];
-            let length = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-            let piece = &rest[..length];
-            if let Some(control) = piece.iter().position(|byte| *byte < 0x20) {
-                self.pos += control;
-                return Err(self.unexpected(piece[control], "in string literal"));
-            }
-            match std::str::from_utf8(piece) {
-                Ok(piece) if text.is_empty() => text = piece.into(),
+            let stop = find_special(rest, &STOPS, |_| 0);
+            let length = stop.unwrap_or(rest.len());
+            let stop = stop.map(|at| rest[at]);
+            let checked = self
+                .checked
+                .and_then(|text| text.get(self.pos..self.pos + length));
+            let piece = match checked {
+                Some(piece) => Ok(piece),
+                None => std::str::from_utf8(&rest[..length]),
+            };
+            match piece {
+                // Nearly every text is one piece.
+                Ok(piece) if stop == Some(b'"') && text.is_empty() => {
+                    self.pos += length + 1;
+                    return Ok(piece.into());
+                }
                 Ok(piece) => text.push_str(piece),
-                Err(_) => text.push_str(&lossy(piece)),
+                Err(_) => text.push_str(&lossy(&rest[..length])),
             }
             self.pos += length;
-            match self.byte() {
+            match stop {
                 None => return Err(self.unexpected_end()),
                 Some(b'"') => {
                     self.pos += 1;
                     return Ok(text);
                 }
-                Some(_) => self.escape(&mut text)?,
+                Some(b'\\') => self.escape(&mut text)?,
+                Some(control) => return Err(self.unexpected(control, "in string literal")),
             }
         }
     }
@@ -654,13 +729,15 @@ impl<'a> Writer<'a> {
 
     fn escaped(&mut self, text: &str) {
         let bytes = text.as_bytes();
-        let mut written = 0;
-        for (at, &byte) in bytes.iter().enumerate() {
-            // What follows E2 80 A8 and A9 is found by their first byte.
-            let plain = byte >= 0x20 && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
-            if plain {
-                continue;
-            }
+        let (mut written, mut read) = (0, 0);
+        let more = |word: u64| {
+            let html = holds(word, b'<') | holds(word, b'>') | holds(word, b'&');
+            html | holds(word, 0xe2)
+        };
+        while let Some(found) = find_special(&bytes[read..], &ESCAPED, more) {
+            let at = read + found;
+            read = at + 1;
+            let byte = bytes[at];
             let escape = match byte {
                 b'"' => b"\\\"".as_slice(),
                 b'\\' => b"\\\\",
@@ -683,6 +760,7 @@ impl<'a> Writer<'a> {
             self.out.extend_from_slice(&bytes[written..at]);
             self.out.extend_from_slice(escape);
             written = at + if byte == 0xe2 { 3 } else { 1 };
+            read = written;
             if escape == b"\\u00" {
                 let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
                 self.out.extend([digit(byte >> 4), digit(byte & 0xf)]);

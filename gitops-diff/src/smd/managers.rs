@@ -183,7 +183,7 @@ pub fn apply<'s>(
             applied: true,
         },
     );
-    let pruned = prune(merged, managers, api_version, previous.as_ref(), rules)?;
+    let pruned = prune(merged, managers, manager, previous.as_ref(), rules)?;
     take_over(live, &pruned, api_version, managers, manager, force, rules)?;
     Ok((!pruned.value.same(&live.value)).then_some(pruned))
 }
@@ -294,8 +294,8 @@ fn take_over<'s>(
             versions.insert(version.clone(), compared);
         }
         if let Some(compared) = &versions[&ownership.api_version] {
-            let changed = compared.modified.union(&compared.added);
-            let conflict = ownership.set.intersection(&changed);
+            let modified = ownership.set.intersection(&compared.modified);
+            let conflict = modified.union(&ownership.set.intersection(&compared.added));
             if !conflict.is_empty() {
                 conflicts.push((other.clone(), conflict));
             }
@@ -353,13 +353,19 @@ fn without_ignored(compared: Comparison, api_version: &str, rules: &Rules<'_, '_
 fn prune<'s>(
     merged: Typed<'s>,
     managers: &ManagedFields,
-    api_version: &str,
+    manager: &str,
     last: Option<&Ownership>,
     rules: &Rules<'_, 's>,
 ) -> Result<Typed<'s>, ApplyError> {
-    let Some(last) = last.filter(|last| !last.set.is_empty()) else {
+    let Some(last) = last else {
         return Ok(merged);
     };
+    // What a manager applied it mostly applies again, and then nothing goes:
+    // it owns the fields, and with them all items that they are in.
+    let now = &managers[manager];
+    if now.api_version == last.api_version && last.set.is_subset(&now.set) {
+        return Ok(merged);
+    }
     let Some(whole) = convert(&merged, &last.api_version, rules)? else {
         return Ok(merged);
     };
@@ -376,7 +382,7 @@ fn prune<'s>(
             whole.remove(&gone, rules.keep_emptied)
         }
     };
-    Ok(rules.versions.convert(&pruned, api_version)?)
+    Ok(rules.versions.convert(&pruned, &now.api_version)?)
 }
 
 /// Puts back what some manager owns, version by version, the pruned one first:

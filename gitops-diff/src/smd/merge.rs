@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use gitops_core::schema::{ListType, MapType, Relationship, Schema, TypeRef};
-use gitops_core::{Map, Value};
+use gitops_core::schema::{ListFacet, MapFacet, Relationship, Schema, TypeRef};
+use gitops_core::{List, Map, Str, Value};
 
-use super::path::PathElement;
 use super::typed::{
-    Facet, INVALID_ATOM, Typed, TypedError, deduce, identity, resolve, scalar_problem,
+    Facet, INVALID_ATOM, Identity, Typed, TypedError, alike, deduce, has_copies, identities,
+    resolve, scalar_problem,
 };
 
 impl<'s> Typed<'s> {
@@ -29,27 +29,55 @@ impl<'s> Typed<'s> {
             Some(&config.value),
         )
         .map_err(TypedError::one)?;
-        Ok(self.with(merged.unwrap_or(Value::Null)))
+        Ok(self.with(match merged {
+            Merged::Live => self.value.clone(),
+            Merged::Config => config.value.clone(),
+            Merged::Other(value) => value,
+            Merged::Nothing => Value::Null,
+        }))
     }
 }
 
-type Merged = Result<Option<Value>, String>;
+/// What a place comes to. Most of an object stays as it is: only what is
+/// mixed is built, so that the rest keeps its storage.
+enum Merged {
+    /// The live value.
+    Live,
+    /// The configuration's value.
+    Config,
+    /// A value that neither side has as such.
+    Other(Value),
+    /// The place is not there.
+    Nothing,
+}
+
+impl Merged {
+    fn value(self, live: Option<&Value>, config: Option<&Value>) -> Option<Value> {
+        match self {
+            Merged::Live => live.cloned(),
+            Merged::Config => config.cloned(),
+            Merged::Other(value) => Some(value),
+            Merged::Nothing => None,
+        }
+    }
+}
 
 fn merge(
     schema: &Schema,
     ty: Option<TypeRef>,
     live: Option<&Value>,
     config: Option<&Value>,
-) -> Merged {
-    if live.is_none() && config.is_none() {
-        return Ok(None);
-    }
-    let atom = resolve(schema, ty);
-    let of_live = deduce(&atom, live);
-    let of_config = deduce(&atom, config);
-    if config.is_none() {
-        merge_as(schema, Facet::of(of_live), live, config)
-    } else if live.is_none() || of_live == of_config {
+) -> Result<Merged, String> {
+    // What the configuration does not mention stays as a server let it in;
+    // walking it would find nothing.
+    let Some(config) = config else {
+        return Ok(live.map_or(Merged::Nothing, |_| Merged::Live));
+    };
+    let facets = resolve(schema, ty);
+    let of_live = deduce(facets, live);
+    let of_config = deduce(facets, Some(config));
+    let config = Some(config);
+    if live.is_none() || alike(&of_live, &of_config) {
         merge_as(schema, Facet::of(of_config), live, config)
     } else {
         // The two sides hold different shapes: both ways are walked, so that
@@ -61,10 +89,10 @@ fn merge(
 
 fn merge_as(
     schema: &Schema,
-    facet: Option<Facet>,
+    facet: Option<Facet<'_>>,
     live: Option<&Value>,
     config: Option<&Value>,
-) -> Merged {
+) -> Result<Merged, String> {
     match facet {
         None => Err(INVALID_ATOM.into()),
         Some(Facet::Scalar(scalar)) => {
@@ -105,28 +133,73 @@ fn merge_as(
 }
 
 /// What is not taken apart: the configuration's value, if it has one.
-fn leaf(live: Option<&Value>, config: Option<&Value>) -> Option<Value> {
-    config.or(live).cloned()
+fn leaf(live: Option<&Value>, config: Option<&Value>) -> Merged {
+    match (live, config) {
+        (None, None) => Merged::Nothing,
+        (Some(_), None) => Merged::Live,
+        (Some(live), Some(config)) if live == config => Merged::Live,
+        (_, Some(_)) => Merged::Config,
+    }
 }
 
-fn merge_maps(schema: &Schema, map: &MapType, live: Option<&Map>, config: Option<&Map>) -> Merged {
+fn merge_maps(
+    schema: &Schema,
+    map: &MapFacet<'_>,
+    live: Option<&Map>,
+    config: Option<&Map>,
+) -> Result<Merged, String> {
     let empty = Map::new();
-    let mut merged = Vec::new();
-    for (name, live, config) in zip(live.unwrap_or(&empty), config.unwrap_or(&empty)) {
-        let value = merge(schema, map.child(name), live, config)
+    let (live, config) = (live.unwrap_or(&empty), config.unwrap_or(&empty));
+    // What differs from the live map; all of it if there is none.
+    let mut changed: Vec<(Str, Option<Value>)> = Vec::new();
+    let (mut count, mut declared) = (0, 0);
+    for (name, live, config) in zip(live, config) {
+        let merged = merge(schema, map.child(name), live, config)
             .map_err(|problem| format!(".{name}: {problem}"))?;
-        if let Some(value) = value {
-            merged.push((name.clone(), value));
+        if matches!(merged, Merged::Nothing) {
+            changed.extend(live.map(|_| (name.clone(), None)));
+            continue;
+        }
+        count += 1;
+        declared += usize::from(matches!(merged, Merged::Config));
+        if !matches!(merged, Merged::Live) {
+            changed.push((name.clone(), merged.value(live, config)));
         }
     }
-    Ok((!merged.is_empty()).then(|| Value::Map(merged.into_iter().collect())))
+    if count == 0 {
+        return Ok(Merged::Nothing);
+    }
+    if changed.is_empty() {
+        return Ok(Merged::Live);
+    }
+    if live.is_empty() && declared == config.len() {
+        return Ok(Merged::Config);
+    }
+    let set = |(name, value): (Str, Option<Value>)| value.map(|value| (name, value));
+    if live.is_empty() {
+        let map: Map = changed.into_iter().filter_map(set).collect();
+        return Ok(Merged::Other(map.into()));
+    }
+    let mut changed = changed.into_iter().peekable();
+    let mut merged = Vec::with_capacity(count);
+    for (name, value) in live {
+        while let Some(new) = changed.next_if(|(changed, _)| changed < name) {
+            merged.extend(set(new));
+        }
+        match changed.next_if(|(changed, _)| changed == name) {
+            Some(new) => merged.extend(set(new)),
+            None => merged.push((name.clone(), value.clone())),
+        }
+    }
+    merged.extend(changed.filter_map(set));
+    Ok(Merged::Other(Value::Map(merged.into_iter().collect())))
 }
 
 /// The keys of two maps in order, each with the values on both sides.
 pub(super) fn zip<'a>(
     left: &'a Map,
     right: &'a Map,
-) -> impl Iterator<Item = (&'a gitops_core::Str, Option<&'a Value>, Option<&'a Value>)> {
+) -> impl Iterator<Item = (&'a Str, Option<&'a Value>, Option<&'a Value>)> {
     let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
     std::iter::from_fn(move || {
         let order = match (left.peek(), right.peek()) {
@@ -145,25 +218,17 @@ pub(super) fn zip<'a>(
 /// The items of a list by identity. Copies of one identity stand for null, so
 /// that what is laid over them replaces them all.
 struct Items<'v> {
-    order: Vec<PathElement>,
-    by_identity: BTreeMap<PathElement, &'v Value>,
+    order: Vec<Identity<'v>>,
+    by_identity: BTreeMap<Identity<'v>, &'v Value>,
 }
 
 static NULL: Value = Value::Null;
 
 impl<'v> Items<'v> {
-    fn of(
-        schema: &Schema,
-        list: &ListType,
-        items: &'v [Value],
-        duplicates: bool,
-    ) -> Result<Self, String> {
-        let mut order = Vec::with_capacity(items.len());
+    fn of(order: Vec<Identity<'v>>, items: &'v [Value], duplicates: bool) -> Result<Self, String> {
         let mut by_identity = BTreeMap::new();
-        for (index, item) in items.iter().enumerate() {
-            let element = identity(schema, list, item)
-                .map_err(|problem| format!("element {index}: {problem}"))?;
-            match by_identity.entry(element.clone()) {
+        for (identity, item) in order.iter().zip(items) {
+            match by_identity.entry(identity.clone()) {
                 std::collections::btree_map::Entry::Vacant(entry) => {
                     entry.insert(item);
                 }
@@ -171,31 +236,82 @@ impl<'v> Items<'v> {
                     entry.insert(&NULL);
                 }
                 std::collections::btree_map::Entry::Occupied(_) => {
+                    let element = identity.element();
                     return Err(format!("duplicate entries for key {element}"));
                 }
             }
-            order.push(element);
         }
         Ok(Items { order, by_identity })
     }
 }
 
+fn merge_lists(
+    schema: &Schema,
+    list: &ListFacet<'_>,
+    live: &[Value],
+    config: &[Value],
+) -> Result<Merged, String> {
+    let (theirs, problem) = identities(schema, list, config);
+    if let Some(problem) = problem {
+        // Of two problems the first one is told.
+        let read = Items::of(theirs, config, false)?;
+        return Err(format!("element {}: {problem}", read.order.len()));
+    }
+    let (ours, problem) = identities(schema, list, live);
+    if let Some(problem) = problem {
+        return Err(format!("element {}: {problem}", ours.len()));
+    }
+    // Nearly always both have the same items in the same order.
+    if ours == theirs && !has_copies(&ours, |identity| identity) {
+        let mut merged: Option<List> = None;
+        for (index, (live_item, config_item)) in live.iter().zip(config).enumerate() {
+            let sides = (Some(live_item), Some(config_item));
+            let item = merge(schema, Some(list.element), sides.0, sides.1);
+            if let (Ok(Merged::Live), None) = (&item, &merged) {
+                continue;
+            }
+            let merged = merged.get_or_insert_with(|| live[..index].into());
+            // Upstream loses what goes wrong inside one item, and keeps the
+            // list.
+            if let Ok(item) = item {
+                merged.extend(item.value(sides.0, sides.1));
+            }
+        }
+        return Ok(match merged {
+            None => Merged::Live,
+            Some(items) if items.is_empty() => Merged::Nothing,
+            Some(items) => Merged::Other(Value::List(items)),
+        });
+    }
+    let theirs = Items::of(theirs, config, false)?;
+    let ours = Items::of(ours, live, true)?;
+    let merged = weave(schema, list, live, &ours, &theirs);
+    Ok(match merged.is_empty() {
+        true => Merged::Nothing,
+        false => Merged::Other(Value::List(merged)),
+    })
+}
+
 /// Two cursors walk both lists. Items that both have appear where the
 /// configuration has them; `shared` holds those still to come, in that order.
-fn merge_lists(schema: &Schema, list: &ListType, live: &[Value], config: &[Value]) -> Merged {
-    let theirs = Items::of(schema, list, config, false)?;
-    let ours = Items::of(schema, list, live, true)?;
-    let mut shared: VecDeque<&PathElement> = theirs
+fn weave(
+    schema: &Schema,
+    list: &ListFacet<'_>,
+    live: &[Value],
+    ours: &Items<'_>,
+    theirs: &Items<'_>,
+) -> List {
+    let mut shared: VecDeque<&Identity<'_>> = theirs
         .order
         .iter()
-        .filter(|element| ours.by_identity.contains_key(*element))
+        .filter(|identity| ours.by_identity.contains_key(*identity))
         .collect();
-    let mut merged = Vec::with_capacity(live.len().max(config.len()));
+    let mut merged = List::with_capacity(ours.order.len().max(theirs.order.len()));
     let mut used = BTreeSet::new();
     let mut take = |live: Option<&Value>, config: Option<&Value>| {
         // Upstream loses what goes wrong inside one item, and keeps the list.
-        if let Ok(Some(item)) = merge(schema, Some(list.element), live, config) {
-            merged.push(item);
+        if let Ok(item) = merge(schema, Some(list.element), live, config) {
+            merged.extend(item.value(live, config));
         }
     };
     let (mut left, mut right) = (0, 0);
@@ -243,5 +359,5 @@ fn merge_lists(schema: &Schema, list: &ListType, live: &[Value], config: &[Value
             }
         }
     }
-    Ok((!merged.is_empty()).then(|| merged.into_iter().collect()))
+    merged
 }

@@ -44,17 +44,10 @@ impl Ord for PathElement {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (PathElement::Field(a), PathElement::Field(b)) => a.cmp(b),
-            (PathElement::Key(a), PathElement::Key(b)) => {
-                for ((name_a, value_a), (name_b, value_b)) in a.iter().zip(b) {
-                    let order = name_a
-                        .cmp(name_b)
-                        .then_with(|| compare_values(value_a, value_b));
-                    if order != Ordering::Equal {
-                        return order;
-                    }
-                }
-                a.len().cmp(&b.len())
-            }
+            (PathElement::Key(a), PathElement::Key(b)) => compare_keys(
+                a.iter().map(|(name, value)| (name, value)),
+                b.iter().map(|(name, value)| (name, value)),
+            ),
             (PathElement::Value(a), PathElement::Value(b)) => compare_values(a, b),
             (PathElement::Index(a), PathElement::Index(b)) => a.cmp(b),
             _ => self.rank().cmp(&other.rank()),
@@ -70,15 +63,38 @@ impl PartialOrd for PathElement {
 
 impl PartialEq for PathElement {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
+        match (self, other) {
+            (PathElement::Field(a), PathElement::Field(b)) => a == b,
+            _ => self.cmp(other) == Ordering::Equal,
+        }
     }
 }
 
 impl Eq for PathElement {}
 
+/// Key fields pair by pair, the shorter first.
+pub(super) fn compare_keys<'a>(
+    mut a: impl Iterator<Item = (&'a Str, &'a Value)>,
+    mut b: impl Iterator<Item = (&'a Str, &'a Value)>,
+) -> Ordering {
+    loop {
+        let order = match (a.next(), b.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+            (Some((name_a, value_a)), Some((name_b, value_b))) => name_a
+                .cmp(name_b)
+                .then_with(|| compare_values(value_a, value_b)),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
 /// Numbers before strings before booleans before lists before maps before
 /// null; integers and floats by magnitude.
-fn compare_values(a: &Value, b: &Value) -> Ordering {
+pub(super) fn compare_values(a: &Value, b: &Value) -> Ordering {
     fn rank(value: &Value) -> u8 {
         match value {
             Value::Int(_) | Value::UInt(_) | Value::Float(_) => 0,

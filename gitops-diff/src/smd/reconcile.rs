@@ -1,6 +1,6 @@
 //! A set of paths adapted to a schema that has changed since it was recorded.
 
-use gitops_core::schema::{Atom, Relationship, Schema, TypeRef};
+use gitops_core::schema::{Facets, Relationship, Schema, TypeRef};
 
 use super::path::PathElement;
 use super::set::Set;
@@ -12,51 +12,52 @@ impl Typed<'_> {
     /// and is granular now stays owned as a whole. Deduced types are left
     /// alone.
     pub fn reconcile(&self, set: &Set) -> Set {
-        let mut reconciled = Set::new();
-        place(
-            self.schema,
-            Some(self.root),
-            set,
-            &mut Vec::new(),
-            &mut reconciled,
-        );
-        reconciled
-    }
-}
-
-fn place(
-    schema: &Schema,
-    ty: Option<TypeRef>,
-    set: &Set,
-    path: &mut Vec<PathElement>,
-    out: &mut Set,
-) {
-    let untyped = ty.is_some_and(Schema::is_untyped);
-    let atom = resolve(schema, ty);
-    if !untyped && !path.is_empty() && is_atomic(&atom) && !set.is_empty() {
-        out.insert(path);
-        return;
-    }
-    set.each_child(&mut |element, member, below| {
-        let child = if untyped {
-            Some(Schema::untyped())
-        } else {
-            match element {
-                PathElement::Field(name) => atom.map.as_ref().and_then(|map| map.child(name)),
-                _ => atom.list.as_ref().map(|list| list.element),
-            }
-        };
-        path.push(element.clone());
-        if member {
-            out.insert(path);
+        let root = resolve(self.schema, Some(self.root));
+        // Schemas seldom change, and then nothing has to be copied.
+        match is_outdated(self.schema, Some(self.root), &root, set) {
+            true => below(self.schema, Some(self.root), &root, set),
+            false => set.clone(),
         }
-        place(schema, child, below, path, out);
-        path.pop();
-    });
+    }
 }
 
-fn is_atomic(atom: &Atom) -> bool {
-    let map = atom.map.as_ref().map(|map| map.relationship);
-    let list = atom.list.as_ref().map(|list| list.relationship);
-    map.or(list) == Some(Relationship::Atomic)
+/// The type of a step below a place.
+fn child(facets: &Facets<'_>, ty: Option<TypeRef>, element: &PathElement) -> Option<TypeRef> {
+    if ty.is_some_and(Schema::is_untyped) {
+        return Some(Schema::untyped());
+    }
+    match element {
+        PathElement::Field(name) => facets.map.and_then(|map| map.child(name)),
+        _ => facets.list.map(|list| list.element),
+    }
+}
+
+fn is_outdated(schema: &Schema, ty: Option<TypeRef>, facets: &Facets<'_>, set: &Set) -> bool {
+    set.elements().any(|(element, _, children)| {
+        let ty = child(facets, ty, element);
+        let facets = resolve(schema, ty);
+        !children.is_empty()
+            && (is_atomic(ty, &facets) || is_outdated(schema, ty, &facets, children))
+    })
+}
+
+fn below(schema: &Schema, ty: Option<TypeRef>, facets: &Facets<'_>, set: &Set) -> Set {
+    let mut reconciled = Set::new();
+    for (element, member, children) in set.elements() {
+        let ty = child(facets, ty, element);
+        let facets = resolve(schema, ty);
+        let whole = !children.is_empty() && is_atomic(ty, &facets);
+        let children = match whole {
+            true => Set::new(),
+            false => below(schema, ty, &facets, children),
+        };
+        reconciled.push(element.clone(), member || whole, children);
+    }
+    reconciled
+}
+
+fn is_atomic(ty: Option<TypeRef>, facets: &Facets<'_>) -> bool {
+    let map = facets.map.map(|map| map.relationship);
+    let list = facets.list.map(|list| list.relationship);
+    !ty.is_some_and(Schema::is_untyped) && map.or(list) == Some(Relationship::Atomic)
 }

@@ -1,11 +1,13 @@
 //! Taking paths out of a value, or keeping nothing else.
 
+use std::cmp::Ordering;
+
 use gitops_core::schema::{Relationship, Schema, TypeRef};
 use gitops_core::{List, Map, Value};
 
 use super::path::PathElement;
 use super::set::Set;
-use super::typed::{Facet, Typed, deduce, identity, resolve};
+use super::typed::{Facet, Identity, Typed, deduce, resolve};
 
 impl<'s> Typed<'s> {
     /// This value without the paths of `set` and what is below them.
@@ -86,8 +88,7 @@ impl Walk<'_> {
     /// leaves.
     fn place(&self, ty: Option<TypeRef>, value: &Value, set: &Set) -> Option<Value> {
         let extract = self.mode == Mode::Extract;
-        let atom = resolve(self.schema, ty);
-        match Facet::of(deduce(&atom, Some(value)))? {
+        match Facet::of(deduce(resolve(self.schema, ty), Some(value)))? {
             Facet::Scalar(_) => Some(value.clone()),
             Facet::List(list) => {
                 let items = value.as_list()?;
@@ -96,11 +97,12 @@ impl Walk<'_> {
                 }
                 let mut kept = Vec::with_capacity(items.len());
                 for item in items {
-                    let Ok(element) = identity(self.schema, &list, item) else {
+                    let Ok(identity) = Identity::of(self.schema, &list, item) else {
                         kept.push(item.clone());
                         continue;
                     };
-                    kept.extend(self.entry(Some(list.element), &element, item, set));
+                    let known = set.lookup(|have| identity.cmp_element(have).reverse());
+                    kept.extend(self.entry(Some(list.element), known, item));
                 }
                 (!kept.is_empty()).then(|| kept.into_iter().collect())
             }
@@ -111,8 +113,11 @@ impl Walk<'_> {
                 }
                 let mut kept = Vec::with_capacity(fields.len());
                 for (name, value) in fields {
-                    let element = PathElement::Field(name.clone());
-                    let value = self.entry(map.child(name), &element, value, set);
+                    let known = set.lookup(|have| match have {
+                        PathElement::Field(have) => have.cmp(name),
+                        _ => Ordering::Greater,
+                    });
+                    let value = self.entry(map.child(name), known, value);
                     kept.extend(value.map(|value| (name.clone(), value)));
                 }
                 (!kept.is_empty()).then(|| Value::Map(kept.into_iter().collect()))
@@ -120,15 +125,14 @@ impl Walk<'_> {
         }
     }
 
-    /// What is left of one entry; `None` if it goes.
+    /// What is left of one entry, of which this is known; `None` if it goes.
     fn entry(
         &self,
         ty: Option<TypeRef>,
-        element: &PathElement,
+        (member, below): (bool, Option<&Set>),
         value: &Value,
-        set: &Set,
     ) -> Option<Value> {
-        match (self.mode, set.has_element(element), set.below(element)) {
+        match (self.mode, member, below) {
             (Mode::Remove { .. }, true, _) | (Mode::Extract, false, None) => None,
             (Mode::Remove { .. }, false, None) => Some(value.clone()),
             (Mode::Extract, true, None) => {

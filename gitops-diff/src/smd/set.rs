@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use ecow::EcoVec;
 use gitops_core::schema::{Schema, TypeRef};
 use gitops_core::{Map, Str, Value, json};
 
@@ -13,8 +14,9 @@ use super::path::{Path, PathElement};
 /// list is, and so are its fields. The root itself is never in the set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
-    // Sorted by element; a node is a member, or has children, or both.
-    nodes: Vec<(PathElement, Node)>,
+    // Sorted by element; a node is a member, or has children, or both. Shared:
+    // what an operation leaves as it was is not copied.
+    nodes: EcoVec<(PathElement, Node)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +34,9 @@ impl Node {
 impl Set {
     /// The empty set.
     pub const fn new() -> Self {
-        Set { nodes: Vec::new() }
+        Set {
+            nodes: EcoVec::new(),
+        }
     }
 
     /// Whether no path is in the set.
@@ -59,22 +63,17 @@ impl Set {
         }
     }
 
-    /// Adds the path of one element.
-    pub(super) fn insert_element(&mut self, element: PathElement) {
-        self.node_mut(&element).member = true;
+    /// Makes room for so many elements at the top.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.nodes.reserve(count);
     }
 
-    /// Puts `children` below `element`, which must be greater than every
-    /// element so far or equal to the last one.
-    pub(super) fn attach(&mut self, element: PathElement, children: Set) {
-        if !children.is_empty() {
-            let node = self.node_mut(&element);
-            node.children = match node.children.is_empty() {
-                // Nearly always: a union would copy the whole of it, once for
-                // every level.
-                true => children,
-                false => node.children.union(&children),
-            };
+    /// Adds an element that is greater than all so far, unless it would stand
+    /// for nothing.
+    pub(super) fn push(&mut self, element: PathElement, member: bool, children: Set) {
+        let node = Node { member, children };
+        if !node.is_empty() {
+            self.nodes.push((element, node));
         }
     }
 
@@ -88,7 +87,7 @@ impl Set {
             self.nodes.insert(index, (element.clone(), Node::default()));
             index
         });
-        &mut self.nodes[index].1
+        &mut self.nodes.make_mut()[index].1
     }
 
     fn node(&self, element: &PathElement) -> Option<&Node> {
@@ -108,21 +107,82 @@ impl Set {
         }
     }
 
+    /// The paths below `path`, without it; `None` if there are none.
+    pub(crate) fn at(&self, path: &[PathElement]) -> Option<&Set> {
+        let set = path.iter().try_fold(self, |set, element| {
+            let node = set.node(element)?;
+            Some(&node.children)
+        });
+        set.filter(|set| !set.is_empty())
+    }
+
     pub(super) fn has_element(&self, element: &PathElement) -> bool {
         self.node(element).is_some_and(|node| node.member)
     }
 
-    /// The paths below `element`, without it.
-    pub(super) fn below(&self, element: &PathElement) -> Option<&Set> {
-        self.node(element)
-            .map(|node| &node.children)
-            .filter(|children| !children.is_empty())
+    /// What the set says of the element that `compare` finds: whether it is a
+    /// member, and the paths below it, if there are any.
+    pub(super) fn lookup(
+        &self,
+        compare: impl Fn(&PathElement) -> Ordering,
+    ) -> (bool, Option<&Set>) {
+        match self.nodes.binary_search_by(|(have, _)| compare(have)) {
+            Ok(index) => {
+                let node = &self.nodes[index].1;
+                (
+                    node.member,
+                    Some(&node.children).filter(|set| !set.is_empty()),
+                )
+            }
+            Err(_) => (false, None),
+        }
+    }
+
+    /// Whether both hold the same storage: then they are equal, though equal
+    /// ones need not.
+    fn is_shared(&self, other: &Set) -> bool {
+        std::ptr::eq(self.nodes.as_slice(), other.nodes.as_slice())
+    }
+
+    /// Whether all paths of this set are in `other`.
+    pub fn is_subset(&self, other: &Set) -> bool {
+        if self.is_shared(other) {
+            return true;
+        }
+        let mut theirs = other.nodes.iter();
+        self.nodes.iter().all(|(element, node)| {
+            let found = theirs.find(|(have, _)| have >= element);
+            found.is_some_and(|(have, other)| {
+                have == element
+                    && (other.member || !node.member)
+                    && node.children.is_subset(&other.children)
+            })
+        })
+    }
+
+    /// Whether no path is in both sets.
+    pub fn is_disjoint(&self, other: &Set) -> bool {
+        let mut theirs = other.nodes.iter().peekable();
+        self.nodes.iter().all(|(element, node)| {
+            while theirs.next_if(|(have, _)| have < element).is_some() {}
+            theirs.peek().is_none_or(|(have, other)| {
+                have != element
+                    || (!(node.member && other.member)
+                        && node.children.is_disjoint(&other.children))
+            })
+        })
     }
 
     /// The paths that are in either set.
     #[must_use]
     pub fn union(&self, other: &Set) -> Set {
-        self.zip(other, &|a, b| match (a, b) {
+        if other.is_empty() || self.is_shared(other) {
+            return self.clone();
+        }
+        if self.is_empty() {
+            return other.clone();
+        }
+        self.zip(other, |a, b| match (a, b) {
             (Some(a), Some(b)) => Node {
                 member: a.member || b.member,
                 children: a.children.union(&b.children),
@@ -135,7 +195,10 @@ impl Set {
     /// The paths that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Set) -> Set {
-        self.zip(other, &|a, b| match (a, b) {
+        if self.is_empty() || other.is_empty() {
+            return Set::new();
+        }
+        self.zip(other, |a, b| match (a, b) {
             (Some(a), Some(b)) => Node {
                 member: a.member && b.member,
                 children: a.children.intersection(&b.children),
@@ -147,7 +210,10 @@ impl Set {
     /// The paths that are here and not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Set) -> Set {
-        self.zip(other, &|a, b| match (a, b) {
+        if self.is_empty() || other.is_empty() {
+            return self.clone();
+        }
+        self.zip(other, |a, b| match (a, b) {
             (Some(a), Some(b)) => Node {
                 member: a.member && !b.member,
                 children: a.children.difference(&b.children),
@@ -160,7 +226,10 @@ impl Set {
     /// The paths that are here, and neither in `other` nor below a path of it.
     #[must_use]
     pub fn recursive_difference(&self, other: &Set) -> Set {
-        self.zip(other, &|a, b| match (a, b) {
+        if self.is_empty() || other.is_empty() {
+            return self.clone();
+        }
+        self.zip(other, |a, b| match (a, b) {
             (Some(_), Some(b)) if b.member => Node::default(),
             (Some(a), Some(b)) => Node {
                 member: a.member,
@@ -187,8 +256,8 @@ impl Set {
     }
 
     /// One pass over two sorted sets; nodes that come out empty are dropped.
-    fn zip(&self, other: &Set, combine: &dyn Fn(Option<&Node>, Option<&Node>) -> Node) -> Set {
-        let mut nodes = Vec::with_capacity(self.nodes.len().max(other.nodes.len()));
+    fn zip(&self, other: &Set, combine: impl Fn(Option<&Node>, Option<&Node>) -> Node) -> Set {
+        let mut nodes = EcoVec::with_capacity(self.nodes.len().max(other.nodes.len()));
         let (mut left, mut right) = (self.nodes.iter().peekable(), other.nodes.iter().peekable());
         loop {
             let order = match (left.peek(), right.peek()) {
@@ -213,7 +282,7 @@ impl Set {
     }
 
     fn visit(&self, path: &mut Vec<PathElement>, visit: &mut impl FnMut(&[PathElement])) {
-        for (element, node) in &self.nodes {
+        for (element, node) in self.nodes.iter() {
             path.push(element.clone());
             if node.member {
                 visit(path);
@@ -223,12 +292,11 @@ impl Set {
         }
     }
 
-    /// Calls `visit` with every element at the top of the set, whether it is a
-    /// member, and what is below it.
-    pub(super) fn each_child(&self, visit: &mut dyn FnMut(&PathElement, bool, &Set)) {
-        for (element, node) in &self.nodes {
-            visit(element, node.member, &node.children);
-        }
+    /// Every element at the top of the set: whether it is a member, and what
+    /// is below it.
+    pub(super) fn elements(&self) -> impl Iterator<Item = (&PathElement, bool, &Set)> {
+        let nodes = self.nodes.iter();
+        nodes.map(|(element, node)| (element, node.member, &node.children))
     }
 
     /// Every path of the set, in order.
@@ -242,17 +310,17 @@ impl Set {
     /// removing the set removes the shells that held them.
     #[must_use]
     pub(super) fn with_named_fields(&self, schema: &Schema, ty: Option<TypeRef>) -> Set {
-        let atom = ty.map(|ty| schema.resolve(ty)).unwrap_or_default();
+        let facets = ty.map(|ty| schema.resolve(ty)).unwrap_or_default();
         let nodes = self.nodes.iter().map(|(element, node)| {
             let (mut declared, mut below) = (false, None);
             match element {
                 PathElement::Field(name) => {
-                    if let Some(map) = &atom.map {
+                    if let Some(map) = &facets.map {
                         declared = map.field(name).is_some();
                         below = map.child(name);
                     }
                 }
-                PathElement::Key(_) => below = atom.list.as_ref().map(|list| list.element),
+                PathElement::Key(_) => below = facets.list.map(|list| list.element),
                 PathElement::Value(_) | PathElement::Index(_) => {}
             }
             let node = Node {
@@ -307,7 +375,7 @@ impl Set {
             Value::Null => return Ok(Set::new()),
             other => return Err(FieldsError(other.kind_name().into())),
         };
-        let mut nodes: Vec<(PathElement, Node)> = Vec::with_capacity(map.len());
+        let mut nodes: EcoVec<(PathElement, Node)> = EcoVec::with_capacity(map.len());
         for (name, below) in map {
             if name == "." {
                 continue;
@@ -325,7 +393,10 @@ impl Set {
                 },
             ));
         }
-        nodes.sort_by(|a, b| a.0.cmp(&b.0));
+        // Fields arrive in order; items whose keys are numbers may not.
+        if !nodes.is_sorted_by(|a, b| a.0 <= b.0) {
+            nodes.make_mut().sort_by(|a, b| a.0.cmp(&b.0));
+        }
         Ok(Set { nodes })
     }
 }

@@ -1,15 +1,15 @@
 //! A value that has been checked against its schema.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 use gitops_core::schema::{
-    Atom, ListType, MapType, ObjectSchema, Relationship, Scalar, Schema, TypeRef,
+    Facets, ListFacet, MapFacet, ObjectSchema, Relationship, Scalar, Schema, TypeRef,
 };
-use gitops_core::{Value, json};
+use gitops_core::{Str, Value, json};
 
-use super::path::PathElement;
+use super::path::{PathElement, compare_keys, compare_values};
 use super::set::Set;
 
 /// A value and the schema it conforms to.
@@ -150,63 +150,82 @@ impl<'s> Typed<'s> {
 }
 
 /// The facets that fit `value`; absent and null values keep them all.
-pub(super) fn deduce(atom: &Atom, value: Option<&Value>) -> Atom {
+pub(crate) fn deduce<'s>(facets: Facets<'s>, value: Option<&Value>) -> Facets<'s> {
     let one = match value {
-        None | Some(Value::Null) => None,
-        Some(Value::List(_)) => atom.list.clone().map(|list| Atom {
-            list: Some(list),
-            ..Atom::default()
-        }),
-        Some(Value::Map(_)) => atom.map.clone().map(|map| Atom {
-            map: Some(map),
-            ..Atom::default()
-        }),
-        Some(_) => atom.scalar.map(|scalar| Atom {
-            scalar: Some(scalar),
-            ..Atom::default()
-        }),
+        None | Some(Value::Null) => return facets,
+        Some(Value::List(_)) => Facets {
+            list: facets.list,
+            ..Facets::default()
+        },
+        Some(Value::Map(_)) => Facets {
+            map: facets.map,
+            ..Facets::default()
+        },
+        Some(_) => Facets {
+            scalar: facets.scalar,
+            ..Facets::default()
+        },
     };
-    one.unwrap_or_else(|| atom.clone())
+    match one {
+        Facets {
+            scalar: None,
+            list: None,
+            map: None,
+        } => facets,
+        one => one,
+    }
+}
+
+/// Whether two values at one place are handled by the same facets.
+pub(super) fn alike(a: &Facets<'_>, b: &Facets<'_>) -> bool {
+    let shape = |facets: &Facets<'_>| {
+        (
+            facets.scalar.is_some(),
+            facets.list.is_some(),
+            facets.map.is_some(),
+        )
+    };
+    shape(a) == shape(b)
 }
 
 /// The facet by which a place is handled.
-pub(super) enum Facet {
-    Map(Arc<MapType>),
+#[derive(Clone, Copy)]
+pub(crate) enum Facet<'s> {
+    Map(MapFacet<'s>),
     Scalar(Scalar),
-    List(Arc<ListType>),
+    List(ListFacet<'s>),
 }
 
-impl Facet {
-    pub(super) fn of(atom: Atom) -> Option<Facet> {
-        match atom {
-            Atom { map: Some(map), .. } => Some(Facet::Map(map)),
-            Atom {
+impl<'s> Facet<'s> {
+    pub(crate) fn of(facets: Facets<'s>) -> Option<Facet<'s>> {
+        match facets {
+            Facets { map: Some(map), .. } => Some(Facet::Map(map)),
+            Facets {
                 scalar: Some(scalar),
                 ..
             } => Some(Facet::Scalar(scalar)),
-            Atom {
+            Facets {
                 list: Some(list), ..
             } => Some(Facet::List(list)),
-            Atom { .. } => None,
+            Facets { .. } => None,
         }
     }
 }
 
 /// The facets of a place; none for a field that no schema declares.
-pub(super) fn resolve(schema: &Schema, ty: Option<TypeRef>) -> Atom {
+pub(super) fn resolve(schema: &Schema, ty: Option<TypeRef>) -> Facets<'_> {
     ty.map(|ty| schema.resolve(ty)).unwrap_or_default()
 }
 
 pub(super) const INVALID_ATOM: &str = "schema error: invalid atom";
 
-fn validate(
+pub(crate) fn validate(
     schema: &Schema,
     ty: TypeRef,
     value: &Value,
     duplicates: Duplicates,
 ) -> Result<(), TypedError> {
-    let atom = schema.resolve(ty);
-    match Facet::of(deduce(&atom, Some(value))) {
+    match Facet::of(deduce(schema.resolve(ty), Some(value))) {
         None => Err(TypedError::one(INVALID_ATOM)),
         Some(Facet::Scalar(scalar)) => match scalar_problem(scalar, value) {
             Some(problem) => Err(TypedError::one(problem)),
@@ -245,35 +264,68 @@ fn validate(
 
 fn validate_items(
     schema: &Schema,
-    list: &ListType,
+    list: &ListFacet<'_>,
     items: &[Value],
     duplicates: Duplicates,
 ) -> Result<(), TypedError> {
     let mut errors = TypedError::default();
+    let associative = list.relationship == Relationship::Associative;
+    let (identities, problem) = match associative {
+        true => identities(schema, list, items),
+        false => (Vec::new(), None),
+    };
     let mut seen = BTreeSet::new();
+    let refused = duplicates == Duplicates::Refuse && has_copies(&identities, |identity| identity);
     for (index, item) in items.iter().enumerate() {
-        let element = if list.relationship == Relationship::Associative {
-            match identity(schema, list, item) {
-                Ok(element) => {
-                    if !seen.insert(element.clone()) && duplicates == Duplicates::Refuse {
-                        errors.add(format!("duplicate entries for key {element}"));
-                    }
-                    element
-                }
-                // Without an identity nothing below can be named.
-                Err(problem) => {
-                    errors.add(format!("element {index}: {problem}"));
-                    return Err(errors);
-                }
-            }
-        } else {
-            PathElement::Index(index as i64)
-        };
+        let identity = identities.get(index);
+        // Without an identity nothing below can be named.
+        if let Some(problem) = problem.as_ref().filter(|_| identity.is_none()) {
+            errors.add(format!("element {index}: {problem}"));
+            return Err(errors);
+        }
+        if let Some(identity) = identity.filter(|_| refused)
+            && !seen.insert(identity)
+        {
+            let element = identity.element();
+            errors.add(format!("duplicate entries for key {element}"));
+        }
         if let Err(below) = validate(schema, list.element, item, duplicates) {
+            let element = identity.map(Identity::element);
+            let element = element.unwrap_or(PathElement::Index(index as i64));
             errors.add_below(&element, below);
         }
     }
     errors.into_result()
+}
+
+/// The identities of items as far as they have one, and why the next has none.
+pub(crate) fn identities<'a>(
+    schema: &'a Schema,
+    list: &ListFacet<'a>,
+    items: &'a [Value],
+) -> (Vec<Identity<'a>>, Option<String>) {
+    let mut identities = Vec::with_capacity(items.len());
+    for item in items {
+        match Identity::of(schema, list, item) {
+            Ok(identity) => identities.push(identity),
+            Err(problem) => return (identities, Some(problem)),
+        }
+    }
+    (identities, None)
+}
+
+/// Whether one identity is there more than once.
+pub(crate) fn has_copies<'a, T>(items: &'a [T], of: impl Fn(&'a T) -> &'a Identity<'a>) -> bool {
+    // Most lists are short, and then sorting is not worth its allocation.
+    const SHORT: usize = 8;
+    if items.len() <= SHORT {
+        let pairs = items.iter().enumerate();
+        let mut pairs = pairs.flat_map(|(at, a)| items[..at].iter().map(move |b| (a, b)));
+        return pairs.any(|(a, b)| of(a) == of(b));
+    }
+    let mut sorted: Vec<&Identity<'_>> = items.iter().map(of).collect();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// Why a scalar does not fit; null fits everywhere.
@@ -294,56 +346,142 @@ pub(super) fn scalar_problem(scalar: Scalar, value: &Value) -> Option<String> {
     (!fits).then(|| format!("expected {expected}, got {}", value.kind_name()))
 }
 
-/// Which item of an associative list `item` is.
-///
-/// A key field that is absent counts with its schema default; this is the one
-/// place where defaults matter.
-pub(crate) fn identity(
-    schema: &Schema,
-    list: &ListType,
-    item: &Value,
-) -> Result<PathElement, String> {
-    if list.keys.is_empty() {
-        return match item {
-            Value::Map(_) => {
-                Err("associative list without keys has an element that's a map type".into())
-            }
-            Value::List(_) => Err("not supported: associative list with lists as elements".into()),
-            Value::Null => {
-                Err("associative list without keys has an element that's an explicit null".into())
-            }
-            scalar => Ok(PathElement::Value(scalar.clone())),
-        };
-    }
-    let fields = match item {
-        Value::Map(fields) => fields,
-        Value::Null => return Err("associative list with keys may not have a null element".into()),
-        _ => return Err("associative list with keys may not have non-map elements".into()),
-    };
-    let mut item_type = None;
-    let mut key = Vec::with_capacity(list.keys.len());
-    for name in &list.keys {
-        if let Some(value) = fields.get(name) {
-            key.push((name.clone(), value.clone()));
-            continue;
-        }
-        let map = item_type.get_or_insert_with(|| schema.resolve(list.element).map);
-        let field = map.as_ref().and_then(|map| map.field(name));
-        if let Some(default) = field.and_then(|field| field.default.clone()) {
-            key.push((name.clone(), default));
-        }
-    }
-    if key.is_empty() {
-        let keys: Value = list.keys.iter().cloned().map(Value::String).collect();
-        return Err(format!(
-            "associative list with keys has an element that omits all key fields {} (and doesn't \
-             have default values for any key fields)",
-            json::to_string(&keys).replace(',', " ")
-        ));
-    }
-    key.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(PathElement::Key(key))
+/// Which item of an associative list an item is: what [`PathElement::Key`] and
+/// [`PathElement::Value`] say, borrowed from the item and the schema, and in
+/// the same order.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity<'a> {
+    /// The fields that identify the item, by name.
+    Key(Keys<'a>),
+    /// An item of a set.
+    Value(&'a Value),
 }
+
+/// Key fields; most lists have one, which needs no allocation.
+#[derive(Clone, Debug)]
+pub(crate) enum Keys<'a> {
+    One([(&'a Str, &'a Value); 1]),
+    Many(Vec<(&'a Str, &'a Value)>),
+}
+
+impl<'a> Keys<'a> {
+    pub(crate) fn as_slice(&self) -> &[(&'a Str, &'a Value)] {
+        match self {
+            Keys::One(only) => only,
+            Keys::Many(several) => several,
+        }
+    }
+}
+
+impl<'a> Identity<'a> {
+    /// Finds it. A key field that is absent counts with its schema default;
+    /// this is the one place where defaults matter.
+    pub(crate) fn of(
+        schema: &'a Schema,
+        list: &ListFacet<'a>,
+        item: &'a Value,
+    ) -> Result<Self, String> {
+        let keys = list.keys();
+        if keys.is_empty() {
+            return match item {
+                Value::Map(_) => {
+                    Err("associative list without keys has an element that's a map type".into())
+                }
+                Value::List(_) => {
+                    Err("not supported: associative list with lists as elements".into())
+                }
+                Value::Null => Err(
+                    "associative list without keys has an element that's an explicit null".into(),
+                ),
+                scalar => Ok(Identity::Value(scalar)),
+            };
+        }
+        let fields = match item {
+            Value::Map(fields) => fields,
+            Value::Null => {
+                return Err("associative list with keys may not have a null element".into());
+            }
+            _ => return Err("associative list with keys may not have non-map elements".into()),
+        };
+        let field = |name: &'a Str| -> Option<(&'a Str, &'a Value)> {
+            let value = fields.get(name).or_else(|| {
+                let item = schema.resolve(list.element).map?;
+                item.declared(name)?.default.as_ref()
+            });
+            Some((name, value?))
+        };
+        let found = match keys {
+            [only] => field(only).map(|found| Keys::One([found])),
+            several => {
+                let mut found: Vec<_> = several.iter().filter_map(field).collect();
+                found.sort_by(|a, b| a.0.cmp(b.0));
+                (!found.is_empty()).then_some(Keys::Many(found))
+            }
+        };
+        found.map(Identity::Key).ok_or_else(|| {
+            let keys: Value = keys.iter().cloned().map(Value::String).collect();
+            format!(
+                "associative list with keys has an element that omits all key fields {} (and \
+                 doesn't have default values for any key fields)",
+                json::to_string(&keys).replace(',', " ")
+            )
+        })
+    }
+
+    /// The step of a path that leads to the item.
+    pub(crate) fn element(&self) -> PathElement {
+        match self {
+            Identity::Key(keys) => {
+                let fields = keys.as_slice().iter();
+                let owned = fields.map(|(name, value)| (Str::clone(name), Value::clone(value)));
+                PathElement::Key(owned.collect())
+            }
+            Identity::Value(value) => PathElement::Value(Value::clone(value)),
+        }
+    }
+
+    /// Where the item stands beside a step of a path.
+    pub(crate) fn cmp_element(&self, element: &PathElement) -> Ordering {
+        match (self, element) {
+            (Identity::Key(keys), PathElement::Key(other)) => {
+                let other = other.iter().map(|(name, value)| (name, value));
+                compare_keys(keys.as_slice().iter().copied(), other)
+            }
+            (Identity::Value(value), PathElement::Value(other)) => compare_values(value, other),
+            (Identity::Key(_), PathElement::Field(_)) => Ordering::Greater,
+            (Identity::Key(_), _) => Ordering::Less,
+            (Identity::Value(_), PathElement::Index(_)) => Ordering::Less,
+            (Identity::Value(_), _) => Ordering::Greater,
+        }
+    }
+}
+
+impl Ord for Identity<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Identity::Key(a), Identity::Key(b)) => {
+                compare_keys(a.as_slice().iter().copied(), b.as_slice().iter().copied())
+            }
+            (Identity::Value(a), Identity::Value(b)) => compare_values(a, b),
+            (Identity::Key(_), Identity::Value(_)) => Ordering::Less,
+            (Identity::Value(_), Identity::Key(_)) => Ordering::Greater,
+        }
+    }
+}
+
+impl PartialOrd for Identity<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Identity<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Identity<'_> {}
 
 fn to_set(schema: &Schema, ty: Option<TypeRef>, value: &Value) -> Set {
     let mut set = Set::new();
@@ -351,36 +489,30 @@ fn to_set(schema: &Schema, ty: Option<TypeRef>, value: &Value) -> Set {
     set
 }
 
-/// Adds the paths below `value` to `set`; whether the place itself is a leaf
-/// that its holder has to add.
+/// Adds the paths below `value` to `set`, which is empty; whether the place
+/// itself is a leaf that its holder has to add.
 fn fill(schema: &Schema, ty: Option<TypeRef>, value: &Value, set: &mut Set) -> bool {
-    let atom = resolve(schema, ty);
-    match Facet::of(deduce(&atom, Some(value))) {
+    match Facet::of(deduce(resolve(schema, ty), Some(value))) {
         None => false,
         Some(Facet::Scalar(_)) => true,
         Some(Facet::List(list)) => {
             if list.relationship == Relationship::Atomic {
                 return true;
             }
-            let items = value.as_list().unwrap_or_default();
             // An item without an identity was refused when the value was
             // checked; one that was not checked owns nothing.
-            let elements: Vec<(PathElement, &Value)> = items
-                .iter()
-                .filter_map(|item| Some((identity(schema, &list, item).ok()?, item)))
+            let items = value.as_list().unwrap_or_default().iter();
+            let mut items: Vec<(Identity<'_>, &Value)> = items
+                .filter_map(|item| Some((Identity::of(schema, &list, item).ok()?, item)))
                 .collect();
-            let mut seen = BTreeSet::new();
-            let mut repeated = BTreeSet::new();
-            for (element, _) in &elements {
-                if !seen.insert(element) {
-                    repeated.insert(element);
-                }
-            }
-            for (element, item) in &elements {
-                if !repeated.contains(element) {
-                    set.attach(element.clone(), to_set(schema, Some(list.element), item));
-                }
-                set.insert_element(element.clone());
+            items.sort_by(|a, b| a.0.cmp(&b.0));
+            for copies in items.chunk_by(|a, b| a.0 == b.0) {
+                let (identity, item) = &copies[0];
+                let below = match copies {
+                    [_] => to_set(schema, Some(list.element), item),
+                    _ => Set::new(),
+                };
+                set.push(identity.element(), true, below);
             }
             false
         }
@@ -391,21 +523,23 @@ fn fill(schema: &Schema, ty: Option<TypeRef>, value: &Value, set: &mut Set) -> b
             let Some(fields) = value.as_map() else {
                 return false;
             };
+            set.reserve(fields.len());
             for (name, value) in fields {
-                let element = PathElement::Field(name.clone());
                 let mut below = Set::new();
                 let leaf = fill(schema, map.child(name), value, &mut below);
-                let empty = match value {
-                    Value::Null => true,
-                    Value::Map(map) => map.is_empty(),
-                    _ => false,
-                };
-                if leaf || empty || map.field(name).is_none() {
-                    set.insert_element(element.clone());
-                }
-                set.attach(element, below);
+                let member = leaf || is_empty_leaf(value) || map.field(name).is_none();
+                set.push(PathElement::Field(name.clone()), member, below);
             }
             false
         }
+    }
+}
+
+/// Whether a value is owned as such because there is nothing in it.
+pub(crate) fn is_empty_leaf(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Map(map) => map.is_empty(),
+        _ => false,
     }
 }
