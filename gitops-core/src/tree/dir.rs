@@ -74,14 +74,9 @@ impl DirTree {
             Found::Absent
         })
     }
-}
 
-impl FileTree for DirTree {
-    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
-        let (real, found) = follow(path, |path| self.look(path))?;
-        if !matches!(found, Found::File) {
-            return Ok(None);
-        }
+    /// What the file at `real` holds, which was asked for at `path`.
+    fn contents(&self, path: &TreePath, real: &TreePath) -> Result<Option<Bytes>, TreeError> {
         let read = || {
             let file = std::fs::File::open(self.root.join(real.as_str()))?;
             let size = file.metadata()?.len();
@@ -102,6 +97,27 @@ impl FileTree for DirTree {
             Err(error) if absent(&error) => Ok(None),
             Err(error) => Err(storage(path, error)),
         }
+    }
+}
+
+impl FileTree for DirTree {
+    fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
+        let (real, found) = follow(path, |path| self.look(path))?;
+        match found {
+            Found::File => self.contents(path, &real),
+            _ => Ok(None),
+        }
+    }
+
+    fn find(&self, path: &TreePath) -> Result<Option<(Entry, Bytes)>, TreeError> {
+        let Some(entry) = entry(follow(path, |path| self.look(path))?) else {
+            return Ok(None);
+        };
+        let contents = match entry.kind {
+            EntryKind::File => self.contents(path, &entry.path)?,
+            EntryKind::Dir => Some(Bytes::new()),
+        };
+        Ok(contents.map(|contents| (entry, contents)))
     }
 
     fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
