@@ -2,6 +2,7 @@
 
 #![no_main]
 
+use gitops_core::json;
 use gitops_core::yaml::node::{Limits, Tree};
 use gitops_core::yaml::{self, Numbers, Options};
 use libfuzzer_sys::fuzz_target;
@@ -20,8 +21,12 @@ fuzz_target!(|text: &[u8]| {
             (read, slowly) => panic!("{read:?} is not {slowly:?}"),
         }
         let Ok(value) = read else { continue };
-        for text in [yaml::to_string(&value), yaml::to_string_pretty(&value)] {
-            let Ok(text) = text else { continue };
+        // go-yaml v3 puts tabs into literals, where v2 may take them for
+        // indentation.
+        let tabs = json::to_string(&value).contains("\\t");
+        let pretty = (!tabs).then(|| yaml::to_string_pretty(&value));
+        for text in [Some(yaml::to_string(&value)), pretty] {
+            let Some(Ok(text)) = text else { continue };
             let again = yaml::parse_with(text.as_bytes(), &options);
             let again = again.unwrap_or_else(|error| panic!("{error}:\n{text}"));
             assert!(again.same(&value), "{value:?} is written\n{text}");

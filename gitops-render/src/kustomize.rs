@@ -283,7 +283,8 @@ pub fn build(
         places: Vec::with_capacity(outcome.objects.len()),
         warnings: outcome.warnings,
     };
-    for object in outcome.objects {
+    for mut object in outcome.objects {
+        object.finish(outcome.origins, outcome.transformations)?;
         built.objects.push(object.to_value()?);
         built.places.push(Place {
             source: Str::new(),

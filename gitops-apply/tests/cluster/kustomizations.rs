@@ -3,11 +3,16 @@
 //! 5.8.1, after the `kustomize edit` commands that Argo CD would have run.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gitops_apply::reconcile::{Desired, DesiredError, Repositories, desired};
 use gitops_core::app::argo;
+use gitops_core::tree::{MemoryTree, TreePath};
 use gitops_core::{Manifest, Origin, Value, yaml};
 use gitops_render::helm::{Capabilities, Seed};
+use gitops_render::kustomize::{KustomizeOptions, build};
+use gix::objs::tree::EntryKind;
+use gix::refs::transaction::PreviousValue;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/kustomizations")
@@ -69,4 +74,72 @@ fn a_component_that_is_not_there_is_an_error_unless_it_may_be() {
     });
     let error = error.expect_err("there is no such component").to_string();
     assert!(error.contains("missing"), "{error}");
+}
+
+/// A repository whose base makes `v1` at the tag of that name, and `main` at
+/// the tip.
+fn repository() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let repository = gix::init_bare(dir.path()).expect("a repository");
+    let author = gix::actor::SignatureRef {
+        name: "Ada".into(),
+        email: "ada@example.com".into(),
+        time: "1700000000 +0100",
+    };
+    let mut parents = Vec::new();
+    for name in ["v1", "main"] {
+        let text = format!("configMapGenerator: [{{name: of-{name}}}]");
+        let file = repository.write_blob(text).expect("a blob");
+        let mut editor = repository.empty_tree().edit().expect("a tree");
+        editor
+            .upsert("base/kustomization.yaml", EntryKind::Blob, file)
+            .expect("a file");
+        let tree = editor.write().expect("a tree");
+        let commit = repository
+            .commit_as(
+                author,
+                author,
+                "refs/heads/main",
+                name,
+                tree,
+                parents.clone(),
+            )
+            .expect("a commit");
+        parents = vec![commit.detach()];
+        if name == "v1" {
+            repository
+                .tag_reference(name, commit.detach(), PreviousValue::MustNotExist)
+                .expect("a tag");
+        }
+    }
+    dir
+}
+
+#[test]
+fn bases_in_repositories_are_read_at_their_revision() {
+    let dir = repository();
+    let url = format!("file://{}", dir.path().display());
+    for (query, pinned, expected) in [
+        ("?ref=v1", None, "name: of-v1-"),
+        ("?version=main", None, "name: of-main-"),
+        ("", None, "name: of-main-"),
+        // Whoever owns the repositories decides what is read.
+        ("?ref=main", Some("v1"), "name: of-v1-"),
+    ] {
+        let mut repositories = Repositories::default();
+        if let Some(revision) = pinned {
+            repositories.pin(&url, revision);
+        }
+        let kustomization = format!("resources: ['{url}//base{query}']");
+        let mut tree = MemoryTree::new();
+        let path = TreePath::parse("kustomization.yaml").expect("a path");
+        tree.insert(&path, kustomization.clone().into_bytes());
+        let options = KustomizeOptions {
+            remotes: Some(Arc::new(repositories)),
+            ..KustomizeOptions::default()
+        };
+        let built = build(&tree, &TreePath::ROOT, &options).expect(&kustomization);
+        let text = built.to_text().expect("text");
+        assert!(text.contains(expected), "{kustomization}: {text}");
+    }
 }

@@ -81,6 +81,71 @@ impl DirTree {
             Found::Absent
         })
     }
+
+    /// Opens a file whose path, `real`, has no links in it.
+    fn open_real(
+        &self,
+        path: &TreePath,
+        real: &TreePath,
+    ) -> Result<Option<std::fs::File>, TreeError> {
+        match std::fs::File::open(self.root.join(real.as_str())) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if absent(&error) => Ok(None),
+            Err(error) => Err(storage(path, error)),
+        }
+    }
+
+    /// The contents of an open file, which was asked for at `path`; `None` if
+    /// it is no file.
+    fn contents(&self, path: &TreePath, file: std::fs::File) -> Result<Option<Bytes>, TreeError> {
+        let metadata = file.metadata().map_err(|error| storage(path, error))?;
+        self.contents_of(path, file, &metadata)
+    }
+
+    fn contents_of(
+        &self,
+        path: &TreePath,
+        file: std::fs::File,
+        metadata: &std::fs::Metadata,
+    ) -> Result<Option<Bytes>, TreeError> {
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let size = metadata.len();
+        if size > self.file_limit {
+            return Err(TreeError::TooLarge {
+                path: path.clone(),
+                size,
+                limit: self.file_limit,
+            });
+        }
+        let mut contents = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        // Once as much is read as there was, nobody has to ask whether that
+        // was all. Some file systems know no sizes.
+        let most = if size == 0 { self.file_limit } else { size };
+        file.take(most)
+            .read_to_end(&mut contents)
+            .map_err(|error| storage(path, error))?;
+        Ok(Some(Bytes::from(contents)))
+    }
+
+    /// The names in a directory, and what they are unless they are links.
+    fn names_of(&self, real: &TreePath) -> std::io::Result<Vec<(String, Option<EntryKind>)>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.root.join(real.as_str()))? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let kind = match (kind.is_file(), kind.is_dir()) {
+                (true, _) => Some(EntryKind::File),
+                (_, true) => Some(EntryKind::Dir),
+                _ => None,
+            };
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push((name, kind));
+            }
+        }
+        Ok(names)
+    }
 }
 
 /// What stands at a path that has no symbolic link in it.
@@ -113,49 +178,6 @@ impl DirTree {
     }
 }
 
-impl DirTree {
-    /// The contents of an open file; `None` if it is no file.
-    fn contents(&self, path: &TreePath, file: std::fs::File) -> Result<Option<Bytes>, TreeError> {
-        let failed = |error| storage(path, error);
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Ok(None);
-        }
-        let size = metadata.len();
-        if size > self.file_limit {
-            return Err(TreeError::TooLarge {
-                path: path.clone(),
-                size,
-                limit: self.file_limit,
-            });
-        }
-        let mut contents = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        // Once as much is read as there was, nobody has to ask whether that
-        // was all. Some file systems know no sizes.
-        let most = if size == 0 { self.file_limit } else { size };
-        file.take(most).read_to_end(&mut contents).map_err(failed)?;
-        Ok(Some(Bytes::from(contents)))
-    }
-
-    /// The names in a directory, and what they are unless they are links.
-    fn names_of(&self, real: &TreePath) -> std::io::Result<Vec<(String, Option<EntryKind>)>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(self.root.join(real.as_str()))? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            let kind = match (kind.is_file(), kind.is_dir()) {
-                (true, _) => Some(EntryKind::File),
-                (_, true) => Some(EntryKind::Dir),
-                _ => None,
-            };
-            if let Ok(name) = entry.file_name().into_string() {
-                names.push((name, kind));
-            }
-        }
-        Ok(names)
-    }
-}
-
 impl FileTree for DirTree {
     fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
         match self.open(path) {
@@ -167,11 +189,39 @@ impl FileTree for DirTree {
         if !matches!(found, Found::File) {
             return Ok(None);
         }
-        match std::fs::File::open(self.root.join(real.as_str())) {
-            Ok(file) => self.contents(path, file),
-            Err(error) if absent(&error) => Ok(None),
-            Err(error) => Err(storage(path, error)),
+        match self.open_real(path, &real)? {
+            Some(file) => self.contents(path, file),
+            None => Ok(None),
         }
+    }
+
+    fn find(&self, path: &TreePath) -> Result<Option<(Entry, Bytes)>, TreeError> {
+        let (entry, contents) = match self.open(path) {
+            Direct::Found(file) => {
+                let metadata = file.metadata().map_err(|error| storage(path, error))?;
+                let (kind, contents) = match metadata.is_dir() {
+                    true => (EntryKind::Dir, Some(Bytes::new())),
+                    false => (EntryKind::File, self.contents_of(path, file, &metadata)?),
+                };
+                let path = path.clone();
+                (Entry { path, kind }, contents)
+            }
+            Direct::Absent => return Ok(None),
+            Direct::Unknown => {
+                let Some(entry) = entry(follow(path, |path| self.look(path))?) else {
+                    return Ok(None);
+                };
+                let contents = match entry.kind {
+                    EntryKind::Dir => Some(Bytes::new()),
+                    EntryKind::File => match self.open_real(path, &entry.path)? {
+                        Some(file) => self.contents(path, file)?,
+                        None => None,
+                    },
+                };
+                (entry, contents)
+            }
+        };
+        Ok(contents.map(|contents| (entry, contents)))
     }
 
     fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {

@@ -52,7 +52,12 @@ struct Target<'a, 'o> {
 
 /// The objects of a build, in order, and what was said on the way.
 pub(super) struct Outcome {
+    /// To be [finished](Object::finish).
     pub(super) objects: Vec<Object>,
+    /// Whether origins are wanted.
+    pub(super) origins: bool,
+    /// Whether transformations are wanted.
+    pub(super) transformations: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -117,17 +122,17 @@ pub(super) fn run(loader: Loader<'_>, options: &KustomizeOptions) -> Result<Outc
         )];
         let spec =
             super::fields::FieldSpec::new(Default::default(), "metadata/labels".into(), true);
-        super::metadata::set_pairs(&mut labelled, &labels, &[spec])?;
+        let places = labelled.places();
+        super::metadata::set_pairs(&mut labelled, &labels, &[spec], &places)?;
         list = labelled.into_list();
     }
     let (origins, transformations) = (wants("originAnnotations"), wants("transformerAnnotations"));
-    for object in &mut list {
-        object.finish(origins, transformations)?;
-    }
     drop(target);
     let warnings = shared.warnings.take();
     Ok(Outcome {
         objects: list,
+        origins,
+        transformations,
         warnings,
     })
 }
@@ -701,7 +706,16 @@ impl<'a, 'o> Target<'a, 'o> {
 
     fn run_planned(&self, into: &mut Accumulated, planned: &[Planned]) -> Result<()> {
         let mut missed = Vec::new();
-        for Planned { step, origin } in planned {
+        let mut rest = planned;
+        while let Some((Planned { step, origin }, others)) = rest.split_first() {
+            let together = steps::count_local(rest);
+            if together > 1 {
+                steps::run_together(&rest[..together], &mut into.objects)
+                    .map_err(|error| error.at(&self.path, 0))?;
+                rest = &rest[together..];
+                continue;
+            }
+            rest = others;
             let schema = match step.needs_schema() {
                 true => self.shared.schema_if_set(),
                 false => Arc::default(),

@@ -116,7 +116,8 @@ pub(super) fn read(text: &[u8], limits: &Limits) -> Result<Vec<(Tree, u32)>> {
             && matches!(kind, Some("List" | "ResourceList"))
             && (tree.get(root, "items").is_some() || tree.get(root, "functionConfig").is_some());
         if !wraps {
-            documents.push((tree, line));
+            let plain = !tree.has_anchors();
+            documents.push((tree, line, plain));
             continue;
         }
         if let Some(items) = tree.get(root, "items") {
@@ -129,14 +130,17 @@ pub(super) fn read(text: &[u8], limits: &Limits) -> Result<Vec<(Tree, u32)>> {
             inline(&mut whole, limits)?;
             for item in whole.items(items).to_vec() {
                 let line = lines_before + whole.node(item).line;
-                documents.push((whole.subtree(item), line));
+                documents.push((whole.subtree(item), line, false));
             }
         }
     }
-    for (tree, _) in &mut documents {
-        inline(tree, limits)?;
+    for (tree, _, plain) in &mut documents {
+        if !*plain {
+            inline(tree, limits)?;
+        }
     }
-    Ok(documents)
+    let documents = documents.into_iter();
+    Ok(documents.map(|(tree, line, _)| (tree, line)).collect())
 }
 
 fn inline(tree: &mut Tree, limits: &Limits) -> Result<()> {

@@ -11,11 +11,12 @@ use super::object::Object;
 use super::objects::Objects;
 use crate::re2::Re2;
 
-/// Applies images, one after the other, to all objects.
+/// Applies images, one after the other, to the objects at `places`.
 pub(super) fn set_images(
     objects: &mut Objects,
     images: &[Image],
     specs: &[FieldSpec],
+    places: &[usize],
 ) -> Result<()> {
     if images.is_empty() {
         return Ok(());
@@ -23,7 +24,7 @@ pub(super) fn set_images(
     let patterns: Vec<Rc<Re2>> = images.iter().map(pattern).collect::<Result<_>>()?;
     let may_rename = specs.iter().any(FieldSpec::may_rename);
     let mut by_kind = ByKind::new(specs);
-    for at in objects.places() {
+    for &at in places {
         let gvk = &objects.get(at).id.gvk;
         if gvk.kind == "CustomResourceDefinition" {
             continue;

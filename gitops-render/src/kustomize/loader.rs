@@ -204,7 +204,7 @@ impl<'a> Loader<'a> {
         let joined = self.join(path)?;
         let restricted =
             self.repository.is_some() || self.session.restrictor == LoadRestrictor::RootOnly;
-        let entry = match self.resolve(&joined)? {
+        let (entry, bytes) = match self.tree().find(&joined).map_err(tree_error)? {
             None if restricted => return Err(self.missing(&joined)),
             None => {
                 return Err(load_error(format!(
@@ -212,7 +212,7 @@ impl<'a> Loader<'a> {
                     self.show(&joined)
                 )));
             }
-            Some(entry) => entry,
+            Some(found) => found,
         };
         if restricted {
             if entry.kind == EntryKind::Dir {
@@ -235,11 +235,6 @@ impl<'a> Loader<'a> {
                 self.show(&joined)
             )));
         }
-        let bytes = self
-            .tree()
-            .read(&entry.path)
-            .map_err(tree_error)?
-            .ok_or_else(|| self.missing(&joined))?;
         let limit = self.limits().file_size;
         if bytes.len() as u64 > limit {
             return Err(Error::new(

@@ -12,7 +12,8 @@ use super::id::Gvk;
 use super::object::Object;
 use super::objects::Objects;
 
-/// Adds labels or annotations to every object, at all fields of `specs`.
+/// Adds labels or annotations to the objects at `places`, at all fields of
+/// `specs`.
 ///
 /// As in Kustomize, one node is what stands in all fields of an object that
 /// did not have the key: who changes one of them later changes all.
@@ -20,6 +21,7 @@ pub(super) fn set_pairs(
     objects: &mut Objects,
     pairs: &[(Str, Str)],
     specs: &[FieldSpec],
+    places: &[usize],
 ) -> Result<()> {
     if pairs.is_empty() {
         return Ok(());
@@ -28,7 +30,7 @@ pub(super) fn set_pairs(
     pairs.sort();
     let may_rename = specs.iter().any(FieldSpec::may_rename);
     let mut by_kind = ByKind::new(specs);
-    for at in objects.places() {
+    for &at in places {
         let specs = by_kind.of(&objects.get(at).id.gvk);
         let set = |object: &mut Object| {
             let id = object.id.clone();

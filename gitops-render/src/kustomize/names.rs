@@ -21,15 +21,16 @@ pub(super) enum End {
     Suffix,
 }
 
-/// Adds a prefix or a suffix to the names of objects.
+/// Adds a prefix or a suffix to the names of the objects at `places`.
 pub(super) fn add_affix(
     objects: &mut Objects,
     end: End,
     affix: &str,
     specs: &[FieldSpec],
+    places: &[usize],
 ) -> Result<()> {
     const STR: Tag = Tag::Str;
-    for at in objects.places() {
+    for &at in places {
         let original = objects.get(at).original().gvk;
         let keeps_name = matches!(
             original.kind.as_str(),

@@ -80,6 +80,26 @@ impl Step {
         }
     }
 
+    /// Whether what becomes of an object does not depend on others.
+    fn is_local(&self) -> bool {
+        matches!(
+            self,
+            Step::Affix { .. } | Step::Pairs { .. } | Step::Images { .. }
+        )
+    }
+
+    /// Runs a local transformer on some of the objects.
+    fn run_at(&self, objects: &mut Objects, places: &[usize]) -> Result<()> {
+        match self {
+            Step::Affix { end, affix, specs } => {
+                names::add_affix(objects, *end, affix, specs, places)
+            }
+            Step::Pairs { pairs, specs } => metadata::set_pairs(objects, pairs, specs, places),
+            Step::Images { images, specs } => images::set_images(objects, images, specs, places),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it merges by the schema.
     pub(super) fn needs_schema(&self) -> bool {
         matches!(self, Step::Strategic(_) | Step::Patch(_))
@@ -111,10 +131,11 @@ impl Step {
                 Ok(())
             }
             Step::Namespace(namespace) => namespace.apply(objects),
-            Step::Affix { end, affix, specs } => names::add_affix(objects, *end, affix, specs),
-            Step::Pairs { pairs, specs } => metadata::set_pairs(objects, pairs, specs),
+            Step::Affix { .. } | Step::Pairs { .. } | Step::Images { .. } => {
+                let places = objects.places();
+                self.run_at(objects, &places)
+            }
             Step::Replicas { replica, specs } => metadata::set_replicas(objects, replica, specs),
-            Step::Images { images, specs } => images::set_images(objects, images, specs),
             Step::Replacements(replacements) => replacements::apply(objects, replacements),
             Step::Hashes => names::add_hashes(objects),
             Step::ValueAdd { value, targets } => targets
@@ -122,6 +143,33 @@ impl Step {
                 .try_for_each(|target| target.add(objects, value)),
         }
     }
+}
+
+/// How many transformers at the start of `planned` can be run together: those
+/// of which each looks at one object at a time, and which leave no trace.
+pub(super) fn count_local(planned: &[Planned]) -> usize {
+    let local = |planned: &&Planned| planned.origin.is_none() && planned.step.is_local();
+    planned.iter().take_while(local).count()
+}
+
+/// Runs local transformers on a few objects after the other, which stay in the
+/// processor's cache meanwhile. The error is the one that running each
+/// transformer on all objects would end in.
+pub(super) fn run_together(planned: &[Planned], objects: &mut Objects) -> Result<()> {
+    const FEW: usize = 64;
+    let mut outcome = Ok(());
+    let mut planned = planned;
+    for places in objects.places().chunks(FEW) {
+        for (index, Planned { step, .. }) in planned.iter().enumerate() {
+            if let Err(error) = step.run_at(objects, places) {
+                // An earlier transformer may still fail on a later object.
+                outcome = Err(error);
+                planned = &planned[..index];
+                break;
+            }
+        }
+    }
+    outcome
 }
 
 /// The transformers that a kustomization asks for, in Kustomize's order.

@@ -255,8 +255,12 @@ impl Web {
 impl Remotes for Web {
     fn repository(&self, source: &GitSource) -> Result<SharedTree, RemoteError> {
         self.note(format!("clone {}", source.clone_spec()));
-        let tree: MemoryTree =
-            [("kustomization.yaml", "configMapGenerator: [{name: cloned}]")].try_into()?;
+        let tree: MemoryTree = [
+            ("kustomization.yaml", "configMapGenerator: [{name: cloned}]"),
+            ("a/kustomization.yaml", "configMapGenerator: [{name: of-a}]"),
+            ("b/kustomization.yaml", "configMapGenerator: [{name: of-b}]"),
+        ]
+        .try_into()?;
         Ok(std::sync::Arc::new(tree))
     }
 
@@ -302,6 +306,16 @@ fn urls_are_files_first_and_repositories_second() {
                 "clone https://example.com/page/of-repository",
             ],
             "name: cloned",
+        ),
+        // One repository is cloned once, and asked for more than once.
+        (
+            "resources: ['https://example.com/o/r//a', 'https://example.com/o/r//b']",
+            &[
+                "get https://example.com/o/r//a",
+                "clone https://example.com/o/r",
+                "get https://example.com/o/r//b",
+            ],
+            "name: of-b",
         ),
         // What cannot be a repository is not asked for as one.
         (

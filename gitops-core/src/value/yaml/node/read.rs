@@ -47,6 +47,14 @@ impl Tree {
         parse(&input, limits)
     }
 
+    /// Whether there is anything for [`inline_aliases`](Tree::inline_aliases)
+    /// to do: aliases, merges (`<<`) or anchors.
+    pub fn has_anchors(&self) -> bool {
+        self.nodes
+            .iter()
+            .any(|node| node.is_stand_in() || node.extras.is_some())
+    }
+
     /// Writes aliases and merges (`<<`) out, so that none are left.
     ///
     /// The entries of a mapping go before those that are merged into it; of
@@ -58,11 +66,7 @@ impl Tree {
     /// within the node that it refers to, or more than `limits` allow would
     /// come of it.
     pub fn inline_aliases(&mut self, limits: &Limits) -> Result<(), String> {
-        let has_any = self
-            .nodes
-            .iter()
-            .any(|node| matches!(node.content, Content::Alias(_)) || node.tag == Tag::Merge);
-        if has_any {
+        if self.nodes.iter().any(Node::is_stand_in) {
             let root = self.root;
             self.inline(root, limits, &mut Vec::new())?;
         }
@@ -188,6 +192,13 @@ impl Tree {
     }
 }
 
+impl Node {
+    /// Whether what it means is written elsewhere.
+    fn is_stand_in(&self) -> bool {
+        matches!(self.content, Content::Alias(_)) || self.tag == Tag::Merge
+    }
+}
+
 /// Reads a document with the parser.
 fn parse(input: &Input<'_>, limits: &Limits) -> Result<Option<Tree>, Error> {
     let mut parser = Parser::new(input, 0..input.text.len(), 0);
@@ -275,9 +286,10 @@ fn parse(input: &Input<'_>, limits: &Limits) -> Result<Option<Tree>, Error> {
     Ok(Some(tree))
 }
 
-/// Manifests have a node for about a dozen bytes; a few more come later.
+/// Small manifests have a node for every eight bytes or so; a few more come
+/// later.
 fn likely_nodes(text: &str) -> usize {
-    (text.len() / 12 + 8).min(1 << 20)
+    (text.len() / 8 + 8).min(1 << 20)
 }
 
 /// Makes the nodes of a tree.
