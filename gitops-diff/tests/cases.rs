@@ -190,6 +190,41 @@ fn drift_names_who_caused_it() {
     );
 }
 
+#[test]
+fn what_a_client_applied_leaves_nothing_behind() {
+    const LAST: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    const CLIENT: &str = "kubectl-client-side-apply";
+    let config = |data: &str| {
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}, data: {data}}}")
+    };
+    let mut old = read(&config("{a: '1', b: '2'}"));
+    old.set_annotation(LAST, json::to_string(&old.to_value()));
+    let nothing = read(&config("{}"));
+    let live = updated(&nothing, &yaml::to_string(&old.to_value()).unwrap(), CLIENT);
+    // Somebody else's fields stay what they are.
+    let live = applied(Some(&live), &config("{c: '3'}"), "other");
+    let desired = config("{a: '1'}");
+
+    // Beside the client, nothing ever goes.
+    let beside = applied(Some(&live), &desired, "gitops");
+    assert!(beside.at(&["data", "b"]).is_some() && beside.annotation(LAST).is_some());
+
+    let taken = managed_fields::taken_over(&live, CLIENT, "gitops").unwrap();
+    let difference = compare_by(&desired, &taken, &Rules::default());
+    assert_eq!(paths(&difference), [".data.b", ".metadata.annotations"]);
+    let after = applied(Some(&taken), &desired, "gitops");
+    assert_eq!(
+        after.at(&["data"]),
+        Some(&Map::from_iter([("a", "1"), ("c", "3")]).into())
+    );
+    assert_eq!(after.annotation(LAST), None);
+    let owners = managed_fields::entries(after.object());
+    let owners: Vec<&str> = owners.iter().map(|entry| entry.manager.as_str()).collect();
+    assert_eq!(owners, ["gitops", "other"]);
+    // And there is nothing more to take over.
+    assert!(managed_fields::taken_over(&after, CLIENT, "gitops").is_none());
+}
+
 fn ignoring(rule: IgnoreDifference) -> Rules {
     Rules {
         ignore: vec![IgnoreDifference {
