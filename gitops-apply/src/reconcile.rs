@@ -38,6 +38,7 @@ use crate::live::{LiveOptions, LiveState, Scan};
 use crate::plan::{self, Action, AppOptions, Plan, PlanOptions, SkipReason};
 use crate::record::Record;
 use crate::report::{Event, OperationPhase, SyncReport};
+use crate::secrets::without_scalars;
 use crate::sync::{SyncOptions, sync};
 
 mod lookup;
@@ -893,10 +894,10 @@ fn capabilities(kinds: &crate::cluster::Kinds) -> Capabilities {
 
 /// An error with its causes, in one line.
 fn explain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = without_scalars(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
-        let detail = error.to_string();
+        let detail = without_scalars(&error.to_string());
         // Where an error shows its cause itself, it is not said twice.
         if !text.contains(&detail) {
             text.push_str(": ");

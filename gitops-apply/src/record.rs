@@ -38,7 +38,7 @@ pub enum Record {
     },
     /// In the parent of an ApplySet, which lists kinds and namespaces. The
     /// objects have to be marked by
-    /// [`Method::ApplySet`](gitops_core::inventory::Method::ApplySet), with the
+    /// [`Method::ApplySet`], with the
     /// set's [id](ApplySet::id) as the application.
     ApplySet {
         /// The parent: a Secret or a ConfigMap.

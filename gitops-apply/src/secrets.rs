@@ -59,6 +59,32 @@ impl Mask {
     }
 }
 
+/// A tool's message without the scalars that its YAML reader quotes. Helm and
+/// Kustomize say them, whatever object they stand in.
+pub(crate) fn without_scalars(message: &str) -> String {
+    // What comes before the scalar and after it, and what opens it.
+    const QUOTED: [(&str, &str, &str); 4] = [
+        ("cannot decode !!", "`", "` as a !!"),
+        ("unknown anchor ", "'", "' referenced"),
+        ("cannot unmarshal !!", "`", "` into "),
+        ("invalid document separator: ", "---", "'"),
+    ];
+    let mut message = message.to_owned();
+    for (before, open, after) in QUOTED {
+        let mut from = 0;
+        while let Some(found) = message[from..].find(before) {
+            from += found + before.len();
+            let rest = &message[from..];
+            if let (Some(start), Some(end)) = (rest.find(open), rest.find(after))
+                && start < end
+            {
+                message.replace_range(from + start + open.len()..from + end, HIDDEN);
+            }
+        }
+    }
+    message
+}
+
 /// Moves `stringData` of a Secret into `data`, as a server does.
 pub(crate) fn fold_string_data(object: &mut Manifest) {
     let key = object.key();

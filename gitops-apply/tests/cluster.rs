@@ -9,6 +9,8 @@ mod faults;
 mod health;
 #[path = "cluster/histories.rs"]
 mod histories;
+#[path = "cluster/kustomizations.rs"]
+mod kustomizations;
 #[path = "cluster/looks.rs"]
 mod looks;
 #[path = "cluster/outages.rs"]

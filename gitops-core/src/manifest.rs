@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Gvk, Map, ObjectKey, Str, Value, json, yaml};
+use crate::{Gvk, Map, ObjectKey, Str, Value, json, redaction, yaml};
 
 /// Where a manifest was declared: the place a person opens to change it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,6 +307,15 @@ impl ManifestError {
         }))
     }
 
+    /// The error without the scalars that it quotes, if a Secret stands in the
+    /// text: one that cannot be read cannot be asked what of it is secret.
+    fn discreet(mut self, text: &[u8]) -> Self {
+        if memchr::memmem::find(text, b"Secret").is_some() {
+            self.0.problem = redaction::unquoted(&self.0.problem);
+        }
+        self
+    }
+
     fn of_document(error: NotAnObject, origin: Origin) -> Self {
         let hint = match error {
             NotAnObject::NotAMap { found: "array" } => {
@@ -380,7 +389,8 @@ pub fn parse(text: &[u8], origin: &Origin) -> Result<Vec<Manifest>, ManifestErro
         return Ok(manifests);
     }
     for document in yaml::documents(text) {
-        let document = document.map_err(|error| ManifestError::syntax(&error, origin))?;
+        let document =
+            document.map_err(|error| ManifestError::syntax(&error, origin).discreet(text))?;
         if document.value.is_null() {
             continue;
         }

@@ -224,6 +224,31 @@ impl Redaction {
     }
 }
 
+/// A message without what it quotes, for when it is not known what of that is
+/// secret. Quotes of up to three characters are left: they are punctuation.
+pub(crate) fn unquoted(message: &str) -> String {
+    let mut rest = message;
+    let mut out = String::with_capacity(message.len());
+    while let Some(open) = rest.find(['`', '\'', '"']) {
+        let quote = rest[open..].chars().next().unwrap_or_default();
+        let (before, quoted) = rest.split_at(open + 1);
+        out.push_str(before);
+        // The last one of its sort: what is quoted may hold more of them.
+        let close = quoted.rfind(quote).unwrap_or(quoted.len());
+        match quoted[..close].chars().count() {
+            0..=3 => out.push_str(&quoted[..close]),
+            _ => out.push_str(HIDDEN),
+        }
+        rest = &quoted[close..];
+        if let Some(after) = rest.strip_prefix(quote) {
+            out.push(quote);
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 /// A byte as far as it matters: letters of either case, and either alphabet of
 /// base64.
 fn alike(byte: u8) -> u8 {

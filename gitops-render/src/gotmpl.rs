@@ -98,6 +98,7 @@ mod write;
 
 pub use ast::Template;
 pub use draw::Draw;
+pub(crate) use draw::Stream;
 pub use error::{Error, ErrorKind, Frame, Location, Missing};
 pub use exec::{Context, MissingKey, TEMPLATE_FUNCTIONS};
 pub use function::{Args, Failure, Function, Functions, Method, Signature, Type};

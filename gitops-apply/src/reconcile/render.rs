@@ -16,6 +16,7 @@ use gitops_render::kustomize::{self, HelmSupport, ImageOverride, KustomizeOption
 use gitops_render::{Detected, RenderError, Rendered, Renderer, detect};
 
 use super::sources::{Repositories, Snapshot, SourceError};
+use crate::secrets::without_scalars;
 
 /// What sources are rendered for, beside what the application says.
 #[derive(Clone, Debug)]
@@ -102,7 +103,7 @@ pub enum DesiredError {
 
 /// The error of a tool, with the path unless it begins with that itself.
 fn placed(path: &str, error: &RenderError) -> String {
-    let error = error.to_string();
+    let error = without_scalars(&error.to_string());
     if error.starts_with(path) {
         error
     } else {

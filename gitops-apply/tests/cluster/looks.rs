@@ -285,3 +285,62 @@ data:
         "what is not there is asked for at once: {status}"
     );
 }
+
+/// Files of Secrets that cannot be read are not quoted either.
+pub(crate) async fn broken_files_of_secrets_are_not_quoted<C: Cluster>(world: &World<C>) {
+    let mut search = crate::secrecy::Search::default();
+    let mut dice = crate::world::Dice(0x00B2_0CE4_F11E);
+    let head = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n";
+    for (file, body) in [
+        ("a.yaml", "stringData:\n  a: \"$ unterminated\n"),
+        ("a.yaml", "stringData:\n  a: $: b: c\n"),
+        ("a.yaml", "stringData: $\n"),
+        ("a.yaml", "data: [$]\n"),
+        ("a.yaml", "data:\n  a: !!int $\n"),
+        ("a.yaml", "data:\n  a: !!binary $!\n"),
+        ("a.yaml", "data:\n  a: $\n  a: $\n"),
+        ("a.yaml", "data:\n  a: &x $\n  b: *$\n"),
+        ("a.yaml", "data:\n  a: $\n b: $\n"),
+        ("a.yaml", "data:\n  a: $\n\tb: $\n"),
+        ("a.yaml", "data: {a: $, b: {c: $}}\n"),
+        ("a.yaml", "stringData:\n  a: |\n   $\n  $\n"),
+        ("a.yaml", "stringData:\n  %$: x\n"),
+        ("a.yaml", "stringData:\n  a: '$\\\n\n--- $\n"),
+        (
+            "a.json",
+            "{\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"metadata\": {\"name\": \"s\"}, \"data\": {\"a\": \"$\" \"$\"}}",
+        ),
+        (
+            "a.json",
+            "{\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"metadata\": {\"name\": \"s\"}, \"data\": {\"a\": $}}",
+        ),
+    ] {
+        // As a plain file, in a chart, and in a kustomization.
+        for (file, more) in [
+            (file.to_owned(), ""),
+            (format!("templates/{file}"), "Chart.yaml"),
+            (file.to_owned(), "kustomization.yaml"),
+        ] {
+            let repository = Repository::new("broken");
+            let canary = search.canary(&mut dice);
+            let head = if file.ends_with("json") { "" } else { head };
+            repository.write(&file, &format!("{head}{body}").replace('$', &canary));
+            match more {
+                "" => {}
+                "Chart.yaml" => {
+                    repository.write(more, "apiVersion: v2\nname: c\nversion: 1.0.0\n");
+                }
+                more => repository.write(more, &format!("resources: [{file}]\n")),
+            }
+            let app = repository.app("broken", &world.namespace, "");
+            let found = repositories(&[&repository]);
+            let mut reconciler = Reconciler::new(&world.cluster, found, options());
+            let status = reconciler
+                .reconcile(&app, Timestamp::UNIX_EPOCH, |_| {})
+                .await;
+            search.say(&status);
+            search.write(&status);
+        }
+        search.finish(body);
+    }
+}

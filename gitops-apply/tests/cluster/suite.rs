@@ -1028,7 +1028,8 @@ macro_rules! on_every_cluster {
             an_apply_set_is_kept_as_kubectl_does
             a_namespace_goes_when_it_is_empty;
             looks:
-            charts_look_up_what_the_cluster_holds;
+            charts_look_up_what_the_cluster_holds
+            broken_files_of_secrets_are_not_quoted;
         }
     };
 }

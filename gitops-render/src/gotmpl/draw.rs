@@ -41,7 +41,7 @@ impl<'r> Draw<'r> {
 
 /// SHA-256 of a key and a counter: whoever does not know the key cannot tell it
 /// from noise, and keys and passwords are made from it.
-struct Stream {
+pub(crate) struct Stream {
     key: [u8; 32],
     block: [u8; 32],
     used: usize,
@@ -49,7 +49,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(key: [u8; 32]) -> Self {
+    pub(crate) fn new(key: [u8; 32]) -> Self {
         Stream {
             key,
             block: [0; 32],
@@ -58,7 +58,7 @@ impl Stream {
         }
     }
 
-    fn fill(&mut self, buffer: &mut [u8]) {
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
         for byte in buffer {
             if self.used == self.block.len() {
                 let mut hash = Sha256::new();

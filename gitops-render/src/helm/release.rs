@@ -479,14 +479,20 @@ fn parse(
     std::thread::scope(|scope| {
         let others: Vec<_> = shares
             .into_iter()
-            .map(|share| scope.spawn(move || parse(share)))
+            .map(|share| {
+                let thread = std::thread::Builder::new();
+                (share, thread.spawn_scoped(scope, move || parse(share)))
+            })
             .collect();
         let mut parsed = parse(first);
-        for other in others {
-            match other.join() {
-                Ok(share) => parsed.extend(share),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+        for (share, other) in others {
+            parsed.extend(match other {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // Not everywhere are there threads.
+                Err(_) => parse(share),
+            });
         }
         parsed
     })

@@ -16,12 +16,13 @@ use rand_core::{TryCryptoRng, TryRng};
 use self::certificates::{CERTIFICATE, Certificate, Subject};
 use self::keys::PrivateKey;
 use super::encoding::{BASE64, base64_decode};
-use crate::gotmpl::{Args, Context, Draw, Failure, Function, Str, Type, Value};
+use crate::gotmpl::{Args, Context, Draw, Failure, Function, Str, Stream, Type, Value};
 
 mod certificates;
 mod keys;
 mod passwords;
 mod pem;
+mod primes;
 
 const S: Type = Type::Str;
 const I: Type = Type::Int;
@@ -30,7 +31,7 @@ const C: Type = Type::Object(CERTIFICATE);
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("genPrivateKey", &[S], S, |context, args| {
-        let random = &mut Random(&context.draw());
+        let random = &mut Random::Host(&context.draw());
         let kind = args.str(0);
         Ok(match PrivateKey::generate(&kind.to_text(), random) {
             Some(key) => key?.to_pem()?.into(),
@@ -38,7 +39,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })
     }),
     Function::new("genCA", &[S, I], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random(&context.draw()))?;
+        let key = PrivateKey::rsa(&mut Random::Host(&context.draw()))?;
         authority(context, args, &key)
     }),
     Function::new("genCAWithKey", &[S, I, S], C, |context, args| {
@@ -46,7 +47,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         authority(context, args, &key)
     }),
     Function::new("genSelfSignedCert", &[S, L, L, I], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random(&context.draw()))?;
+        let key = PrivateKey::rsa(&mut Random::Host(&context.draw()))?;
         self_signed(context, args, &key)
     }),
     Function::new(
@@ -59,7 +60,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         },
     ),
     Function::new("genSignedCert", &[S, L, L, I, C], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random(&context.draw()))?;
+        let key = PrivateKey::rsa(&mut Random::Host(&context.draw()))?;
         signed(context, args, &key)
     }),
     Function::new(
@@ -114,26 +115,39 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
-/// The host's random numbers as keys are drawn from them.
-struct Random<'h>(&'h Draw<'h>);
+/// Random numbers as keys are drawn from them.
+enum Random<'h> {
+    Host(&'h Draw<'h>),
+    /// Numbers for a thread of its own.
+    Stream(Stream),
+}
+
+impl Random<'_> {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        match self {
+            Random::Host(draw) => draw.random(buffer),
+            Random::Stream(stream) => stream.fill(buffer),
+        }
+    }
+}
 
 impl TryRng for Random<'_> {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
         let mut bytes = [0; 4];
-        self.0.random(&mut bytes);
+        self.fill(&mut bytes);
         Ok(u32::from_le_bytes(bytes))
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
         let mut bytes = [0; 8];
-        self.0.random(&mut bytes);
+        self.fill(&mut bytes);
         Ok(u64::from_le_bytes(bytes))
     }
 
     fn try_fill_bytes(&mut self, buffer: &mut [u8]) -> Result<(), Infallible> {
-        self.0.random(buffer);
+        self.fill(buffer);
         Ok(())
     }
 }

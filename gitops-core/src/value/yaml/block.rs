@@ -688,8 +688,13 @@ impl<'a, M: Maker> Lines<'a, M> {
             first += 1;
         }
         let indent = first - line;
-        if indent as isize <= column || matches!(self.byte(first), 0 | b'\n' | b'\t') {
+        if matches!(self.byte(first), 0 | b'\n' | b'\t') {
             return None;
+        }
+        if indent as isize <= column {
+            // No text: what follows belongs to somebody else.
+            let kept = if keep { leading } else { 0 };
+            return Some(("\n".repeat(kept).into(), line));
         }
 
         let mut text = Str::with_capacity(self.line_end(first) - first + 1);

@@ -864,12 +864,26 @@ impl Traits {
         let mut space_break = false;
         let mut previous = Previous::Other;
         let mut after_blank = true;
-        for (at, character) in text.char_indices() {
+        let mut next = 0;
+        loop {
+            // Nearly everything.
+            let inert = bytes[next..]
+                .iter()
+                .take_while(|byte| INERT[usize::from(**byte)])
+                .count();
+            if inert > 0 {
+                next += inert;
+                previous = Previous::Other;
+                after_blank = false;
+            }
+            let at = next;
+            let Some(character) = text[at..].chars().next() else {
+                break;
+            };
+            next += character.len_utf8();
             let mut is_break = false;
             let mut is_space = false;
             match character {
-                // Nearly everything.
-                'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '/' | '_' | '-' | '=' => {}
                 ' ' => is_space = true,
                 ':' if at > 0 => indicators |= blank_at(at + 1),
                 '#' if at > 0 => indicators |= after_blank,
@@ -919,6 +933,18 @@ static WORD: [bool; 256] = {
     while byte < 256 {
         table[byte] = (byte as u8).is_ascii_alphanumeric()
             || matches!(byte as u8, b'_' | b'.' | b'/' | b'-' | b'=');
+        byte += 1;
+    }
+    table
+};
+
+/// Characters that mean nothing except at the start of a text: of those that
+/// ASCII prints, all but spaces, colons and hashes.
+static INERT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_graphic() && !matches!(byte as u8, b':' | b'#');
         byte += 1;
     }
     table

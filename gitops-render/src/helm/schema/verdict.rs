@@ -8,11 +8,12 @@
 //! failure, because its words are wanted.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
+use gitops_core::{Map, Value};
 use regex::Regex;
-use serde_json::{Map, Number, Value as Json};
 
 use crate::gotmpl::stack::deeper;
 
@@ -65,7 +66,7 @@ impl Verdict {
 }
 
 /// Whether a value meets a schema.
-pub(super) fn verdict(schema: &Json, instance: &Json) -> Verdict {
+pub(super) fn verdict(schema: &Value, instance: &Value) -> Verdict {
     let Some(draft) = Draft::of(schema) else {
         return Verdict::Unsure;
     };
@@ -91,7 +92,7 @@ enum Draft {
 }
 
 impl Draft {
-    fn of(schema: &Json) -> Option<Self> {
+    fn of(schema: &Value) -> Option<Self> {
         let name = match schema.get("$schema") {
             None => return Some(Draft::Modern),
             Some(name) => name.as_str()?,
@@ -114,26 +115,26 @@ impl Draft {
 #[derive(Default)]
 struct Form<'s> {
     /// The addresses of all schemas, which references may lead to.
-    schemas: HashSet<*const Json, RandomState>,
+    schemas: HashSet<*const Value, RandomState>,
     patterns: HashMap<&'s str, Regex, RandomState>,
     references: Vec<&'s str>,
 }
 
 impl<'s> Form<'s> {
-    fn document(&mut self, root: &'s Json) -> Option<()> {
+    fn document(&mut self, root: &'s Value) -> Option<()> {
         self.schema(root, true)?;
         let led = |steps: &&str| {
-            let below = root.pointer(steps);
+            let below = pointer(root, steps);
             below.is_some_and(|below| self.schemas.contains(&std::ptr::from_ref(below)))
         };
         self.references.iter().all(led).then_some(())
     }
 
-    fn schema(&mut self, schema: &'s Json, root: bool) -> Option<()> {
+    fn schema(&mut self, schema: &'s Value, root: bool) -> Option<()> {
         self.schemas.insert(schema);
         let keywords = match schema {
-            Json::Bool(_) => return Some(()),
-            Json::Object(keywords) => keywords,
+            Value::Bool(_) => return Some(()),
+            Value::Map(keywords) => keywords,
             _ => return None,
         };
         for (keyword, value) in keywords {
@@ -152,35 +153,35 @@ impl<'s> Form<'s> {
                 }
                 "default" | "const" => {}
                 "examples" => {
-                    value.as_array()?;
+                    value.as_list()?;
                 }
                 "readOnly" | "writeOnly" | "deprecated" | "uniqueItems" => {
                     value.as_bool()?;
                 }
                 "type" => self.types(value)?,
-                "enum" => self.choices(value.as_array()?)?,
+                "enum" => self.choices(value.as_list()?)?,
                 "required" => {
-                    let names = value.as_array()?;
+                    let names = value.as_list()?;
                     let distinct: Option<HashSet<&str, RandomState>> =
-                        names.iter().map(Json::as_str).collect();
+                        names.iter().map(Value::as_str).collect();
                     (distinct?.len() == names.len()).then_some(())?;
                 }
                 "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties"
                 | "maxProperties" => {
-                    value.as_u64()?;
+                    whole(value)?;
                 }
                 "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => {
-                    value.as_number()?;
+                    is_number(value).then_some(())?;
                 }
-                "multipleOf" => (value.as_u64()? > 0).then_some(())?,
+                "multipleOf" => (whole(value)? > 0).then_some(())?,
                 "pattern" => self.pattern(value.as_str()?)?,
                 "properties" | "definitions" | "$defs" => {
-                    for below in value.as_object()?.values() {
+                    for (_, below) in value.as_map()? {
                         self.schema(below, false)?;
                     }
                 }
                 "patternProperties" => {
-                    for (pattern, below) in value.as_object()? {
+                    for (pattern, below) in value.as_map()? {
                         self.pattern(pattern)?;
                         self.schema(below, false)?;
                     }
@@ -193,7 +194,7 @@ impl<'s> Form<'s> {
                 | "then"
                 | "else" => self.schema(value, false)?,
                 "allOf" | "anyOf" | "oneOf" => {
-                    let choices = value.as_array()?;
+                    let choices = value.as_list()?;
                     (!choices.is_empty()).then_some(())?;
                     for below in choices {
                         self.schema(below, false)?;
@@ -236,17 +237,17 @@ impl<'s> Form<'s> {
         Some(())
     }
 
-    fn types(&self, value: &Json) -> Option<()> {
-        let known = |name: &Json| {
+    fn types(&self, value: &Value) -> Option<()> {
+        let known = |name: &Value| {
             matches!(
                 name.as_str(),
                 Some("null" | "boolean" | "object" | "array" | "number" | "string" | "integer")
             )
         };
         match value {
-            Json::Array(names) => {
+            Value::List(names) => {
                 let distinct: HashSet<Option<&str>, RandomState> =
-                    names.iter().map(Json::as_str).collect();
+                    names.iter().map(Value::as_str).collect();
                 let fine =
                     !names.is_empty() && distinct.len() == names.len() && names.iter().all(known);
                 fine.then_some(())
@@ -255,12 +256,28 @@ impl<'s> Form<'s> {
         }
     }
 
-    fn choices(&self, choices: &[Json]) -> Option<()> {
+    fn choices(&self, choices: &[Value]) -> Option<()> {
         match unique(choices) {
             Verdict::Valid if !choices.is_empty() => Some(()),
             _ => None,
         }
     }
+}
+
+/// What the steps of a JSON pointer lead to.
+fn pointer<'v>(root: &'v Value, steps: &str) -> Option<&'v Value> {
+    // What comes before the first slash is nothing.
+    steps.split('/').skip(1).try_fold(root, |value, step| {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        match value {
+            Value::Map(members) => members.get(&step),
+            // A leading zero is no position.
+            Value::List(items) if step == "0" || !step.starts_with(['0', '+']) => {
+                items.get(step.parse::<usize>().ok()?)
+            }
+            _ => None,
+        }
+    })
 }
 
 /// The steps of a reference within its document, which start with `/`; empty
@@ -313,7 +330,7 @@ fn is_plain(pattern: &str) -> bool {
 
 /// A schema that is being asked about values.
 struct Asked<'s> {
-    root: &'s Json,
+    root: &'s Value,
     draft: Draft,
     patterns: HashMap<&'s str, Regex, RandomState>,
     steps: Cell<u32>,
@@ -321,18 +338,18 @@ struct Asked<'s> {
 
 impl<'s> Asked<'s> {
     /// `references` is how many led here since the last step into the value.
-    fn schema(&self, schema: &'s Json, instance: &Json, references: u32) -> Verdict {
+    fn schema(&self, schema: &'s Value, instance: &Value, references: u32) -> Verdict {
         let keywords = match schema {
-            Json::Object(keywords) => keywords,
-            schema => return Verdict::of(*schema == Json::Bool(true)),
+            Value::Map(keywords) => keywords,
+            schema => return Verdict::of(*schema == Value::Bool(true)),
         };
         self.steps.set(self.steps.get() + 1);
         if self.steps.get() > MAX_STEPS {
             return Verdict::Unsure;
         }
-        if let Some(Json::String(reference)) = keywords.get("$ref") {
+        if let Some(Value::String(reference)) = keywords.get("$ref") {
             let steps = local_reference(reference).unwrap_or_default();
-            let below = match self.root.pointer(steps) {
+            let below = match pointer(self.root, steps) {
                 Some(below) if references < MAX_REFERENCES => below,
                 _ => return Verdict::Unsure,
             };
@@ -345,12 +362,7 @@ impl<'s> Asked<'s> {
         self.keywords(keywords, instance, references)
     }
 
-    fn keywords(
-        &self,
-        keywords: &'s Map<String, Json>,
-        instance: &Json,
-        references: u32,
-    ) -> Verdict {
+    fn keywords(&self, keywords: &'s Map, instance: &Value, references: u32) -> Verdict {
         let verdicts = keywords
             .iter()
             .map(|(keyword, value)| self.keyword(keywords, keyword, value, instance, references));
@@ -359,16 +371,16 @@ impl<'s> Asked<'s> {
 
     fn keyword(
         &self,
-        keywords: &'s Map<String, Json>,
+        keywords: &'s Map,
         keyword: &str,
-        value: &'s Json,
-        instance: &Json,
+        value: &'s Value,
+        instance: &Value,
         references: u32,
     ) -> Verdict {
         let here = |below| deeper(|| self.schema(below, instance, references));
         match keyword {
             "type" => Verdict::of(match value {
-                Json::Array(names) => names.iter().any(|name| is_of_type(name, instance)),
+                Value::List(names) => names.iter().any(|name| is_of_type(name, instance)),
                 name => is_of_type(name, instance),
             }),
             "const" => equal(value, instance),
@@ -400,32 +412,34 @@ impl<'s> Asked<'s> {
                 keywords.get(branch).map_or(Verdict::Valid, here)
             }
             _ => match instance {
-                Json::Object(members) => self.of_object(keywords, keyword, value, members),
-                Json::Array(items) => self.of_array(keyword, value, items),
-                Json::String(text) => self.of_string(keyword, value, text),
-                Json::Number(number) => of_number(keyword, value, number),
-                Json::Null | Json::Bool(_) => Verdict::Valid,
+                Value::Map(members) => self.of_object(keywords, keyword, value, members),
+                Value::List(items) => self.of_array(keyword, value, items),
+                Value::String(text) => self.of_string(keyword, value, text),
+                Value::Int(_) | Value::UInt(_) | Value::Float(_) => {
+                    of_number(keyword, value, instance)
+                }
+                Value::Null | Value::Bool(_) => Verdict::Valid,
             },
         }
     }
 
     fn of_object(
         &self,
-        keywords: &'s Map<String, Json>,
+        keywords: &'s Map,
         keyword: &str,
-        value: &'s Json,
-        members: &Map<String, Json>,
+        value: &'s Value,
+        members: &Map,
     ) -> Verdict {
         let below = |schema, member| deeper(|| self.schema(schema, member, 0));
         match keyword {
             "properties" => {
-                let known = value.as_object().into_iter().flatten();
+                let known = value.as_map().into_iter().flatten();
                 Verdict::all(known.filter_map(|(name, schema)| {
                     members.get(name).map(|member| below(schema, member))
                 }))
             }
             "patternProperties" => {
-                let patterns = value.as_object().into_iter().flatten();
+                let patterns = value.as_map().into_iter().flatten();
                 Verdict::all(patterns.flat_map(|(pattern, schema)| {
                     members
                         .iter()
@@ -436,7 +450,7 @@ impl<'s> Asked<'s> {
                         })
                 }))
             }
-            "additionalProperties" if *value == Json::Bool(true) => Verdict::Valid,
+            "additionalProperties" if *value == Value::Bool(true) => Verdict::Valid,
             "additionalProperties" => Verdict::all(members.iter().map(|(name, member)| {
                 match self.is_additional(keywords, name) {
                     Verdict::Valid => below(value, member),
@@ -447,7 +461,7 @@ impl<'s> Asked<'s> {
             "propertyNames" => Verdict::all(
                 members
                     .keys()
-                    .map(|name| deeper(|| self.schema(value, &Json::String(name.clone()), 0))),
+                    .map(|name| deeper(|| self.schema(value, &Value::String(name.clone()), 0))),
             ),
             "required" => Verdict::of(
                 entries(value)
@@ -461,8 +475,8 @@ impl<'s> Asked<'s> {
     }
 
     /// Whether no other keyword speaks of a property.
-    fn is_additional(&self, keywords: &'s Map<String, Json>, name: &str) -> Verdict {
-        let object = |keyword| keywords.get(keyword).and_then(Json::as_object);
+    fn is_additional(&self, keywords: &'s Map, name: &str) -> Verdict {
+        let object = |keyword| keywords.get(keyword).and_then(Value::as_map);
         if object("properties").is_some_and(|known| known.contains_key(name)) {
             return Verdict::Invalid;
         }
@@ -474,21 +488,21 @@ impl<'s> Asked<'s> {
         }
     }
 
-    fn of_array(&self, keyword: &str, value: &'s Json, items: &[Json]) -> Verdict {
+    fn of_array(&self, keyword: &str, value: &'s Value, items: &[Value]) -> Verdict {
         match keyword {
             "items" => Verdict::all(
                 items
                     .iter()
                     .map(|item| deeper(|| self.schema(value, item, 0))),
             ),
-            "uniqueItems" if *value == Json::Bool(true) => unique(items),
+            "uniqueItems" if *value == Value::Bool(true) => unique(items),
             "minItems" => at_least(items.len(), value),
             "maxItems" => at_most(items.len(), value),
             _ => Verdict::Valid,
         }
     }
 
-    fn of_string(&self, keyword: &str, value: &'s Json, text: &str) -> Verdict {
+    fn of_string(&self, keyword: &str, value: &'s Value, text: &str) -> Verdict {
         match keyword {
             "pattern" => value
                 .as_str()
@@ -511,72 +525,75 @@ impl<'s> Asked<'s> {
     }
 }
 
-fn of_number(keyword: &str, value: &Json, number: &Number) -> Verdict {
-    let bound = match (keyword, value) {
-        (
-            "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf",
-            Json::Number(bound),
-        ) => bound,
-        _ => return Verdict::Valid,
-    };
-    let order = match (number.as_i64(), bound.as_i64()) {
-        (Some(number), Some(bound)) => number.cmp(&bound),
-        // Doubles are exact here: only whole numbers are not, if large.
-        _ if exact(number) && exact(bound) => {
-            let (number, bound) = (number.as_f64(), bound.as_f64());
-            match number.partial_cmp(&bound) {
-                Some(order) => order,
-                None => return Verdict::Unsure,
-            }
-        }
-        _ => return Verdict::Unsure,
+fn of_number(keyword: &str, bound: &Value, number: &Value) -> Verdict {
+    if !matches!(
+        keyword,
+        "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf"
+    ) {
+        return Verdict::Valid;
+    }
+    let Some(order) = order(number, bound) else {
+        return Verdict::Unsure;
     };
     match keyword {
         "minimum" => Verdict::of(order.is_ge()),
         "maximum" => Verdict::of(order.is_le()),
         "exclusiveMinimum" => Verdict::of(order.is_gt()),
         "exclusiveMaximum" => Verdict::of(order.is_lt()),
-        _ => match (number.as_i64(), bound.as_i64()) {
-            (Some(number), Some(bound)) => Verdict::of(number % bound == 0),
+        _ => match (number, bound) {
+            (Value::Int(number), Value::Int(bound)) => Verdict::of(number % bound == 0),
             _ => Verdict::Unsure,
         },
     }
 }
 
-/// Whether a double holds a number as it is.
-fn exact(number: &Number) -> bool {
-    match (number.as_i64(), number.as_u64()) {
-        (Some(whole), _) => whole.unsigned_abs() < 1 << 53,
-        (None, whole) => whole.is_none(),
+/// How two numbers compare, if doubles hold both as they are.
+fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    let exact = |number: &Value| match number {
+        Value::Int(whole) => (whole.unsigned_abs() < 1 << 53).then_some(*whole as f64),
+        Value::Float(float) => Some(*float),
+        _ => None,
+    };
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
+        _ => exact(a)?.partial_cmp(&exact(b)?),
     }
 }
 
-fn is_of_type(name: &Json, instance: &Json) -> bool {
+fn is_number(value: &Value) -> bool {
+    matches!(value, Value::Int(_) | Value::UInt(_) | Value::Float(_))
+}
+
+/// A count, written as a whole number.
+fn whole(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(count) => u64::try_from(*count).ok(),
+        Value::UInt(count) => Some(*count),
+        _ => None,
+    }
+}
+
+fn is_of_type(name: &Value, instance: &Value) -> bool {
     match (name.as_str().unwrap_or_default(), instance) {
-        ("null", Json::Null)
-        | ("boolean", Json::Bool(_))
-        | ("object", Json::Object(_))
-        | ("array", Json::Array(_))
-        | ("string", Json::String(_))
-        | ("number", Json::Number(_)) => true,
-        ("integer", Json::Number(number)) => {
-            !number.is_f64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
-        }
+        ("null", Value::Null)
+        | ("boolean", Value::Bool(_))
+        | ("object", Value::Map(_))
+        | ("array", Value::List(_))
+        | ("string", Value::String(_)) => true,
+        ("number", number) => is_number(number),
+        ("integer", Value::Int(_) | Value::UInt(_)) => true,
+        ("integer", Value::Float(number)) => number.fract() == 0.0,
         _ => false,
     }
 }
 
 /// Whether two values are the same, where `1` is `1.0`.
-fn equal(a: &Json, b: &Json) -> Verdict {
+fn equal(a: &Value, b: &Value) -> Verdict {
+    if is_number(a) && is_number(b) {
+        return order(a, b).map_or(Verdict::Unsure, |order| Verdict::of(order.is_eq()));
+    }
     match (a, b) {
-        (Json::Number(a), Json::Number(b)) if exact(a) && exact(b) => {
-            Verdict::of(a.as_f64() == b.as_f64())
-        }
-        (Json::Number(a), Json::Number(b)) => match a == b {
-            true => Verdict::Valid,
-            false => Verdict::Unsure,
-        },
-        (Json::Array(_), Json::Array(_)) | (Json::Object(_), Json::Object(_)) => match a == b {
+        (Value::List(_), Value::List(_)) | (Value::Map(_), Value::Map(_)) => match a == b {
             true => Verdict::Valid,
             // Numbers within may be equal and written differently.
             false => Verdict::Unsure,
@@ -585,8 +602,8 @@ fn equal(a: &Json, b: &Json) -> Verdict {
     }
 }
 
-fn unique(items: &[Json]) -> Verdict {
-    let texts: Option<HashSet<&str, RandomState>> = items.iter().map(Json::as_str).collect();
+fn unique(items: &[Value]) -> Verdict {
+    let texts: Option<HashSet<&str, RandomState>> = items.iter().map(Value::as_str).collect();
     if let Some(texts) = texts {
         return Verdict::of(texts.len() == items.len());
     }
@@ -616,14 +633,14 @@ fn any(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     found
 }
 
-fn entries(value: &Json) -> &[Json] {
-    value.as_array().map_or(&[], Vec::as_slice)
+fn entries(value: &Value) -> &[Value] {
+    value.as_list().unwrap_or_default()
 }
 
-fn at_least(count: usize, bound: &Json) -> Verdict {
-    Verdict::of(bound.as_u64().is_some_and(|bound| count as u64 >= bound))
+fn at_least(count: usize, bound: &Value) -> Verdict {
+    Verdict::of(whole(bound).is_some_and(|bound| count as u64 >= bound))
 }
 
-fn at_most(count: usize, bound: &Json) -> Verdict {
-    Verdict::of(bound.as_u64().is_some_and(|bound| count as u64 <= bound))
+fn at_most(count: usize, bound: &Value) -> Verdict {
+    Verdict::of(whole(bound).is_some_and(|bound| count as u64 <= bound))
 }

@@ -8,8 +8,11 @@ use rsa::pkcs8::{EncodePublicKey as _, PrivateKeyInfoRef};
 use sec1::{EcParameters, EcPrivateKey, EncodeEcPrivateKey};
 use x509_cert::SubjectPublicKeyInfo;
 
-use super::{Random, pem};
+use super::{Random, pem, primes};
 use crate::gotmpl::Failure;
+
+/// The public exponent of RSA keys, Go's.
+const EXPONENT: u64 = 65537;
 
 /// A key of one of the algorithms that sprig knows.
 pub(super) enum PrivateKey {
@@ -68,7 +71,7 @@ impl PrivateKey {
             "ecdsa" => Ok(PrivateKey::P256(p256::SecretKey::generate_from_rng(random))),
             "ed25519" => {
                 let mut seed = [0; 32];
-                random.0.random(&mut seed);
+                random.fill(&mut seed);
                 Ok(PrivateKey::Ed25519(seed.into()))
             }
             _ => return None,
@@ -80,10 +83,15 @@ impl PrivateKey {
         PrivateKey::rsa_of(random, 2048)
     }
 
-    fn rsa_of(random: &mut Random<'_>, bits: usize) -> Result<PrivateKey, Failure> {
-        rsa::PrivateKey::new(random, bits)
-            .map(|key| PrivateKey::Rsa(Box::new(key)))
-            .map_err(|error| Failure::new(format!("error generating rsa key: {error}")))
+    fn rsa_of(random: &mut Random<'_>, bits: u32) -> Result<PrivateKey, Failure> {
+        // About one pair in thirty thousand does not go with the exponent.
+        for _ in 0..8 {
+            let (p, q) = primes::pair(bits, random)?;
+            if let Ok(key) = rsa::PrivateKey::from_p_q(p, q, EXPONENT.into()) {
+                return Ok(PrivateKey::Rsa(Box::new(key)));
+            }
+        }
+        Err(Failure::new("error generating rsa key"))
     }
 
     fn dsa(random: &mut Random<'_>) -> Result<PrivateKey, Failure> {
