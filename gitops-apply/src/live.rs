@@ -75,7 +75,7 @@ impl LiveOptions {
             scan: Scan::Everything,
             namespaces: Vec::new(),
             record: Record::Marks,
-            concurrency: 16,
+            concurrency: 32,
         }
     }
 }

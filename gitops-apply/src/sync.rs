@@ -92,7 +92,7 @@ impl Default for SyncOptions {
             dry_run: false,
             check_first: true,
             prune_first: false,
-            concurrency: 16,
+            concurrency: 32,
             wait_for_last: false,
             timeout: None,
             patience: Duration::from_secs(120),

@@ -305,6 +305,55 @@ fn cap(entries: &mut Vec<Entry>) {
     *entries = kept;
 }
 
+/// The live object after the fields that the client `from` owns by updating
+/// them have become those of `manager`, who applies; `None` if it owns none.
+///
+/// A client that applied an object, `kubectl-client-side-apply` most likely,
+/// owns its fields by updating them. Who then applies on the server shares
+/// every field with it, and what is declared no more stays for the sake of the
+/// other. Once the fields have changed hands the next apply removes them, and
+/// with them the annotation in which kubectl kept what it had applied.
+///
+/// Follows `client-go/util/csaupgrade`, except that the client's fields in
+/// other versions of the API are taken over, too, instead of being forgotten:
+/// a field that nobody owns is one that nobody removes.
+pub fn taken_over(live: &Manifest, from: &str, manager: &str) -> Option<Manifest> {
+    let is_client = |entry: &Entry| {
+        entry.operation == Operation::Update
+            && entry.subresource.is_empty()
+            && entry.manager == from
+    };
+    // Seen before anything is read: most objects have no such client.
+    let named = |entry: &Value| entry.get("manager").and_then(Value::as_str) == Some(from);
+    if !listed(live.object()).iter().any(named) {
+        return None;
+    }
+    let (client, mut kept): (Vec<Entry>, Vec<Entry>) =
+        entries(live.object()).into_iter().partition(is_client);
+    if client.is_empty() {
+        return None;
+    }
+    let is_ours = |entry: &Entry| {
+        entry.operation == Operation::Apply
+            && entry.subresource.is_empty()
+            && entry.manager == manager
+    };
+    for client in client {
+        match kept.iter_mut().find(|entry| is_ours(entry)) {
+            Some(entry) => entry.fields = entry.fields.union(&client.fields),
+            None => kept.push(Entry {
+                manager: manager.into(),
+                operation: Operation::Apply,
+                ..client
+            }),
+        }
+    }
+    let mut object = live.object().clone();
+    set_entries(&mut object, kept);
+    let taken = Manifest::new(object.into(), live.origin.clone());
+    Some(taken.expect("owners are no names"))
+}
+
 /// What an apply comes to.
 #[derive(Clone, Debug)]
 pub struct Applied {

@@ -15,7 +15,7 @@ use gitops_core::{Gvk, Manifest, Map, Origin, Str, Value, defaults};
 
 use crate::managed_fields::{self, Writer, conflict_message, entries};
 use crate::smd::{ApplyError, Conflict, Path, PathElement, Typed};
-use crate::three_way::value_at;
+use crate::three_way::{shown, value_at};
 use crate::{immutable, normalize, validate};
 
 /// How an object would be applied.
@@ -278,8 +278,8 @@ pub fn predict(
         gvk,
         schema,
         structural: schemas.structural(gvk),
-        before: Typed::trusted(Value::Map(without_server_fields(live_object)), schema),
-        merged: Typed::trusted(Value::Map(without_server_fields(&merged)), schema),
+        before: Typed::trusted(Value::Map(shown(live_object)), schema),
+        merged: Typed::trusted(Value::Map(shown(&merged)), schema),
         object: &object,
     };
     if live.is_none() {
@@ -486,23 +486,6 @@ pub fn same(a: &Map, b: &Map) -> bool {
         Value::Map(object)
     };
     without(a).same(&without(b))
-}
-
-fn without_server_fields(object: &Map) -> Map {
-    let mut object = object.clone();
-    object.remove("status");
-    if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
-        for name in [
-            "managedFields",
-            "resourceVersion",
-            "uid",
-            "generation",
-            "creationTimestamp",
-        ] {
-            metadata.remove(name);
-        }
-    }
-    object
 }
 
 /// What an apply changes, and how sure it is what becomes of it.

@@ -13,7 +13,7 @@ use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Map, Origin, Str, Value, defaults, json, manifest, yaml};
 use gitops_diff::managed_fields::{self, Writer};
 use gitops_diff::smd::{ApplyError, Typed};
-use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides, diff};
+use gitops_diff::{Change, DiffError, Difference, Outcome, Rules, Sides, diff};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Manifest {
@@ -190,6 +190,41 @@ fn drift_names_who_caused_it() {
     );
 }
 
+#[test]
+fn what_a_client_applied_leaves_nothing_behind() {
+    const LAST: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    const CLIENT: &str = "kubectl-client-side-apply";
+    let config = |data: &str| {
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}, data: {data}}}")
+    };
+    let mut old = read(&config("{a: '1', b: '2'}"));
+    old.set_annotation(LAST, json::to_string(&old.to_value()));
+    let nothing = read(&config("{}"));
+    let live = updated(&nothing, &yaml::to_string(&old.to_value()).unwrap(), CLIENT);
+    // Somebody else's fields stay what they are.
+    let live = applied(Some(&live), &config("{c: '3'}"), "other");
+    let desired = config("{a: '1'}");
+
+    // Beside the client, nothing ever goes.
+    let beside = applied(Some(&live), &desired, "gitops");
+    assert!(beside.at(&["data", "b"]).is_some() && beside.annotation(LAST).is_some());
+
+    let taken = managed_fields::taken_over(&live, CLIENT, "gitops").unwrap();
+    let difference = compare_by(&desired, &taken, &Rules::default());
+    assert_eq!(paths(&difference), [".data.b", ".metadata.annotations"]);
+    let after = applied(Some(&taken), &desired, "gitops");
+    assert_eq!(
+        after.at(&["data"]),
+        Some(&Map::from_iter([("a", "1"), ("c", "3")]).into())
+    );
+    assert_eq!(after.annotation(LAST), None);
+    let owners = managed_fields::entries(after.object());
+    let owners: Vec<&str> = owners.iter().map(|entry| entry.manager.as_str()).collect();
+    assert_eq!(owners, ["gitops", "other"]);
+    // And there is nothing more to take over.
+    assert!(managed_fields::taken_over(&after, CLIENT, "gitops").is_none());
+}
+
 fn ignoring(rule: IgnoreDifference) -> Rules {
     Rules {
         ignore: vec![IgnoreDifference {
@@ -362,6 +397,77 @@ fn each_difference_has_a_cause() {
     (rules.ignore[0].group, rules.ignore[0].kind) = ("".into(), "Service".into());
     let found = compare_by(&service.replace("0.1", "0.2"), &read(service), &rules);
     assert_eq!(told(&found.overlooked), [".spec.clusterIP ignored"]);
+}
+
+#[test]
+fn every_field_says_why_it_differs() {
+    let scaled = |count: &str| DEPLOYMENT.replace("replicas: 2", &format!("replicas: {count}"));
+    let ours = applied(None, DEPLOYMENT, "gitops");
+    let by_hpa = updated(&ours, &scaled("5"), "hpa");
+    let why = |desired: &str, live: &Manifest, last: Option<&str>| -> String {
+        let (desired, last) = (read(desired), last.map(read));
+        let sides = Sides {
+            desired: Some(&desired),
+            live: Some(live),
+            last_applied: last.as_ref(),
+        };
+        let found = diff(&sides, &Schemas::new(), &Rules::default()).unwrap();
+        let change = found.changes.iter().find(|change| {
+            let path = change.path.to_string();
+            path == ".spec.replicas" || path == ".spec.selector"
+        });
+        change.map_or(String::new(), |change| change.cause.to_string())
+    };
+    // The declaration changed, the cluster did not.
+    assert_eq!(why(&scaled("3"), &ours, None), "declared");
+    assert_eq!(why(&scaled("3"), &ours, Some(DEPLOYMENT)), "declared");
+    // Somebody changed the cluster, whether or not it is recorded who.
+    assert_eq!(why(DEPLOYMENT, &by_hpa, None), "drifted, by hpa");
+    assert_eq!(
+        why(DEPLOYMENT, &by_hpa, Some(DEPLOYMENT)),
+        "drifted, by hpa"
+    );
+    let unrecorded = read(&LIVE.replace("replicas: 2", "replicas: 5"));
+    assert_eq!(why(DEPLOYMENT, &unrecorded, Some(DEPLOYMENT)), "drifted");
+    // Both changed: it is the declaration that wants something else.
+    assert_eq!(why(&scaled("3"), &by_hpa, Some(DEPLOYMENT)), "declared");
+    // Who owns the field speaks another version.
+    let mut converted = by_hpa.clone();
+    let edited = converted.edit(|object| {
+        let owners = object.as_map_mut().unwrap().get_mut("metadata").unwrap();
+        let owners = owners
+            .as_map_mut()
+            .unwrap()
+            .get_mut("managedFields")
+            .unwrap();
+        for owner in owners.as_list_mut().unwrap().make_mut() {
+            let owner = owner.as_map_mut().unwrap();
+            if owner.get("manager") == Some(&"hpa".into()) {
+                owner.insert("apiVersion", "apps/v1beta2");
+            }
+        }
+    });
+    edited.unwrap();
+    assert_eq!(
+        why(DEPLOYMENT, &converted, None),
+        "owned by hpa in apps/v1beta2"
+    );
+    // What cannot be changed has to be replaced, whoever wants it.
+    let moved = DEPLOYMENT.replace("app: web", "app: shop");
+    assert_eq!(
+        why(&moved, &ours, None),
+        "cannot be changed, the object has to be replaced"
+    );
+    // And what the server leaves out is no difference.
+    let zero = DEPLOYMENT.replace("replicas: 2", "replicas: 2\n  minReadySeconds: 0");
+    let found = compare(&zero, LIVE);
+    assert_eq!(found.outcome, Outcome::Same);
+    let told = |change: &Change| format!("{} {}", change.path, change.cause);
+    let overlooked: Vec<String> = found.overlooked.iter().map(told).collect();
+    assert!(
+        overlooked.contains(&".spec.minReadySeconds the server's default".into()),
+        "{overlooked:?}"
+    );
 }
 
 #[test]

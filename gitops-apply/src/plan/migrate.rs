@@ -7,47 +7,15 @@
 //! write that fails if the object has changed meanwhile.
 
 use gitops_core::{Manifest, Map, Str, Value};
-use gitops_diff::managed_fields::{Entry, Operation, entries, set_entries};
-
-fn is_client(entry: &Entry, from: &str) -> bool {
-    entry.operation == Operation::Update && entry.subresource.is_empty() && entry.manager == from
-}
+use gitops_diff::managed_fields;
 
 /// The live object as it is after the fields of the client `from` have become
 /// those of `manager`; `None` if the client owns none.
 pub(crate) fn migrated(live: &Manifest, from: &str, manager: &Str) -> Option<Manifest> {
-    if from.is_empty() {
-        return None;
+    match from {
+        "" => None,
+        from => managed_fields::taken_over(live, from, manager),
     }
-    let (client, mut kept): (Vec<Entry>, Vec<Entry>) = entries(live.object())
-        .into_iter()
-        .partition(|entry| is_client(entry, from));
-    if client.is_empty() {
-        return None;
-    }
-    let ours = |entry: &Entry| {
-        entry.operation == Operation::Apply
-            && entry.subresource.is_empty()
-            && entry.manager == *manager
-    };
-    for client in client {
-        match kept.iter_mut().find(|entry| ours(entry)) {
-            Some(entry) => entry.fields = entry.fields.union(&client.fields),
-            None => kept.push(Entry {
-                manager: manager.clone(),
-                operation: Operation::Apply,
-                ..client
-            }),
-        }
-    }
-    let mut migrated = live.clone();
-    let changed = migrated.edit(|object| {
-        if let Value::Map(object) = object {
-            set_entries(object, kept);
-        }
-    });
-    changed.expect("owners are no names");
-    Some(migrated)
 }
 
 /// The merge patch that does so on the server, unless the object has changed

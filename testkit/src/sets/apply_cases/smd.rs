@@ -734,14 +734,7 @@ fn scenario(
         same_value("object", &value_of(case, "expectObject")?, live.value())?;
     }
     if let Some(Value::Map(expected)) = case.get("expectManaged") {
-        let names: Vec<&Str> = expected.keys().collect();
-        let found: Vec<&Str> = managers.keys().collect();
-        check(
-            "managers",
-            names == found,
-            format!("{names:?}"),
-            format!("{found:?}"),
-        )?;
+        same_managers(expected, &managers)?;
         for (name, expected) in expected {
             let owned = &managers[name];
             let set = Set::from_fields_v1(field(expected, "fieldsV1")?)?;
@@ -871,14 +864,7 @@ fn golden_step<'s>(
         same_value("object", expected, live.value())?;
     }
     let expected = field(step, "managers")?.as_map().ok_or("no managers")?;
-    let names: Vec<&Str> = expected.keys().collect();
-    let found: Vec<&Str> = managers.keys().collect();
-    check(
-        "managers",
-        names == found,
-        format!("{names:?}"),
-        format!("{found:?}"),
-    )?;
+    same_managers(expected, managers)?;
     for (name, expected) in expected {
         let owned = &managers[name];
         // Compared as JSON, not as text: a value's map is sorted by name,
@@ -894,4 +880,16 @@ fn golden_step<'s>(
         )?;
     }
     Ok(())
+}
+
+/// Whether there are the managers that are expected, and no others.
+fn same_managers(expected: &Map, managers: &ManagedFields) -> Result<(), Problem> {
+    let names: Vec<&Str> = expected.keys().collect();
+    let found: Vec<&Str> = managers.keys().collect();
+    check(
+        "managers",
+        names == found,
+        format!("{names:?}"),
+        format!("{found:?}"),
+    )
 }
