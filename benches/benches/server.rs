@@ -8,6 +8,12 @@
 //!
 //! The cluster is that of `KUBECONFIG`. The namespaces must be there.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that prints its timings"
+)]
+
 use std::error::Error;
 use std::time::Instant;
 
