@@ -8,6 +8,12 @@
 //!
 //! The cluster is that of `KUBECONFIG`. The namespaces must be there.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is what it is for"
+)]
+
 use std::error::Error;
 use std::time::Instant;
 
