@@ -11,7 +11,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a program that prints its timings"
+    reason = "what it prints is what it is for"
 )]
 
 use std::error::Error;
