@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gitops_apply::reconcile::{Desired, DesiredError, Repositories, desired};
+use gitops_apply::reconcile::{Desired, DesiredError, Repositories, Surroundings, desired};
 use gitops_core::app::argo;
 use gitops_core::tree::{MemoryTree, TreePath};
 use gitops_core::{Manifest, Origin, Value, yaml};
@@ -32,7 +32,12 @@ fn rendered(name: &str, edit: fn(String) -> String) -> Result<Desired, DesiredEr
         place.to_str().expect("a path"),
     );
     let seed = Seed::fixed(b"test", std::time::SystemTime::UNIX_EPOCH);
-    desired(&app, &repositories, &Capabilities::default(), seed)
+    let surroundings = Surroundings {
+        capabilities: Capabilities::default(),
+        seed,
+        objects: None,
+    };
+    desired(&app, &repositories, &surroundings)
 }
 
 #[test]
