@@ -35,6 +35,16 @@ impl Mask {
             while let Some(found) = message[from..].find(introduction) {
                 let start = from + found + introduction.len();
                 let rest = &message[start..];
+                // Hidden already, perhaps with the quote before it.
+                if let Some(after) = rest.strip_prefix(HIDDEN)
+                    && (after.is_empty() || after.starts_with(['"', ':', ',', '\n', ']']))
+                {
+                    from = start + HIDDEN.len();
+                    if after.starts_with('"') {
+                        message.remove(from);
+                    }
+                    continue;
+                }
                 let end = match rest.strip_prefix('"') {
                     // To the closing quote that is not escaped.
                     Some(quoted) => {
