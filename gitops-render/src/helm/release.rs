@@ -474,14 +474,24 @@ fn parse(
     if threads < 2 {
         return parse(&files);
     }
-    let mut shares = shares(&files, bytes.div_ceil(threads), |(_, _, data)| data.len());
+    let share_bytes = bytes.div_ceil(threads);
+    let mut shares = shares(&files, share_bytes, |(_, _, data)| data.len());
     let first = shares.remove(0);
     std::thread::scope(|scope| {
         let others: Vec<_> = shares
             .into_iter()
             .map(|share| {
                 let thread = std::thread::Builder::new();
-                (share, thread.spawn_scoped(scope, move || parse(share)))
+                let work = move || {
+                    // glibc grows the heap of a thread by a page and a call at
+                    // a time. One block of about what the trees take, freed
+                    // untouched, makes it one call.
+                    drop(std::hint::black_box(Vec::<u8>::with_capacity(
+                        4 * share_bytes,
+                    )));
+                    parse(share)
+                };
+                (share, thread.spawn_scoped(scope, work))
             })
             .collect();
         let mut parsed = parse(first);
