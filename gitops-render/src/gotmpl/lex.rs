@@ -1,9 +1,8 @@
 //! Splits the text of a template into tokens.
 //!
 //! Follows `text/template/parse/lex.go` of Go 1.26, including where a token
-//! starts, on which line it is said to be, and what is left of the input after
-//! an error (nothing). Tokens are produced one at a time because the parser
-//! stops at the first error.
+//! starts and what is left of the input after an error (nothing). Tokens are
+//! produced one at a time because the parser stops at the first error.
 
 use memchr::memmem::Finder;
 
