@@ -17,7 +17,9 @@ mod jail;
 /// leads out of it.
 ///
 /// Every answer is read afresh; for a snapshot that cannot change under a
-/// render, use a Git commit. Names that are not UTF-8 are not listed.
+/// render, use a Git commit. Linux holds the directory itself open, so files
+/// are those of the directory that it was, whoever takes its name. Names that
+/// are not UTF-8 are not listed.
 #[derive(Clone, Debug)]
 pub struct DirTree {
     root: PathBuf,
