@@ -463,7 +463,12 @@ fn parse(
             .map(|(parsed, path, data)| parsed.file(profile, path, data, functions))
             .collect::<Vec<_>>()
     };
-    let bytes: usize = files.iter().map(|(_, _, data)| data.len()).sum();
+    // A chart that was rendered before has nothing left to parse.
+    let weigh = |(parsed, path, data): &(&Parsed, &str, &[u8])| match parsed.get(profile, path) {
+        Some(_) => 0,
+        None => data.len(),
+    };
+    let bytes: usize = files.iter().map(weigh).sum();
     let threads = match bytes / BYTES_PER_THREAD {
         few @ (0 | 1) => few,
         // Asking how many cores there are takes a while by itself.
@@ -475,7 +480,7 @@ fn parse(
         return parse(&files);
     }
     let share_bytes = bytes.div_ceil(threads);
-    let mut shares = shares(&files, share_bytes, |(_, _, data)| data.len());
+    let mut shares = shares(&files, share_bytes, weigh);
     let first = shares.remove(0);
     std::thread::scope(|scope| {
         let others: Vec<_> = shares
@@ -656,15 +661,19 @@ impl Parsed {
         text: &[u8],
         functions: &Functions,
     ) -> Result<gotmpl::File, gotmpl::Error> {
-        let files = || self.0.lock().expect("no panic under the lock");
-        let key = (profile, path.to_owned());
-        let known = files().get(&key).cloned();
-        if let Some(file) = known {
+        if let Some(file) = self.get(profile, path) {
             return Ok(file);
         }
         let file = gotmpl::File::parse(path, text, functions)?;
-        files().insert(key, file.clone());
+        let mut files = self.0.lock().expect("no panic under the lock");
+        files.insert((profile, path.to_owned()), file.clone());
         Ok(file)
+    }
+
+    /// The file under this name, if it was parsed for the profile.
+    fn get(&self, profile: Profile, path: &str) -> Option<gotmpl::File> {
+        let files = self.0.lock().expect("no panic under the lock");
+        files.get(&(profile, path.to_owned())).cloned()
     }
 }
 
