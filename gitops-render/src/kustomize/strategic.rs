@@ -569,17 +569,8 @@ fn directive(tree: &mut Tree, patch: Option<NodeId>) -> Result<Directive> {
 
 fn short_tag(tag: &Tag) -> &str {
     match tag {
-        Tag::Null => "!!null",
-        Tag::Bool => "!!bool",
-        Tag::Int => "!!int",
-        Tag::Float => "!!float",
-        Tag::Timestamp => "!!timestamp",
-        Tag::Binary => "!!binary",
-        Tag::Merge => "!!merge",
-        Tag::Map => "!!map",
-        Tag::Seq => "!!seq",
-        Tag::Str | Tag::None => "!!str",
-        Tag::Other(tag) => tag,
+        Tag::None => Tag::Str.name(),
+        tag => tag.name(),
     }
 }
 

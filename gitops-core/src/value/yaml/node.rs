@@ -63,6 +63,26 @@ pub enum Tag {
     Other(Str),
 }
 
+impl Tag {
+    /// Its short form; empty for [`Tag::None`].
+    pub fn name(&self) -> &str {
+        match self {
+            Tag::None => "",
+            Tag::Null => "!!null",
+            Tag::Bool => "!!bool",
+            Tag::Str => "!!str",
+            Tag::Int => "!!int",
+            Tag::Float => "!!float",
+            Tag::Timestamp => "!!timestamp",
+            Tag::Binary => "!!binary",
+            Tag::Merge => "!!merge",
+            Tag::Map => "!!map",
+            Tag::Seq => "!!seq",
+            Tag::Other(tag) => tag,
+        }
+    }
+}
+
 /// How a scalar is quoted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quoting {

@@ -303,8 +303,8 @@ fn scalar(node: &Node, text: &Str, flow: bool) -> Result<Value, DecodeError> {
                 _ => {
                     return Err(DecodeError(format!(
                         "yaml: cannot decode {} `{text}` as a {}",
-                        tag_name(&tag_of(text)),
-                        tag_name(tag)
+                        tag_of(text).name(),
+                        tag.name()
                     )));
                 }
             }
@@ -337,21 +337,4 @@ fn scalar(node: &Node, text: &Str, flow: bool) -> Result<Value, DecodeError> {
         Scalar::Text => Value::String(text.clone()),
         Scalar::Timestamp => Value::String(resolve::timestamp_in_json(text).into()),
     })
-}
-
-pub(super) fn tag_name(tag: &Tag) -> &str {
-    match tag {
-        Tag::None => "",
-        Tag::Null => "!!null",
-        Tag::Bool => "!!bool",
-        Tag::Str => "!!str",
-        Tag::Int => "!!int",
-        Tag::Float => "!!float",
-        Tag::Timestamp => "!!timestamp",
-        Tag::Binary => "!!binary",
-        Tag::Merge => "!!merge",
-        Tag::Map => "!!map",
-        Tag::Seq => "!!seq",
-        Tag::Other(tag) => tag,
-    }
 }

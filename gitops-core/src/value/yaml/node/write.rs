@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::super::write::{Dialect, Style as WriterStyle, Writer};
-use super::decode::{Written, tag_name};
+use super::decode::Written;
 use super::{Content, NodeId, Tag, Tree};
 use crate::value::Sink as _;
 
@@ -176,7 +176,7 @@ impl Tree {
             writer.indicator(format!("&{anchor}").as_bytes(), true, false, false);
         }
         if node.style.tagged && node.tag != Tag::None {
-            writer.indicator(tag_name(&node.tag).as_bytes(), true, false, false);
+            writer.indicator(node.tag.name().as_bytes(), true, false, false);
         }
     }
 
@@ -189,7 +189,7 @@ impl Tree {
             writer.indicator(format!("&{}", extras.anchor).as_bytes(), true, false, false);
         }
         if let Some(tag) = written.tag {
-            writer.indicator(tag_name(tag).as_bytes(), true, false, false);
+            writer.indicator(tag.name().as_bytes(), true, false, false);
         }
         writer.quoted(text, written.quoting, key);
     }
