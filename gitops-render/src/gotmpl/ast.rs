@@ -7,9 +7,11 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZero;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ecow::EcoString;
 
 use super::builtins::Builtin;
@@ -23,7 +25,7 @@ use super::text::Str;
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) name: Arc<str>,
-    pub(super) text: Box<[u8]>,
+    pub(super) text: Bytes,
     pub(super) nodes: Nodes,
 }
 
@@ -40,14 +42,35 @@ pub struct Template {
     pub(super) slots: usize,
 }
 
-/// Where a node stands, and a number that no other node of its file has.
+/// Where a node stands and what kind of node it is, which no other node of its
+/// file has in common with it: each of a kind starts with a token of its own.
 ///
-/// The executor remembers the number of the node it is at. An error looks the
+/// The executor remembers the mark of the node it is at. An error looks the
 /// node up by it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Mark {
-    pub(super) pos: u32,
-    pub(super) id: u32,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Mark(u32);
+
+/// What kind of node a mark belongs to. An expression in parentheses goes by
+/// the mark of its pipeline.
+#[derive(Clone, Copy)]
+pub(super) enum Marked {
+    Call,
+    Pipe,
+    Command,
+    Expr,
+}
+
+impl Mark {
+    /// Positions are lower than this, so that there is room for the kind.
+    pub(super) const MOST: usize = 1 << 30;
+
+    pub(super) fn new(pos: u32, kind: Marked) -> Self {
+        Mark(pos << 2 | kind as u32)
+    }
+
+    pub(super) fn pos(self) -> u32 {
+        self.0 >> 2
+    }
 }
 
 /// Neighbours in the storage of their kind: `nodes[run]` is a slice.
@@ -57,8 +80,8 @@ pub(super) struct Run<T> {
     kind: PhantomData<fn() -> T>,
 }
 
-/// One node in the storage of its kind: `nodes[at]`.
-pub(super) struct At<T>(u32, PhantomData<fn() -> T>);
+/// One node in the storage of its kind: `nodes[at]`. It counts from one.
+pub(super) struct At<T>(NonZero<u32>, PhantomData<fn() -> T>);
 
 impl<T> Run<T> {
     pub(super) const EMPTY: Self = Run {
@@ -133,6 +156,13 @@ macro_rules! storage {
             $($field: Vec<$kind>,)*
         }
 
+        impl Nodes {
+            /// Gives back what is reserved and not used.
+            pub(super) fn shrink(&mut self) {
+                $(self.$field.shrink_to_fit();)*
+            }
+        }
+
         $(impl Stored for $kind {
             fn of(nodes: &Nodes) -> &[Self] {
                 &nodes.$field
@@ -152,11 +182,13 @@ storage! {
     pipes: Pipe,
     declared: Declared,
     nested: Nested,
+    extras: Extra,
     commands: Command,
     exprs: Expr,
     names: EcoString,
     variables: Variable,
     chains: Chain,
+    callees: Callee,
     literals: Literal,
     constants: Constant,
 }
@@ -177,7 +209,8 @@ impl Nodes {
     pub(super) fn add<T: Stored>(&mut self, node: T) -> At<T> {
         let all = T::of_mut(self);
         all.push(node);
-        At(all.len() as u32 - 1, PhantomData)
+        let count = NonZero::new(all.len() as u32).expect("one was pushed");
+        At(count, PhantomData)
     }
 
     /// The nodes that the run ends with are the last of their kind.
@@ -211,11 +244,6 @@ impl Nodes {
             kind: PhantomData,
         }
     }
-
-    /// A node as Go prints it.
-    pub(super) fn show<T>(&self, node: T) -> Shown<'_, T> {
-        Shown { nodes: self, node }
-    }
 }
 
 impl<T: Stored> Index<Run<T>> for Nodes {
@@ -236,13 +264,13 @@ impl<T: Stored> Index<At<T>> for Nodes {
     type Output = T;
 
     fn index(&self, at: At<T>) -> &T {
-        &T::of(self)[at.0 as usize]
+        &T::of(self)[at.0.get() as usize - 1]
     }
 }
 
 impl<T: Stored> IndexMut<At<T>> for Nodes {
     fn index_mut(&mut self, at: At<T>) -> &mut T {
-        &mut T::of_mut(self)[at.0 as usize]
+        &mut T::of_mut(self)[at.0.get() as usize - 1]
     }
 }
 
@@ -279,9 +307,16 @@ pub(super) struct Call {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pipe {
     pub(super) mark: Mark,
+    pub(super) commands: Run<Command>,
+    /// `None` for most.
+    pub(super) extra: Option<At<Extra>>,
+}
+
+/// What only pipelines have that declare something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extra {
     pub(super) assign: bool,
     pub(super) declared: Run<Declared>,
-    pub(super) commands: Run<Command>,
     /// The slots declared by pipelines in parentheses within this statement,
     /// which `and` and `or` may skip.
     pub(super) nested: Run<Nested>,
@@ -313,15 +348,19 @@ pub(super) enum Expr {
     Dot(Mark),
     Nil(Mark),
     Bool(Mark, bool),
+    /// A number that is written with decimal digits and in no other way.
+    Integer(Mark, u32),
     Number(Mark, At<Constant>),
-    Text(Mark, At<Literal>),
+    /// A string without escapes, and where its quotes end.
+    Text(Mark, u32),
+    Literal(Mark, At<Literal>),
     /// `.a.b`
     Field(Mark, Run<EcoString>),
     /// `$v.a.b`
     Variable(Mark, At<Variable>),
     /// `(…).a.b`
     Chain(Mark, At<Chain>),
-    Function(Mark, Callee),
+    Function(Mark, At<Callee>),
     Pipe(Mark, At<Pipe>),
 }
 
@@ -331,6 +370,7 @@ pub(super) struct Constant {
     pub(super) number: Number,
 }
 
+/// A string with escapes.
 #[derive(Debug)]
 pub(super) struct Literal {
     /// As written, with quotes.
@@ -370,10 +410,16 @@ impl Callee {
 }
 
 impl Pipe {
+    /// The variables on the left.
+    pub(super) fn declared(self, nodes: &Nodes) -> &[Declared] {
+        self.extra
+            .map_or(&[], |extra| &nodes[nodes[extra].declared])
+    }
+
     /// The dot, field or variable that is all of this pipeline.
     pub(super) fn place(&self, nodes: &Nodes) -> Option<Expr> {
         match &nodes[self.commands] {
-            [command] if self.declared.is_empty() => match &nodes[command.args] {
+            [command] if self.declared(nodes).is_empty() => match &nodes[command.args] {
                 [place @ (Expr::Dot(_) | Expr::Field(..) | Expr::Variable(..))] => Some(*place),
                 _ => None,
             },
@@ -388,8 +434,10 @@ impl Expr {
             Expr::Dot(mark)
             | Expr::Nil(mark)
             | Expr::Bool(mark, _)
+            | Expr::Integer(mark, _)
             | Expr::Number(mark, _)
             | Expr::Text(mark, _)
+            | Expr::Literal(mark, _)
             | Expr::Field(mark, _)
             | Expr::Variable(mark, _)
             | Expr::Chain(mark, _)
@@ -415,19 +463,21 @@ impl Template {
         &self.source.text[start as usize..end as usize]
     }
 
-    /// Where the node with this number is, for an error.
-    pub(super) fn locate(&self, id: u32) -> Location {
+    /// Where the node with this mark is, for an error.
+    pub(super) fn locate(&self, mark: Mark) -> Location {
         let mut search = Search {
             nodes: &self.source.nodes,
-            id,
+            text: &self.source.text,
+            mark,
             found: None,
         };
         search.list(self.body);
-        let (pos, node) = search
-            .found
-            .map_or((0, None), |(mark, text)| (mark.pos, Some(text)));
+        let pos = match search.found {
+            Some(_) => mark.pos(),
+            None => 0,
+        };
         Location {
-            node,
+            node: search.found,
             ..self.locate_text(pos)
         }
     }
@@ -465,14 +515,18 @@ pub(super) fn is_blank(text: &[u8]) -> bool {
 
 struct Search<'n> {
     nodes: &'n Nodes,
-    id: u32,
-    found: Option<(Mark, String)>,
+    text: &'n [u8],
+    mark: Mark,
+    found: Option<String>,
 }
 
-impl Search<'_> {
-    fn visit(&mut self, mark: Mark, node: impl fmt::Display) {
-        if mark.id == self.id {
-            self.found = Some((mark, node.to_string()));
+impl<'n> Search<'n> {
+    fn visit<T>(&mut self, mark: Mark, node: T)
+    where
+        Shown<'n, T>: fmt::Display,
+    {
+        if mark == self.mark {
+            self.found = Some(self.nodes.show(node, self.text).to_string());
         }
     }
 
@@ -490,7 +544,7 @@ impl Search<'_> {
                 }
                 Node::Template(call) => {
                     let call = &nodes[call];
-                    self.visit(call.mark, nodes.show(call));
+                    self.visit(call.mark, call);
                     if let Some(pipe) = call.pipe {
                         self.pipe(pipe);
                     }
@@ -505,9 +559,9 @@ impl Search<'_> {
     fn pipe(&mut self, pipe: At<Pipe>) {
         let nodes = self.nodes;
         let pipe = &nodes[pipe];
-        self.visit(pipe.mark, nodes.show(pipe));
+        self.visit(pipe.mark, pipe);
         for command in &nodes[pipe.commands] {
-            self.visit(command.mark, nodes.show(command));
+            self.visit(command.mark, command);
             for arg in &nodes[command.args] {
                 self.expr(*arg);
             }
@@ -518,10 +572,10 @@ impl Search<'_> {
         match expr {
             Expr::Pipe(_, pipe) => self.pipe(pipe),
             Expr::Chain(mark, chain) => {
-                self.visit(mark, self.nodes.show(expr));
+                self.visit(mark, expr);
                 self.expr(self.nodes[chain].node);
             }
-            _ => self.visit(expr.mark(), self.nodes.show(expr)),
+            _ => self.visit(expr.mark(), expr),
         }
     }
 }
@@ -534,7 +588,7 @@ impl fmt::Display for Template {
 
 impl Template {
     fn write_list(&self, f: &mut fmt::Formatter<'_>, list: Run<Node>) -> fmt::Result {
-        let nodes = &self.source.nodes;
+        let Source { nodes, text, .. } = &*self.source;
         for node in &nodes[list] {
             match *node {
                 Node::Text(start, end) => f.write_str(&quote(self.text(start, end)))?,
@@ -542,11 +596,11 @@ impl Template {
                     let quoted = String::from_utf8_lossy(self.text(start, end));
                     write!(f, "{{{{{quoted}}}}}")?;
                 }
-                Node::Action(pipe) => write!(f, "{{{{{}}}}}", nodes.show(&nodes[pipe]))?,
+                Node::Action(pipe) => write!(f, "{{{{{}}}}}", nodes.show(&nodes[pipe], text))?,
                 Node::If(branch) => self.write_branch(f, "if", &nodes[branch])?,
                 Node::With(branch) => self.write_branch(f, "with", &nodes[branch])?,
                 Node::Range(branch) => self.write_branch(f, "range", &nodes[branch])?,
-                Node::Template(call) => write!(f, "{}", nodes.show(&nodes[call]))?,
+                Node::Template(call) => write!(f, "{}", nodes.show(&nodes[call], text))?,
                 Node::Break => f.write_str("{{break}}")?,
                 Node::Continue => f.write_str("{{continue}}")?,
             }
@@ -560,8 +614,8 @@ impl Template {
         keyword: &str,
         branch: &Branch,
     ) -> fmt::Result {
-        let nodes = &self.source.nodes;
-        let pipe = nodes.show(&nodes[branch.pipe]);
+        let Source { nodes, text, .. } = &*self.source;
+        let pipe = nodes.show(&nodes[branch.pipe], text);
         write!(f, "{{{{{keyword} {pipe}}}}}")?;
         self.write_list(f, branch.list)?;
         if let Some(otherwise) = branch.otherwise {
@@ -572,17 +626,36 @@ impl Template {
     }
 }
 
-/// A node with the storage that it is shown from.
+/// A node with what it is shown from.
 pub(super) struct Shown<'n, T> {
     nodes: &'n Nodes,
+    text: &'n [u8],
     node: T,
+}
+
+impl Nodes {
+    /// A node as Go prints it.
+    pub(super) fn show<'n, T>(&'n self, node: T, text: &'n [u8]) -> Shown<'n, T> {
+        Shown {
+            nodes: self,
+            text,
+            node,
+        }
+    }
+}
+
+impl<'n, T> Shown<'n, T> {
+    /// Another node of the same file.
+    fn show<U>(&self, node: U) -> Shown<'n, U> {
+        self.nodes.show(node, self.text)
+    }
 }
 
 impl fmt::Display for Shown<'_, &Call> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{{{{template {}", quote(self.node.name.as_bytes()))?;
         if let Some(pipe) = self.node.pipe {
-            write!(f, " {}", self.nodes.show(&self.nodes[pipe]))?;
+            write!(f, " {}", self.show(&self.nodes[pipe]))?;
         }
         f.write_str("}}")
     }
@@ -590,7 +663,8 @@ impl fmt::Display for Shown<'_, &Call> {
 
 impl fmt::Display for Shown<'_, &Pipe> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let declared = &self.nodes[self.node.declared];
+        let extra = self.node.extra.map(|extra| &self.nodes[extra]);
+        let declared = self.node.declared(self.nodes);
         for (index, variable) in declared.iter().enumerate() {
             if index > 0 {
                 f.write_str(", ")?;
@@ -598,13 +672,14 @@ impl fmt::Display for Shown<'_, &Pipe> {
             f.write_str(&variable.name)?;
         }
         if !declared.is_empty() {
-            f.write_str(if self.node.assign { " = " } else { " := " })?;
+            let assign = extra.is_some_and(|extra| extra.assign);
+            f.write_str(if assign { " = " } else { " := " })?;
         }
         for (index, command) in self.nodes[self.node.commands].iter().enumerate() {
             if index > 0 {
                 f.write_str(" | ")?;
             }
-            write!(f, "{}", self.nodes.show(command))?;
+            write!(f, "{}", self.show(command))?;
         }
         Ok(())
     }
@@ -616,7 +691,7 @@ impl fmt::Display for Shown<'_, &Command> {
             if index > 0 {
                 f.write_str(" ")?;
             }
-            write_operand(f, self.nodes, *arg)?;
+            self.show(*arg).write_operand(f)?;
         }
         Ok(())
     }
@@ -630,7 +705,12 @@ impl fmt::Display for Shown<'_, Expr> {
             Expr::Nil(_) => f.write_str("nil"),
             Expr::Bool(_, flag) => write!(f, "{flag}"),
             Expr::Number(_, constant) => f.write_str(&nodes[constant].text),
-            Expr::Text(_, literal) => f.write_str(&nodes[literal].quoted),
+            Expr::Integer(_, number) => write!(f, "{number}"),
+            Expr::Text(mark, end) => {
+                let quoted = &self.text[mark.pos() as usize..end as usize];
+                f.write_str(&String::from_utf8_lossy(quoted))
+            }
+            Expr::Literal(_, literal) => f.write_str(&nodes[literal].quoted),
             Expr::Field(_, names) => write_fields(f, &nodes[names]),
             Expr::Variable(_, variable) => {
                 let variable = &nodes[variable];
@@ -639,20 +719,22 @@ impl fmt::Display for Shown<'_, Expr> {
             }
             Expr::Chain(_, chain) => {
                 let chain = &nodes[chain];
-                write_operand(f, nodes, chain.node)?;
+                self.show(chain.node).write_operand(f)?;
                 write_fields(f, &nodes[chain.fields])
             }
-            Expr::Function(_, callee) => f.write_str(callee.name()),
-            Expr::Pipe(_, pipe) => write!(f, "{}", nodes.show(&nodes[pipe])),
+            Expr::Function(_, callee) => f.write_str(nodes[callee].name()),
+            Expr::Pipe(_, pipe) => write!(f, "{}", self.show(&nodes[pipe])),
         }
     }
 }
 
-/// A pipeline within an expression stands in parentheses.
-fn write_operand(f: &mut fmt::Formatter<'_>, nodes: &Nodes, expr: Expr) -> fmt::Result {
-    match expr {
-        Expr::Pipe(..) => write!(f, "({})", nodes.show(expr)),
-        _ => write!(f, "{}", nodes.show(expr)),
+impl Shown<'_, Expr> {
+    /// A pipeline within an expression stands in parentheses.
+    fn write_operand(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node {
+            Expr::Pipe(..) => write!(f, "({self})"),
+            _ => write!(f, "{self}"),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::ast::Template;
+use super::ast::{Mark, Template};
 use super::function::{Cause, Failure};
 
 /// A template failed. Branch on [`kind`](Error::kind); display it to explain.
@@ -31,7 +31,7 @@ struct Repr {
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub(super) template: Arc<Template>,
-    pub(super) node: u32,
+    pub(super) node: Mark,
 }
 
 impl Frame {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::ast::{Mark, Template};
+use super::ast::{Mark, Source, Template};
 use super::draw::Draw;
 use super::error::{Error, ErrorKind, Frame};
 use super::function::Failure;
@@ -90,10 +90,10 @@ pub struct Context<'r> {
     base: usize,
     /// The template that is executing, for errors.
     current: Option<Arc<Template>>,
-    /// The number of the node that Go would be at.
-    at: u32,
-    /// The number of the node that is calling a function or template.
-    calling: u32,
+    /// The node that Go would be at.
+    at: Mark,
+    /// The node that is calling a function or template.
+    calling: Mark,
     /// Who called the templates that are executing, outermost first.
     callers: Vec<Frame>,
     /// What the file that is executed was given.
@@ -122,8 +122,8 @@ impl<'r> Context<'r> {
             slots: Vec::new(),
             base: 0,
             current: None,
-            at: 0,
-            calling: 0,
+            at: Mark::default(),
+            calling: Mark::default(),
             callers: Vec::new(),
             data: Value::Nil,
             trace: None,
@@ -277,8 +277,9 @@ impl<'r> Context<'r> {
             node: calling,
         }));
         let result = deeper(|| {
-            let nodes = &template.source.nodes;
-            self.walk(Here { nodes, dot: &dot }, template.body)
+            let Source { nodes, text, .. } = &*template.source;
+            let dot = &dot;
+            self.walk(Here { nodes, text, dot }, template.body)
         });
         // Restored after a failure too: the caller adds its own place to it.
         self.current = match called {
@@ -297,7 +298,7 @@ impl<'r> Context<'r> {
     // ---- errors ----
 
     fn at(&mut self, mark: Mark) {
-        self.at = mark.id;
+        self.at = mark;
     }
 
     #[cold]

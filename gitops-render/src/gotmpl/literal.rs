@@ -71,6 +71,17 @@ impl Number {
     }
 }
 
+impl From<u32> for Number {
+    fn from(number: u32) -> Self {
+        Number {
+            int: Some(number.into()),
+            uint: Some(number.into()),
+            float: Some(number.into()),
+            complex: None,
+        }
+    }
+}
+
 fn whole_int(float: f64) -> Option<i64> {
     // The bounds keep the cast exact: the upper one itself does not fit.
     let limit = 2f64.powi(63);

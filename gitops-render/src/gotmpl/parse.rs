@@ -12,13 +12,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ecow::EcoString;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::ast::{
-    At, Branch, Call, Callee, Chain, Command, Constant, Declared, Expr, Literal, Mark, Nested,
-    Node, Nodes, Pipe, Run, Source, Template, Variable, is_empty,
+    At, Branch, Call, Callee, Chain, Command, Constant, Declared, Expr, Extra, Literal, Mark,
+    Marked, Nested, Node, Nodes, Pipe, Run, Source, Template, Variable, is_empty,
 };
 use super::builtins::Builtin;
 use super::error::{Error, ErrorKind, Location};
@@ -40,12 +41,11 @@ const MAX_BLOCKS: usize = 1000;
 /// what it defines.
 pub(super) fn parse(
     name: &str,
-    text: &[u8],
+    text: Bytes,
     functions: &Functions,
 ) -> Result<Vec<Arc<Template>>, Error> {
     let name: Arc<str> = name.into();
-    // Positions are 32 bits wide.
-    if u32::try_from(text.len()).is_err() {
+    if text.len() >= Mark::MOST {
         return Err(Error::new(
             ErrorKind::Limit,
             Some(Location {
@@ -55,7 +55,7 @@ pub(super) fn parse(
                 template: None,
                 node: None,
             }),
-            "a template of 4 GiB or more",
+            "a template of 1 GiB or more",
         ));
     }
     let keywords = (
@@ -63,8 +63,8 @@ pub(super) fn parse(
         functions.get("continue").is_none(),
     );
     let mut parser = Parser {
-        text,
-        lexer: Lexer::new(text, keywords),
+        text: &text,
+        lexer: Lexer::new(&text, keywords),
         functions,
         file: name.clone(),
         tree: Tree::new(name.clone()),
@@ -76,18 +76,16 @@ pub(super) fn parse(
         long_names: HashMap::default(),
         definitions: Vec::new(),
         by_name: HashMap::default(),
-        next_id: 0,
         blocks: 0,
     };
     parser.file()?;
     let Parser {
-        nodes, definitions, ..
+        mut nodes,
+        definitions,
+        ..
     } = parser;
-    let source = Arc::new(Source {
-        name,
-        text: text.into(),
-        nodes,
-    });
+    nodes.shrink();
+    let source = Arc::new(Source { name, text, nodes });
     let template = |definition: Definition| {
         Arc::new(Template {
             name: definition.name,
@@ -223,12 +221,11 @@ struct Parser<'t> {
     commands: Vec<Command>,
     exprs: Vec<Expr>,
     /// What each identifier calls.
-    callees: HashMap<&'t [u8], Callee, RandomState>,
+    callees: HashMap<&'t [u8], At<Callee>, RandomState>,
     /// Names that are too long to be copied for nothing.
     long_names: HashMap<&'t [u8], EcoString, RandomState>,
     definitions: Vec<Definition>,
     by_name: HashMap<Arc<str>, usize, RandomState>,
-    next_id: u32,
     blocks: usize,
 }
 
@@ -307,14 +304,6 @@ impl<'t> Parser<'t> {
             return Err(self.unexpected(token, context));
         }
         Ok(token)
-    }
-
-    fn mark(&mut self, pos: u32) -> Mark {
-        self.next_id += 1;
-        Mark {
-            pos,
-            id: self.next_id,
-        }
     }
 
     fn text(&self, token: Token) -> &'t [u8] {
@@ -498,10 +487,7 @@ impl<'t> Parser<'t> {
             TokenKind::Keyword(Keyword::Range) => Node::Range(self.control("range")?),
             TokenKind::Keyword(Keyword::Template) => self.template()?,
             TokenKind::Keyword(Keyword::With) => Node::With(self.control("with")?),
-            TokenKind::RawString | TokenKind::String
-                if memchr::memchr2(b'\\', b'\r', self.text(token)).is_none()
-                    && std::str::from_utf8(self.text(token)).is_ok() =>
-            {
+            TokenKind::RawString | TokenKind::String if is_plain(token.kind, self.text(token)) => {
                 match self.next().kind {
                     TokenKind::RightDelim => Node::Literal(token.pos, token.end),
                     _ => {
@@ -607,7 +593,7 @@ impl<'t> Parser<'t> {
         self.add(body)?;
         self.tree = outer;
         self.blocks -= 1;
-        let mark = self.mark(token.pos);
+        let mark = Mark::new(token.pos, Marked::Call);
         let pipe = Some(pipe);
         Ok(Node::Template(self.nodes.add(Call { mark, name, pipe })))
     }
@@ -623,7 +609,7 @@ impl<'t> Parser<'t> {
                 Some(self.pipeline(context, TokenKind::RightDelim)?)
             }
         };
-        let mark = self.mark(token.pos);
+        let mark = Mark::new(token.pos, Marked::Call);
         Ok(Node::Template(self.nodes.add(Call { mark, name, pipe })))
     }
 
@@ -638,22 +624,20 @@ impl<'t> Parser<'t> {
 
     fn pipeline(&mut self, context: &str, end: TokenKind) -> Result<At<Pipe>, Error> {
         let token = self.peek_non_space();
-        let mut pipe = Pipe {
-            mark: self.mark(token.pos),
+        let mark = Mark::new(token.pos, Marked::Pipe);
+        let mut extra = Extra {
             assign: false,
             declared: Run::EMPTY,
-            commands: Run::EMPTY,
             nested: Run::EMPTY,
         };
-        let first_known = self.declarations(&mut pipe, context)?;
+        let first_known = self.declarations(&mut extra, context)?;
         let first = self.commands.len();
-        loop {
+        let commands = loop {
             let token = self.next_non_space();
             match token.kind {
                 kind if kind == end => {
                     self.check_pipeline(first, context)?;
-                    pipe.commands = self.nodes.take(&mut self.commands, first);
-                    break;
+                    break self.nodes.take(&mut self.commands, first);
                 }
                 TokenKind::Bool
                 | TokenKind::CharConstant
@@ -672,11 +656,11 @@ impl<'t> Parser<'t> {
                 }
                 _ => return Err(self.unexpected(token, context)),
             }
-        }
+        };
         // A variable is visible from the end of the pipeline that declares it.
-        for (index, declared) in self.nodes[pipe.declared].iter_mut().enumerate() {
+        for (index, declared) in self.nodes[extra.declared].iter_mut().enumerate() {
             let before = self.tree.slot(&declared.name);
-            if pipe.assign {
+            if extra.assign {
                 declared.slot = before;
                 continue;
             }
@@ -689,13 +673,19 @@ impl<'t> Parser<'t> {
             }
         }
         if end == TokenKind::RightDelim {
-            pipe.nested = self.nodes.take(&mut self.tree.nested, 0);
+            extra.nested = self.nodes.take(&mut self.tree.nested, 0);
         }
+        let plain = extra.declared.is_empty() && extra.nested.is_empty();
+        let pipe = Pipe {
+            mark,
+            commands,
+            extra: (!plain).then(|| self.nodes.add(extra)),
+        };
         Ok(self.nodes.add(pipe))
     }
 
     /// The variables before `:=` or `=`. Returns the place of the first.
-    fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Result<usize, Error> {
+    fn declarations(&mut self, extra: &mut Extra, context: &str) -> Result<usize, Error> {
         let first_known = self.tree.variables.len();
         loop {
             let variable = self.peek_non_space();
@@ -709,15 +699,15 @@ impl<'t> Parser<'t> {
             let next = self.peek_non_space();
             match next.kind {
                 TokenKind::Assign | TokenKind::Declare => {
-                    pipe.assign = next.kind == TokenKind::Assign;
+                    extra.assign = next.kind == TokenKind::Assign;
                     self.next_non_space();
-                    self.declare(pipe, variable);
+                    self.declare(extra, variable);
                     return Ok(first_known);
                 }
                 TokenKind::Char if self.text(next) == b"," => {
                     self.next_non_space();
-                    self.declare(pipe, variable);
-                    if context == "range" && pipe.declared.len() < 2 {
+                    self.declare(extra, variable);
+                    if context == "range" && extra.declared.len() < 2 {
                         match self.peek_non_space().kind {
                             TokenKind::Variable | TokenKind::RightDelim | TokenKind::RightParen => {
                                 continue;
@@ -734,11 +724,11 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn declare(&mut self, pipe: &mut Pipe, token: Token) {
+    fn declare(&mut self, extra: &mut Extra, token: Token) {
         let name = self.name(self.text(token));
         self.tree.declare(name.clone());
         let declared = Declared { name, slot: None };
-        self.nodes.append(&mut pipe.declared, declared);
+        self.nodes.append(&mut extra.declared, declared);
     }
 
     /// Looks at the commands of a pipeline, which start at `first`.
@@ -750,7 +740,13 @@ impl<'t> Parser<'t> {
         for (index, command) in commands.iter().enumerate().skip(1) {
             if matches!(
                 self.nodes[command.args][0],
-                Expr::Bool(..) | Expr::Dot(_) | Expr::Nil(_) | Expr::Number(..) | Expr::Text(..)
+                Expr::Bool(..)
+                    | Expr::Dot(_)
+                    | Expr::Nil(_)
+                    | Expr::Integer(..)
+                    | Expr::Number(..)
+                    | Expr::Text(..)
+                    | Expr::Literal(..)
             ) {
                 return Err(self.error(format!(
                     "non executable command in pipeline stage {}",
@@ -763,7 +759,7 @@ impl<'t> Parser<'t> {
 
     fn command(&mut self) -> Result<Command, Error> {
         let pos = self.peek_non_space().pos;
-        let mark = self.mark(pos);
+        let mark = Mark::new(pos, Marked::Command);
         let first = self.exprs.len();
         loop {
             self.peek_non_space();
@@ -799,9 +795,9 @@ impl<'t> Parser<'t> {
         };
         let next = self.peek();
         let mark = match (next.kind, term) {
-            (TokenKind::Field, _) => self.mark(next.pos),
+            (TokenKind::Field, _) => Mark::new(next.pos, Marked::Expr),
             (_, Some(term)) => return Ok(Some(term)),
-            (_, None) => self.mark(first.pos),
+            (_, None) => Mark::new(first.pos, Marked::Expr),
         };
         let mut fields = Run::EMPTY;
         if term.is_none() {
@@ -819,11 +815,16 @@ impl<'t> Parser<'t> {
                 self.nodes[variable].fields = fields;
                 Expr::Variable(mark, variable)
             }
-            Expr::Bool(..) | Expr::Text(..) | Expr::Number(..) | Expr::Nil(_) | Expr::Dot(_) => {
-                return Err(self.error(format!(
-                    "unexpected . after term {}",
-                    quote(self.nodes.show(term).to_string().as_bytes())
-                )));
+            Expr::Bool(..)
+            | Expr::Text(..)
+            | Expr::Literal(..)
+            | Expr::Integer(..)
+            | Expr::Number(..)
+            | Expr::Nil(_)
+            | Expr::Dot(_) => {
+                let term = self.nodes.show(term, self.text).to_string();
+                let term = quote(term.as_bytes());
+                return Err(self.error(format!("unexpected . after term {term}")));
             }
             node => Expr::Chain(mark, self.nodes.add(Chain { node, fields })),
         }))
@@ -837,13 +838,11 @@ impl<'t> Parser<'t> {
     /// The term that starts with a token, or `None` if no term does; then the
     /// token is put back.
     fn term(&mut self, token: Token) -> Result<Option<Expr>, Error> {
+        let mark = Mark::new(token.pos, Marked::Expr);
         let expr = match token.kind {
-            TokenKind::Identifier => {
-                let callee = self.callee(token)?;
-                Expr::Function(self.mark(token.pos), callee)
-            }
-            TokenKind::Keyword(Keyword::Dot) => Expr::Dot(self.mark(token.pos)),
-            TokenKind::Keyword(Keyword::Nil) => Expr::Nil(self.mark(token.pos)),
+            TokenKind::Identifier => Expr::Function(mark, self.callee(token)?),
+            TokenKind::Keyword(Keyword::Dot) => Expr::Dot(mark),
+            TokenKind::Keyword(Keyword::Nil) => Expr::Nil(mark),
             TokenKind::Variable => {
                 let name = self.name(self.text(token));
                 if !self.tree.is_known(&name) {
@@ -856,14 +855,20 @@ impl<'t> Parser<'t> {
                     name,
                     fields: Run::EMPTY,
                 };
-                Expr::Variable(self.mark(token.pos), self.nodes.add(variable))
+                Expr::Variable(mark, self.nodes.add(variable))
             }
-            TokenKind::Bool => Expr::Bool(self.mark(token.pos), self.text(token) == b"true"),
+            TokenKind::Bool => Expr::Bool(mark, self.text(token) == b"true"),
             TokenKind::CharConstant | TokenKind::Complex | TokenKind::Number => {
-                let text = text(self.text(token));
-                let number = Number::parse(&text, token.kind).map_err(|error| self.error(error))?;
-                let constant = self.nodes.add(Constant { text, number });
-                Expr::Number(self.mark(token.pos), constant)
+                let written = self.text(token);
+                match integer(written) {
+                    Some(number) => Expr::Integer(mark, number),
+                    None => {
+                        let text = text(written);
+                        let number = Number::parse(&text, token.kind);
+                        let number = number.map_err(|error| self.error(error))?;
+                        Expr::Number(mark, self.nodes.add(Constant { text, number }))
+                    }
+                }
             }
             TokenKind::LeftParen => {
                 if self.tree.parentheses >= MAX_PARENTHESES {
@@ -875,6 +880,9 @@ impl<'t> Parser<'t> {
                 self.tree.parentheses -= 1;
                 Expr::Pipe(self.nodes[pipe].mark, pipe)
             }
+            TokenKind::String | TokenKind::RawString if is_plain(token.kind, self.text(token)) => {
+                Expr::Text(mark, token.end)
+            }
             TokenKind::String | TokenKind::RawString => {
                 let quoted = self.text(token);
                 let content = unquote(quoted).ok_or_else(|| self.error("invalid syntax"))?;
@@ -882,7 +890,7 @@ impl<'t> Parser<'t> {
                     text: Str::from_bytes(&content),
                     quoted: text(quoted),
                 });
-                Expr::Text(self.mark(token.pos), literal)
+                Expr::Literal(mark, literal)
             }
             _ => {
                 self.backup();
@@ -892,7 +900,7 @@ impl<'t> Parser<'t> {
         Ok(Some(expr))
     }
 
-    fn callee(&mut self, token: Token) -> Result<Callee, Error> {
+    fn callee(&mut self, token: Token) -> Result<At<Callee>, Error> {
         let word = self.text(token);
         if let Some(callee) = self.callees.get(word) {
             return Ok(*callee);
@@ -907,9 +915,30 @@ impl<'t> Parser<'t> {
                 self.error(format!("function {} not defined", quote(name.as_bytes())))
             })?),
         };
+        let callee = self.nodes.add(callee);
         self.callees.insert(word, callee);
         Ok(callee)
     }
+}
+
+/// Whether what a string means is what stands between its quotes.
+fn is_plain(kind: TokenKind, quoted: &[u8]) -> bool {
+    // Go drops the carriage returns of raw strings.
+    let special = match kind {
+        TokenKind::RawString => b'\r',
+        _ => b'\\',
+    };
+    memchr::memchr(special, quoted).is_none() && std::str::from_utf8(quoted).is_ok()
+}
+
+/// A number that a `u32` displays as it is written.
+fn integer(text: &[u8]) -> Option<u32> {
+    let (first, rest) = text.split_first()?;
+    let short = rest.len() < 9 && (b'1'..=b'9').contains(first) || text == b"0";
+    if !short || !rest.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn text(bytes: &[u8]) -> EcoString {

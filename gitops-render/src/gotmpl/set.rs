@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::ast::Template;
@@ -24,7 +25,7 @@ impl File {
     /// # Errors
     ///
     /// Fails with Go's message and the line.
-    pub fn parse(name: &str, text: &[u8], functions: &Functions) -> Result<Self, Error> {
+    pub fn parse(name: &str, text: Bytes, functions: &Functions) -> Result<Self, Error> {
         Ok(File(parse(name, text, functions)?.into()))
     }
 
@@ -71,7 +72,7 @@ impl Set {
     ///
     /// Fails with Go's message and the line.
     pub fn parse(&mut self, name: &str, text: &[u8]) -> Result<(), Error> {
-        let file = File::parse(name, text, &self.functions)?;
+        let file = File::parse(name, Bytes::copy_from_slice(text), &self.functions)?;
         self.add(&file);
         Ok(())
     }

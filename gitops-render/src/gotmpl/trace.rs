@@ -90,7 +90,7 @@ struct Origin {
 #[derive(Clone, Debug)]
 struct Spot {
     template: Arc<Template>,
-    node: Option<u32>,
+    node: Option<Mark>,
     pos: u32,
 }
 
@@ -443,7 +443,7 @@ impl Trace {
     }
 
     /// A template is called from the node `call` of another.
-    pub(super) fn enter(&mut self, caller: Option<(&Arc<Template>, u32)>) {
+    pub(super) fn enter(&mut self, caller: Option<(&Arc<Template>, Mark)>) {
         let stack = self.stack;
         if let Some((template, call)) = caller {
             let spot = Spot {
@@ -502,7 +502,7 @@ impl Trace {
     /// A node wrote what is in `out` from `start` on.
     pub(super) fn wrote(&mut self, template: &Arc<Template>, mark: Mark, start: usize, out: &[u8]) {
         let reads = self.reads();
-        let origin = self.origin(template, Some(mark.id), mark.pos, reads);
+        let origin = self.origin(template, Some(mark), mark.pos(), reads);
         let captures = std::mem::take(&mut self.statement.captures);
         let inner: Vec<(&[u8], usize, usize)> = captures
             .iter()
@@ -586,7 +586,7 @@ impl Trace {
         number
     }
 
-    fn origin(&self, template: &Arc<Template>, node: Option<u32>, pos: u32, reads: u32) -> Origin {
+    fn origin(&self, template: &Arc<Template>, node: Option<Mark>, pos: u32, reads: u32) -> Origin {
         Origin {
             stack: self.stack,
             spot: Spot {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use gitops_core::manifest::{self, ManifestError};
 use gitops_core::{Manifest, Origin, Str as CoreStr, TreePath};
 
@@ -48,13 +49,16 @@ pub struct Release {
 impl Release {
     /// What `helm template` prints.
     pub fn to_text(&self) -> String {
-        let mut body = String::new();
-        for document in self.crds.iter().chain(&self.documents) {
-            push(&mut body, document);
+        let body = || self.crds.iter().chain(&self.documents);
+        let length = body().chain(&self.hooks).map(|document| {
+            SEPARATOR.len() + document.path.len() + document.text.len() + "\n\n".len()
+        });
+        let mut out = String::with_capacity(length.sum::<usize>() + 1);
+        for document in body() {
+            push(&mut out, document);
         }
-        let trimmed = body.trim();
-        let mut out = String::with_capacity(trimmed.len() + 1);
-        out.push_str(trimmed);
+        // It starts with a separator, so there is nothing to trim in front.
+        out.truncate(out.trim_end().len());
         out.push('\n');
         for hook in &self.hooks {
             push(&mut out, hook);
@@ -124,8 +128,11 @@ impl Release {
     }
 }
 
+/// What stands before the path of a document.
+const SEPARATOR: &str = "---\n# Source: ";
+
 fn push(out: &mut String, document: &Document) {
-    out.push_str("---\n# Source: ");
+    out.push_str(SEPARATOR);
     out.push_str(&document.path);
     out.push('\n');
     out.push_str(&document.text);
@@ -323,7 +330,7 @@ struct Source<'n> {
     /// The whole path, which is the template's name.
     path: String,
     node: &'n Node,
-    data: &'n [u8],
+    data: &'n Bytes,
     /// What the file is executed with; shared by the files of a chart.
     context: Map,
     base_path: Str,
@@ -453,18 +460,18 @@ fn parse(
     profile: Profile,
     functions: &Functions,
 ) -> Vec<Result<gotmpl::File, gotmpl::Error>> {
-    let files: Vec<(&Parsed, &str, &[u8])> = sources
+    let files: Vec<(&Parsed, &str, &Bytes)> = sources
         .iter()
         .map(|source| (&source.node.chart.parsed, source.path.as_str(), source.data))
         .collect();
-    let parse = |files: &[(&Parsed, &str, &[u8])]| {
+    let parse = |files: &[(&Parsed, &str, &Bytes)]| {
         files
             .iter()
             .map(|(parsed, path, data)| parsed.file(profile, path, data, functions))
             .collect::<Vec<_>>()
     };
     // A chart that was rendered before has nothing left to parse.
-    let weigh = |(parsed, path, data): &(&Parsed, &str, &[u8])| match parsed.get(profile, path) {
+    let weigh = |(parsed, path, data): &(&Parsed, &str, &Bytes)| match parsed.get(profile, path) {
         Some(_) => 0,
         None => data.len(),
     };
@@ -658,13 +665,13 @@ impl Parsed {
         &self,
         profile: Profile,
         path: &str,
-        text: &[u8],
+        text: &Bytes,
         functions: &Functions,
     ) -> Result<gotmpl::File, gotmpl::Error> {
         if let Some(file) = self.get(profile, path) {
             return Ok(file);
         }
-        let file = gotmpl::File::parse(path, text, functions)?;
+        let file = gotmpl::File::parse(path, text.clone(), functions)?;
         let mut files = self.0.lock().expect("no panic under the lock");
         files.insert((profile, path.to_owned()), file.clone());
         Ok(file)

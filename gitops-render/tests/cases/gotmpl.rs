@@ -208,7 +208,7 @@ fn templates_do_what_go_does() {
 fn a_template_displays_as_its_canonical_text() {
     let text = "{{- if .a }}x{{else if $.b}}{{ $x:=1 |printf `%d` }}{{end}}{{range $k,$v:=.c}}{{break}}{{end}}\
                 {{with (.d).e}}{{template \"t\" .}}{{end}}";
-    let file = File::parse("f", text.as_bytes(), &functions()).expect("a template");
+    let file = File::parse("f", text.into(), &functions()).expect("a template");
     let shown: Vec<String> = file.templates().map(ToString::to_string).collect();
     assert_eq!(
         shown,

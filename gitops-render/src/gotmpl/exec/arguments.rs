@@ -5,8 +5,10 @@ use super::{Context, Values};
 use crate::gotmpl::ast::Expr;
 use crate::gotmpl::error::Error;
 use crate::gotmpl::function::{Signature, Type};
+use crate::gotmpl::literal::Number;
 use crate::gotmpl::map::MapKind;
 use crate::gotmpl::stack::deeper;
+use crate::gotmpl::text::Str;
 use crate::gotmpl::value::Value;
 
 /// What an argument is evaluated for.
@@ -117,7 +119,7 @@ impl Context<'_> {
                     Want::Reflect => Ok(Operand::default()),
                     Want::Anything => Err(self.error(format!(
                         "indirection through explicit nil in {}",
-                        here.nodes.show(expr)
+                        here.show(expr)
                     ))),
                 };
             }
@@ -128,9 +130,15 @@ impl Context<'_> {
                 self.variable(here, expr, mark, &here.nodes[variable], &[], None)?
             }
             Expr::Pipe(_, pipe) => deeper(|| self.pipeline(here, &here.nodes[pipe]))?,
-            Expr::Function(mark, callee) => self.function(here, mark, callee, mark, &[], None)?,
+            Expr::Function(mark, callee) => {
+                self.function(here, mark, here.nodes[callee], mark, &[], None)?
+            }
             Expr::Chain(mark, chain) => self.chain(here, mark, &here.nodes[chain], &[], None)?,
-            Expr::Bool(..) | Expr::Number(..) | Expr::Text(..) => {
+            Expr::Bool(..)
+            | Expr::Integer(..)
+            | Expr::Number(..)
+            | Expr::Text(..)
+            | Expr::Literal(..) => {
                 return self.constant(here, want, expr);
             }
         };
@@ -144,26 +152,34 @@ impl Context<'_> {
         want: Want,
         expr: Expr,
     ) -> Result<Operand, Error> {
-        let Want::Type(kind) = want else {
-            return match expr {
-                Expr::Bool(_, flag) => Ok(Operand::plain(Value::Bool(flag))),
-                Expr::Number(_, constant) => self.ideal(&here.nodes[constant]),
-                Expr::Text(_, literal) => {
-                    Ok(Operand::plain(Value::Str(here.nodes[literal].text.clone())))
-                }
-                _ => unreachable!("only literals are constants"),
-            };
-        };
         let number = match expr {
+            Expr::Integer(_, number) => Some(Number::from(number)),
             Expr::Number(_, constant) => Some(here.nodes[constant].number),
             _ => None,
         };
-        let value = match (kind, expr) {
-            (Type::Any | Type::Bool, Expr::Bool(_, flag)) => Some(Value::Bool(flag)),
-            (Type::Any | Type::Str, Expr::Text(_, literal)) => {
-                Some(Value::Str(here.nodes[literal].text.clone()))
+        let text = || match expr {
+            Expr::Text(mark, end) => {
+                let quoted = &here.text[mark.pos() as usize..end as usize];
+                Some(Str::from_bytes(&quoted[1..quoted.len() - 1]))
             }
-            (Type::Any, Expr::Number(_, constant)) => return self.ideal(&here.nodes[constant]),
+            Expr::Literal(_, literal) => Some(here.nodes[literal].text.clone()),
+            _ => None,
+        };
+        // What it is by itself, where any type will do.
+        let own = || match expr {
+            Expr::Bool(_, flag) => Ok(Some(Value::Bool(flag))),
+            Expr::Integer(_, number) => Ok(Some(Value::Int(number.into()))),
+            Expr::Number(_, constant) => self.ideal(&here.nodes[constant]).map(Some),
+            _ => Ok(text().map(Value::Str)),
+        };
+        let kind = match want {
+            Want::Type(kind) => kind,
+            Want::Reflect | Want::Anything => Type::Any,
+        };
+        let value = match (kind, expr) {
+            (Type::Any, _) => own()?,
+            (Type::Bool, Expr::Bool(_, flag)) => Some(Value::Bool(flag)),
+            (Type::Str, _) => text().map(Value::Str),
             (Type::Int, _) => number.and_then(|number| number.int).map(Value::Int),
             (Type::Int64, _) => number.and_then(|number| number.int).map(Value::Int64),
             (Type::Uint64, _) => number.and_then(|number| number.uint).map(Value::Uint64),
@@ -176,7 +192,7 @@ impl Context<'_> {
         if let Some(value) = value {
             return Ok(Operand::plain(value));
         }
-        let shown = here.nodes.show(expr);
+        let shown = here.show(expr);
         let expected = match kind {
             Type::Bool => "bool",
             Type::Str => "string",

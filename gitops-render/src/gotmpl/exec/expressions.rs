@@ -19,8 +19,7 @@ use crate::gotmpl::value::{Kind, Value};
 impl Context<'_> {
     pub(super) fn pipeline(&mut self, here: Here<'_>, pipe: &Pipe) -> Result<Operand, Error> {
         if let [command] = &here.nodes[pipe.commands]
-            && pipe.declared.is_empty()
-            && pipe.nested.is_empty()
+            && pipe.extra.is_none()
         {
             self.at(pipe.mark);
             let mut value = self.command(here, command, None)?;
@@ -30,7 +29,7 @@ impl Context<'_> {
         let value = self
             .commands(here, pipe, pipe.commands)?
             .unwrap_or_default();
-        for declared in &here.nodes[pipe.declared] {
+        for declared in pipe.declared(here.nodes) {
             self.assign(&declared.name, declared.slot, value.clone())?;
         }
         Ok(value)
@@ -44,7 +43,8 @@ impl Context<'_> {
         commands: Run<Command>,
     ) -> Result<Option<Operand>, Error> {
         self.at(pipe.mark);
-        for nested in &here.nodes[pipe.nested] {
+        let nested = pipe.extra.map(|extra| here.nodes[extra].nested);
+        for nested in &here.nodes[nested.unwrap_or(Run::EMPTY)] {
             let base = self.base;
             // Until it is declared, the name means what it meant before.
             self.slots[base + nested.slot as usize] = nested
@@ -76,7 +76,7 @@ impl Context<'_> {
             }
             Expr::Chain(mark, chain) => self.chain(here, mark, &here.nodes[chain], args, last),
             Expr::Function(mark, callee) => {
-                self.function(here, mark, callee, command.mark, args, last)
+                self.function(here, mark, here.nodes[callee], command.mark, args, last)
             }
             Expr::Pipe(_, pipe) => {
                 self.not_a_function(here, first, args, &last)?;
@@ -88,8 +88,10 @@ impl Context<'_> {
             Expr::Bool(mark, _)
             | Expr::Dot(mark)
             | Expr::Nil(mark)
+            | Expr::Integer(mark, _)
             | Expr::Number(mark, _)
-            | Expr::Text(mark, _) => {
+            | Expr::Text(mark, _)
+            | Expr::Literal(mark, _) => {
                 self.at(mark);
                 self.not_a_function(here, first, args, &last)?;
                 match first {
@@ -112,34 +114,33 @@ impl Context<'_> {
             true => Ok(()),
             false => Err(self.error(format!(
                 "can't give argument to non-function {}",
-                here.nodes.show(first)
+                here.show(first)
             ))),
         }
     }
 
     /// A numeric constant where no type is asked for.
-    pub(super) fn ideal(&self, constant: &Constant) -> Result<Operand, Error> {
+    pub(super) fn ideal(&self, constant: &Constant) -> Result<Value, Error> {
         let number = constant.number;
         let text = constant.text.as_str();
         let hexadecimal = text.len() > 2
             && text.starts_with(['0'])
             && text[1..].starts_with(['x', 'X'])
             && !text.contains(['p', 'P']);
-        Ok(Operand::plain(
-            if let Some((real, imaginary)) = number.complex {
-                Value::Complex(real, imaginary)
-            } else if let Some(float) = number.float
-                && !hexadecimal
-                && !text.starts_with('\'')
-                && text.contains(['.', 'e', 'E', 'p', 'P'])
+        if let Some((real, imaginary)) = number.complex {
+            return Ok(Value::Complex(real, imaginary));
+        }
+        match (number.float, number.int) {
+            (Some(float), _)
+                if !hexadecimal
+                    && !text.starts_with('\'')
+                    && text.contains(['.', 'e', 'E', 'p', 'P']) =>
             {
-                Value::Float(float)
-            } else if let Some(int) = number.int {
-                Value::Int(int)
-            } else {
-                return Err(self.error(format!("{text} overflows int")));
-            },
-        ))
+                Ok(Value::Float(float))
+            }
+            (_, Some(int)) => Ok(Value::Int(int)),
+            _ => Err(self.error(format!("{text} overflows int"))),
+        }
     }
 
     pub(super) fn chain(
@@ -368,7 +369,7 @@ impl Context<'_> {
                 let name = function.name;
                 let mut values = Values::new();
                 self.arguments(here, name, &function.signature, args, last, &mut values)?;
-                self.calling = node.id;
+                self.calling = node;
                 if let Some(trace) = &mut self.trace {
                     trace.call(name, &values);
                 }
@@ -444,7 +445,7 @@ impl Context<'_> {
             let failure = match (&operands[0].value, args.first()) {
                 (Value::Nil, _) => "call of nil".to_owned(),
                 (value, Some(arg)) => {
-                    let (arg, name) = (here.nodes.show(*arg), value.type_name());
+                    let (arg, name) = (here.show(*arg), value.type_name());
                     format!("non-function {arg} of type {name}")
                 }
                 (Value::Str(text), None) => format!("non-function {text} of type string"),

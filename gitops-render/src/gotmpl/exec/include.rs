@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::operand::Operand;
 use super::{Context, KEPT_BUFFERS, Overlay};
 use crate::gotmpl::ast::Template;
@@ -69,9 +71,14 @@ impl Context<'_> {
             Some(file) => file.clone(),
             None => {
                 let name = self.set.name();
-                let file = File::parse(name, bytes, self.set.functions()).map_err(|error| {
-                    Failure::template(format!("cannot parse template {}: ", quote(bytes)), error)
-                })?;
+                let text_of_file = Bytes::copy_from_slice(bytes);
+                let file =
+                    File::parse(name, text_of_file, self.set.functions()).map_err(|error| {
+                        Failure::template(
+                            format!("cannot parse template {}: ", quote(bytes)),
+                            error,
+                        )
+                    })?;
                 self.parsed.insert(text.clone(), file.clone());
                 file
             }

@@ -2,7 +2,7 @@
 
 use ecow::EcoString;
 
-use crate::gotmpl::ast::{Expr, Nodes};
+use crate::gotmpl::ast::{Expr, Nodes, Shown};
 use crate::gotmpl::value::Value;
 
 /// A value, and whether it was read from a place of type `interface {}`.
@@ -44,11 +44,20 @@ impl Operand {
     }
 }
 
-/// Where an expression is evaluated: the nodes of its file, and the dot.
+/// Where an expression is evaluated: the nodes and the text of its file, and
+/// the dot.
 #[derive(Clone, Copy)]
 pub(super) struct Here<'e> {
     pub(super) nodes: &'e Nodes,
+    pub(super) text: &'e [u8],
     pub(super) dot: &'e Operand,
+}
+
+impl<'e> Here<'e> {
+    /// A node as Go prints it.
+    pub(super) fn show<T>(self, node: T) -> Shown<'e, T> {
+        self.nodes.show(node, self.text)
+    }
 }
 
 /// Shows a value where it is, without copying it. `None` if getting there takes

@@ -68,7 +68,7 @@ impl Context<'_> {
     }
 
     pub(super) fn action(&mut self, here: Here<'_>, pipe: &Pipe) -> Result<(), Error> {
-        if !pipe.declared.is_empty() {
+        if !pipe.declared(here.nodes).is_empty() {
             self.pipeline(here, pipe)?;
             return Ok(());
         }
@@ -84,8 +84,8 @@ impl Context<'_> {
         // An `include` at the end of the pipeline writes where its result
         // would be printed.
         if let [.., last] = &here.nodes[pipe.commands]
-            && let [Expr::Function(mark, Callee::Include(function)), args @ ..] =
-                &here.nodes[last.args]
+            && let [Expr::Function(mark, callee), args @ ..] = &here.nodes[last.args]
+            && let Callee::Include(function) = here.nodes[*callee]
         {
             let last_value = self.commands(here, pipe, pipe.commands.but_last())?;
             self.at(*mark);
@@ -99,7 +99,7 @@ impl Context<'_> {
                 last_value,
                 &mut values,
             )?;
-            self.calling = last.mark.id;
+            self.calling = last.mark;
             let data = std::mem::take(&mut values[1]);
             let Value::Str(name) = &values[0] else {
                 unreachable!("the argument was checked against the signature");
@@ -201,7 +201,7 @@ impl Context<'_> {
             None => Operand::default(),
         };
         self.depth += 1;
-        self.calling = call.mark.id;
+        self.calling = call.mark;
         let at = self.at;
         self.run(&template, dot)?;
         self.at = at;
@@ -249,7 +249,7 @@ impl Context<'_> {
             | Value::Uint64(_)
             | Value::Uint32(_)
             | Value::Uint8(_) => {
-                if pipe.declared.len() > 1 {
+                if pipe.declared(here.nodes).len() > 1 {
                     let shown = printf::sprint(&over);
                     return Err(self.error(format!(
                         "can't use {shown} to iterate over more than one variable"
@@ -322,7 +322,7 @@ impl Context<'_> {
             };
             trace.turn(over, step, &element.value);
         }
-        match &here.nodes[here.nodes[branch.pipe].declared] {
+        match here.nodes[branch.pipe].declared(here.nodes) {
             [] => {}
             [only] => self.assign(&only.name, only.slot, element.clone())?,
             [first, second, ..] => {
