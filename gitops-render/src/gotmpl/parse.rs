@@ -64,6 +64,7 @@ pub(super) fn parse(
     );
     let mut parser = Parser {
         text: &text,
+        utf8: std::str::from_utf8(&text).ok(),
         lexer: Lexer::new(&text, keywords),
         functions,
         file: name.clone(),
@@ -209,6 +210,8 @@ impl Tree {
 
 struct Parser<'t> {
     text: &'t [u8],
+    /// The text again, if it is one: so it is found out once.
+    utf8: Option<&'t str>,
     lexer: Lexer<'t>,
     functions: &'t Functions,
     /// The name of the file.
@@ -311,12 +314,29 @@ impl<'t> Parser<'t> {
     }
 
     /// A name that may be written many times in a file.
-    fn name(&mut self, bytes: &'t [u8]) -> EcoString {
+    fn name(&mut self, start: u32, end: u32) -> EcoString {
+        let range = start as usize..end as usize;
+        let bytes = &self.text[range.clone()];
+        let name = || match self.utf8.and_then(|utf8| utf8.get(range)) {
+            Some(name) => name.into(),
+            None => text(bytes),
+        };
         if bytes.len() <= EcoString::INLINE_LIMIT {
-            return text(bytes);
+            return name();
         }
-        let name = self.long_names.entry(bytes);
-        name.or_insert_with(|| text(bytes)).clone()
+        self.long_names.entry(bytes).or_insert_with(name).clone()
+    }
+
+    /// Whether what a string means is what stands between its quotes.
+    fn is_plain(&self, token: Token) -> bool {
+        let quoted = self.text(token);
+        // Go drops the carriage returns of raw strings.
+        let special = match token.kind {
+            TokenKind::RawString => b'\r',
+            _ => b'\\',
+        };
+        memchr::memchr(special, quoted).is_none()
+            && (self.utf8.is_some() || std::str::from_utf8(quoted).is_ok())
     }
 
     /// The line of a byte, from 1.
@@ -487,7 +507,7 @@ impl<'t> Parser<'t> {
             TokenKind::Keyword(Keyword::Range) => Node::Range(self.control("range")?),
             TokenKind::Keyword(Keyword::Template) => self.template()?,
             TokenKind::Keyword(Keyword::With) => Node::With(self.control("with")?),
-            TokenKind::RawString | TokenKind::String if is_plain(token.kind, self.text(token)) => {
+            TokenKind::RawString | TokenKind::String if self.is_plain(token) => {
                 match self.next().kind {
                     TokenKind::RightDelim => Node::Literal(token.pos, token.end),
                     _ => {
@@ -650,8 +670,7 @@ impl<'t> Parser<'t> {
                 | TokenKind::Variable
                 | TokenKind::LeftParen
                 | TokenKind::Keyword(Keyword::Dot | Keyword::Nil) => {
-                    self.backup();
-                    let command = self.command()?;
+                    let command = self.command(token)?;
                     self.commands.push(command);
                 }
                 _ => return Err(self.unexpected(token, context)),
@@ -725,7 +744,7 @@ impl<'t> Parser<'t> {
     }
 
     fn declare(&mut self, extra: &mut Extra, token: Token) {
-        let name = self.name(self.text(token));
+        let name = self.name(token.pos, token.end);
         self.tree.declare(name.clone());
         let declared = Declared { name, slot: None };
         self.nodes.append(&mut extra.declared, declared);
@@ -757,18 +776,21 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn command(&mut self) -> Result<Command, Error> {
-        let pos = self.peek_non_space().pos;
-        let mark = Mark::new(pos, Marked::Command);
+    /// The command that begins with a token, up to a pipe or the end of the
+    /// pipeline.
+    fn command(&mut self, mut token: Token) -> Result<Command, Error> {
+        let mark = Mark::new(token.pos, Marked::Command);
         let first = self.exprs.len();
         loop {
-            self.peek_non_space();
-            if let Some(operand) = self.operand()? {
+            if let Some(operand) = self.operand(token)? {
                 self.exprs.push(operand);
             }
-            let token = self.next();
+            token = self.next();
             match token.kind {
-                TokenKind::Space => continue,
+                TokenKind::Space => {
+                    token = self.next_non_space();
+                    continue;
+                }
                 TokenKind::RightDelim | TokenKind::RightParen => self.backup(),
                 TokenKind::Pipe => {}
                 _ => return Err(self.unexpected(token, "operand")),
@@ -782,10 +804,9 @@ impl<'t> Parser<'t> {
         Ok(Command { mark, args })
     }
 
-    /// A term with the fields that follow it.
-    fn operand(&mut self) -> Result<Option<Expr>, Error> {
+    /// The term that starts with a token, with the fields that follow it.
+    fn operand(&mut self, first: Token) -> Result<Option<Expr>, Error> {
         // A field as the first term is collected with those that follow it.
-        let first = self.next_non_space();
         let term = match first.kind {
             TokenKind::Field => None,
             _ => match self.term(first)? {
@@ -831,7 +852,7 @@ impl<'t> Parser<'t> {
     }
 
     fn field(&mut self, token: Token, fields: &mut Run<EcoString>) {
-        let name = self.name(&self.text(token)[1..]);
+        let name = self.name(token.pos + 1, token.end);
         self.nodes.append(fields, name);
     }
 
@@ -844,7 +865,7 @@ impl<'t> Parser<'t> {
             TokenKind::Keyword(Keyword::Dot) => Expr::Dot(mark),
             TokenKind::Keyword(Keyword::Nil) => Expr::Nil(mark),
             TokenKind::Variable => {
-                let name = self.name(self.text(token));
+                let name = self.name(token.pos, token.end);
                 if !self.tree.is_known(&name) {
                     return Err(
                         self.error(format!("undefined variable {}", quote(name.as_bytes())))
@@ -880,7 +901,7 @@ impl<'t> Parser<'t> {
                 self.tree.parentheses -= 1;
                 Expr::Pipe(self.nodes[pipe].mark, pipe)
             }
-            TokenKind::String | TokenKind::RawString if is_plain(token.kind, self.text(token)) => {
+            TokenKind::String | TokenKind::RawString if self.is_plain(token) => {
                 Expr::Text(mark, token.end)
             }
             TokenKind::String | TokenKind::RawString => {
@@ -919,16 +940,6 @@ impl<'t> Parser<'t> {
         self.callees.insert(word, callee);
         Ok(callee)
     }
-}
-
-/// Whether what a string means is what stands between its quotes.
-fn is_plain(kind: TokenKind, quoted: &[u8]) -> bool {
-    // Go drops the carriage returns of raw strings.
-    let special = match kind {
-        TokenKind::RawString => b'\r',
-        _ => b'\\',
-    };
-    memchr::memchr(special, quoted).is_none() && std::str::from_utf8(quoted).is_ok()
 }
 
 /// A number that a `u32` displays as it is written.
