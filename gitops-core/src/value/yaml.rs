@@ -393,6 +393,12 @@ fn read_section(
         match composer.document() {
             Ok(Some(document)) => ready.push_back(Ok(document)),
             Ok(None) => return if has_other_marks { None } else { next },
+            // What has no line is the matter with the bytes, of which these
+            // are the last that can be read.
+            Err(error) if has_other_marks && error.line() == 0 => {
+                ready.push_back(Err(error));
+                return None;
+            }
             Err(error) => {
                 // Nothing before the error is tried again.
                 while let Some(boundary) = &next

@@ -124,6 +124,16 @@ fn a_stream_goes_on_after_a_document_that_cannot_be_read() {
 }
 
 #[test]
+fn no_document_is_read_twice() {
+    // Where the bytes stop being text is a mistake without a line.
+    let text = b"a: 1\n...\n---\nb: 2\n...\n---\nc: \xc9";
+    let documents: Vec<Option<u32>> = yaml::documents(text)
+        .map(|document| document.ok().map(|document| document.line))
+        .collect();
+    assert_eq!(documents, [Some(1), Some(4), None]);
+}
+
+#[test]
 fn fields_are_found_where_they_are_written() {
     let text = b"x: 1\n---\nspec:\n  sources:\n  - a: 1\n  - repo: r\n    \"b.c\":\n      d: [1,\n        2]\n";
     let locate = |path: &str| yaml::locate(text, 3, path);
