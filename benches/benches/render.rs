@@ -4,13 +4,14 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use gitops_core::tree::MemoryTree;
 use gitops_core::{TreePath, Value as Core};
 use gitops_render::gotmpl::{
     Context, Failure, File, Functions, Host, Limits, Map, Set, Str, TEMPLATE_FUNCTIONS, Value,
 };
-use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits};
+use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits, Memo};
 use gitops_render::kustomize::{KustomizeOptions, build};
 use gitops_render::{Renderer, render};
 
@@ -42,6 +43,18 @@ fn charts(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("execute", sample.name), |bencher| {
             bencher.iter(|| helm::template(&chart, &options));
         });
+        // Each time another value of one key.
+        group.bench_function(BenchmarkId::new("again", sample.name), |bencher| {
+            let mut memo = Memo::default();
+            let mut options = options.clone();
+            let mut count = 0;
+            bencher.iter(|| {
+                count += 1;
+                let replicas = ("replicaCount".to_owned(), Core::Int(count));
+                options.values = [replicas].into_iter().collect();
+                memo.template(&chart, &options)
+            });
+        });
         group.bench_function(BenchmarkId::new("manifests", sample.name), |bencher| {
             bencher.iter(|| release.manifests(&TreePath::ROOT));
         });
@@ -57,10 +70,10 @@ fn templates(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("template");
     let functions = Arc::new(Functions::new(&[&TEMPLATE_FUNCTIONS]));
     for count in [10, 1000] {
-        let text = ITEM.repeat(count);
+        let text = Bytes::from(ITEM.repeat(count));
         group.throughput(Throughput::Bytes(text.len() as u64));
         group.bench_with_input(BenchmarkId::new("parse", count), &text, |bencher, text| {
-            bencher.iter(|| File::parse("items", text.as_bytes(), &functions));
+            bencher.iter(|| File::parse("items", text.clone(), &functions));
         });
 
         let mut set = Set::new("gotpl", functions.clone());

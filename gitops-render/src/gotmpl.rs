@@ -94,6 +94,7 @@ mod text;
 mod trace;
 mod unicode;
 mod value;
+pub(crate) mod watch;
 mod write;
 
 pub use ast::Template;

@@ -16,7 +16,7 @@
 //! | `profile`                   | what differs between versions           |
 //!
 //! `seed`, `cluster` and `world` are what a render asks; `origin` and `report`
-//! what it can say about itself.
+//! what it can say about itself; [`memo`](Memo) is what it leaves for the next.
 //!
 //! **Invariant:** rendering is a pure function of chart and options. What Helm
 //! asks of the world (the clock, random numbers, a cluster) comes from
@@ -30,6 +30,7 @@ mod error;
 mod funcs;
 mod ignore;
 mod manifests;
+mod memo;
 mod metadata;
 mod objects;
 mod options;
@@ -50,6 +51,7 @@ pub use chart::{Chart, File, LoadLimits};
 pub use cluster::{Inputs, Objects, Query, Snapshot};
 pub use error::{Error, ErrorKind};
 pub use manifests::{Document, Hook};
+pub use memo::Memo;
 pub use metadata::{Dependency, Maintainer, Metadata};
 pub use options::{HelmOptions, ReleaseName};
 pub use origin::{LineReport, SourceMap, ValueOrigin};

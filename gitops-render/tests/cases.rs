@@ -8,5 +8,7 @@ mod gotmpl;
 mod helm;
 #[path = "cases/kustomize.rs"]
 mod kustomize;
+#[path = "cases/memo.rs"]
+mod memo;
 #[path = "cases/regex.rs"]
 mod regex;

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::value::Value;
+use super::watch::{self, Log};
 
 /// A Go slice of one element type: `[]string`, `[]int`, `[]byte`.
 ///
@@ -70,6 +71,8 @@ pub struct List(Option<Rc<Cell>>);
 struct Cell {
     source: gitops_core::value::List,
     items: OnceCell<Vec<Value>>,
+    /// Whom the maps inside report to.
+    log: OnceCell<Rc<Log>>,
 }
 
 impl List {
@@ -92,8 +95,23 @@ impl List {
         }
     }
 
+    /// What tells this list from all others while it is alive.
+    pub(crate) fn address(&self) -> Option<usize> {
+        self.0.as_ref().map(|cell| Rc::as_ptr(cell) as usize)
+    }
+
+    /// The maps inside report to `log` what is written to them.
+    pub(super) fn watched_by(&self, log: &Rc<Log>) {
+        let Some(cell) = &self.0 else { return };
+        if cell.log.set(log.clone()).is_ok()
+            && let Some(items) = cell.items.get()
+        {
+            items.iter().for_each(|item| watch::inside(item, log));
+        }
+    }
+
     /// The list as it was written, if nobody has looked at its elements.
-    pub(super) fn untouched(&self) -> Option<&gitops_core::value::List> {
+    pub(crate) fn untouched(&self) -> Option<&gitops_core::value::List> {
         let cell = self.0.as_ref()?;
         cell.items.get().is_none().then_some(&cell.source)
     }
@@ -105,9 +123,13 @@ impl Deref for List {
     fn deref(&self) -> &[Value] {
         match &self.0 {
             None => &[],
-            Some(cell) => cell
-                .items
-                .get_or_init(|| cell.source.iter().map(Value::from).collect()),
+            Some(cell) => cell.items.get_or_init(|| {
+                let items: Vec<Value> = cell.source.iter().map(Value::from).collect();
+                if let Some(log) = cell.log.get() {
+                    items.iter().for_each(|item| watch::inside(item, log));
+                }
+                items
+            }),
         }
     }
 }
@@ -117,6 +139,7 @@ impl From<Vec<Value>> for List {
         List(Some(Rc::new(Cell {
             source: Default::default(),
             items: OnceCell::from(items),
+            log: OnceCell::new(),
         })))
     }
 }
@@ -126,6 +149,7 @@ impl From<gitops_core::value::List> for List {
         List(Some(Rc::new(Cell {
             source,
             items: OnceCell::new(),
+            log: OnceCell::new(),
         })))
     }
 }

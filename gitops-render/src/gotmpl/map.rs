@@ -1,6 +1,6 @@
 //! Go's maps with string keys, shared and mutable.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::function::Failure;
 use super::text::Str;
 use super::value::Value;
+use super::watch::{Log, Read, Watch};
 
 /// A Go map with string keys: a reference to shared, mutable entries.
 ///
@@ -76,6 +77,7 @@ impl MapKind {
 
 struct Cell {
     entries: RefCell<Entries>,
+    watch: OnceCell<Box<Watch>>,
 }
 
 /// Above this many entries an insertion between others would move too much.
@@ -107,6 +109,7 @@ impl Map {
         Map {
             cell: Some(Rc::new(Cell {
                 entries: RefCell::new(entries),
+                watch: OnceCell::new(),
             })),
             kind: MapKind::Plain,
         }
@@ -138,19 +141,36 @@ impl Map {
     }
 
     /// What tells this map from all others while it is alive.
-    pub(super) fn address(&self) -> Option<usize> {
+    pub(crate) fn address(&self) -> Option<usize> {
         self.cell.as_ref().map(|cell| Rc::as_ptr(cell) as usize)
+    }
+
+    /// Lets this map report what is done with it, and what it hands out as
+    /// well. The nil map has nothing to report.
+    pub(super) fn watched_by(&self, log: &Rc<Log>) -> Option<&Watch> {
+        let cell = self.cell.as_ref()?;
+        Some(cell.watch.get_or_init(|| Box::new(Watch::new(log))))
+    }
+
+    /// Lets this map, which lies at a place, report what is done with it.
+    pub(crate) fn watch(&self, log: &Rc<Log>, place: Option<u32>) {
+        if let (Some(watch), Some(place)) = (self.watched_by(log), place) {
+            watch.lies_at(place);
+        }
     }
 
     /// The number of keys.
     pub fn len(&self) -> usize {
-        match &self.cell {
-            None => 0,
-            Some(cell) => match &*cell.entries.borrow() {
-                Entries::Core(map) => map.len(),
-                Entries::Few(entries) => entries.len(),
-                Entries::Many(entries) => entries.len(),
-            },
+        let Some(cell) = &self.cell else {
+            return 0;
+        };
+        if let Some(watch) = cell.watch.get() {
+            watch.read(&Read::Keys);
+        }
+        match &*cell.entries.borrow() {
+            Entries::Core(map) => map.len(),
+            Entries::Few(entries) => entries.len(),
+            Entries::Many(entries) => entries.len(),
         }
     }
 
@@ -162,23 +182,20 @@ impl Map {
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<Value> {
         let cell = self.cell.as_ref()?;
-        match &*cell.entries.borrow() {
-            Entries::Core(map) => match find_core(map, key)? {
-                gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
-                scalar => return Some(Value::from(scalar)),
-            },
-            Entries::Few(entries) => return find(entries, key.as_bytes()).cloned(),
-            Entries::Many(entries) => return entries.get(key.as_bytes()).cloned(),
+        let found = cell.get(key);
+        if let Some(watch) = cell.watch.get() {
+            watch.read_key(&Str::from(key), found.as_ref());
         }
-        // A container is asked for: from now on it has an identity.
-        cell.materialise();
-        self.get(key)
+        found
     }
 
     /// Shows the value of `key` without copying it. Inside, this map can be
     /// read but not written.
     pub(super) fn peek<R>(&self, key: &str, show: impl FnOnce(&Value) -> R) -> Option<R> {
         let cell = self.cell.as_ref()?;
+        if cell.watch.get().is_some() {
+            return self.get(key).as_ref().map(show);
+        }
         match &*cell.entries.borrow() {
             Entries::Core(map) => match find_core(map, key)? {
                 gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
@@ -198,11 +215,18 @@ impl Map {
     pub fn get_key(&self, key: &Str) -> Option<Value> {
         match key.as_str() {
             Some(key) => self.get(key),
-            None => match &*self.cell.as_ref()?.entries.borrow() {
-                Entries::Core(_) => None,
-                Entries::Few(entries) => find(entries, key.as_bytes()).cloned(),
-                Entries::Many(entries) => entries.get(key).cloned(),
-            },
+            None => {
+                let cell = self.cell.as_ref()?;
+                let found = match &*cell.entries.borrow() {
+                    Entries::Core(_) => None,
+                    Entries::Few(entries) => find(entries, key.as_bytes()).cloned(),
+                    Entries::Many(entries) => entries.get(key).cloned(),
+                };
+                if let Some(watch) = cell.watch.get() {
+                    watch.read_key(key, found.as_ref());
+                }
+                found
+            }
         }
     }
 
@@ -211,6 +235,9 @@ impl Map {
         let Some(cell) = &self.cell else {
             return false;
         };
+        if let Some(watch) = cell.watch.get() {
+            watch.read_key(key, None);
+        }
         match &*cell.entries.borrow() {
             Entries::Core(map) => key.as_str().is_some_and(|key| map.contains_key(key)),
             Entries::Few(entries) => find(entries, key.as_bytes()).is_some(),
@@ -230,6 +257,10 @@ impl Map {
             .ok_or_else(|| Failure::new("assignment to entry in nil map"))?;
         cell.materialise();
         let (key, value) = (key.into(), value.into());
+        if let Some(watch) = cell.watch.get() {
+            watch.write();
+            watch.hand_out(&key, &value);
+        }
         let replaced;
         {
             let mut entries = cell.entries.borrow_mut();
@@ -260,6 +291,9 @@ impl Map {
     pub fn remove(&self, key: &Str) -> Option<Value> {
         let cell = self.cell.as_ref()?;
         cell.materialise();
+        if let Some(watch) = cell.watch.get() {
+            watch.write();
+        }
         let mut entries = cell.entries.borrow_mut();
         match &mut *entries {
             Entries::Core(_) => unreachable!("materialise leaves no core map"),
@@ -282,7 +316,7 @@ impl Map {
         let Some(cell) = &self.cell else {
             return Vec::new();
         };
-        cell.materialise();
+        cell.read_all();
         match &*cell.entries.borrow() {
             Entries::Core(_) => unreachable!("materialise leaves no core map"),
             Entries::Few(few) => few.clone(),
@@ -295,6 +329,9 @@ impl Map {
         let Some(cell) = &self.cell else {
             return Vec::new();
         };
+        if let Some(watch) = cell.watch.get() {
+            watch.read(&Read::Keys);
+        }
         match &*cell.entries.borrow() {
             Entries::Core(map) => map.keys().cloned().map(Str::from).collect(),
             Entries::Few(few) => few.iter().map(|(key, _)| key.clone()).collect(),
@@ -311,7 +348,7 @@ impl Map {
         let Some(cell) = &self.cell else {
             return Ok(());
         };
-        cell.materialise();
+        cell.read_all();
         match &*cell.entries.borrow() {
             Entries::Core(_) => unreachable!("materialise leaves no core map"),
             Entries::Few(few) => few.iter().try_for_each(|(key, value)| each(key, value)),
@@ -325,7 +362,7 @@ impl Map {
         let Some(cell) = &self.cell else {
             return show(&[]);
         };
-        cell.materialise();
+        cell.read_all();
         let entries = cell.entries.borrow();
         let entries: SmallVec<[(&Str, &Value); 16]> = match &*entries {
             Entries::Core(_) => unreachable!("materialise leaves no core map"),
@@ -340,7 +377,7 @@ impl Map {
         match &self.cell {
             None => self.clone(),
             Some(cell) => {
-                cell.materialise();
+                cell.read_all();
                 let entries = match &*cell.entries.borrow() {
                     Entries::Core(_) => unreachable!("materialise leaves no core map"),
                     Entries::Few(few) => Entries::Few(few.clone()),
@@ -361,6 +398,7 @@ impl Map {
         let Some(cell) = &self.cell else {
             return Ok(self.clone());
         };
+        cell.report_all();
         let entries = match &*cell.entries.borrow() {
             Entries::Core(map) => Entries::Core(map.clone()),
             Entries::Few(few) => {
@@ -407,15 +445,58 @@ impl Map {
     }
 
     /// The map as it was written, if nobody gave a part of it an identity.
-    pub(super) fn untouched(&self) -> Option<gitops_core::Map> {
-        match &*self.cell.as_ref()?.entries.borrow() {
-            Entries::Core(map) => Some(map.clone()),
+    pub(crate) fn untouched(&self) -> Option<gitops_core::Map> {
+        let cell = self.cell.as_ref()?;
+        match &*cell.entries.borrow() {
+            Entries::Core(map) => {
+                if let Some(watch) = cell.watch.get() {
+                    watch.read(&Read::All);
+                }
+                Some(map.clone())
+            }
             _ => None,
         }
     }
 }
 
 impl Cell {
+    fn get(&self, key: &str) -> Option<Value> {
+        match &*self.entries.borrow() {
+            Entries::Core(map) => match find_core(map, key)? {
+                gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
+                scalar => return Some(Value::from(scalar)),
+            },
+            Entries::Few(entries) => return find(entries, key.as_bytes()).cloned(),
+            Entries::Many(entries) => return entries.get(key.as_bytes()).cloned(),
+        }
+        // A container is asked for: from now on it has an identity.
+        self.materialise();
+        self.get(key)
+    }
+
+    /// Everything is read: nothing is as it was written any more.
+    fn read_all(&self) {
+        self.materialise();
+        self.report_all();
+    }
+
+    /// Reports that everything is read, and lets it report in turn.
+    fn report_all(&self) {
+        let Some(watch) = self.watch.get() else {
+            return;
+        };
+        watch.read(&Read::All);
+        match &*self.entries.borrow() {
+            Entries::Core(_) => {}
+            Entries::Few(few) => few
+                .iter()
+                .for_each(|(key, value)| watch.hand_out(key, value)),
+            Entries::Many(many) => many
+                .iter()
+                .for_each(|(key, value)| watch.hand_out(key, value)),
+        }
+    }
+
     fn materialise(&self) {
         // A map that contains itself is read while it is being read, so it is
         // borrowed for writing only if there is something to write.

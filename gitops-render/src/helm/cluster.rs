@@ -123,6 +123,29 @@ pub struct Inputs {
     pub random: bool,
 }
 
+impl Inputs {
+    /// Adds what another part of the render asked.
+    pub(super) fn absorb(&mut self, other: &Inputs) {
+        let lookups = &other.lookups;
+        self.lookups.extend(
+            lookups
+                .iter()
+                .map(|(query, found)| (query.clone(), found.clone())),
+        );
+        let versions = &other.api_versions;
+        self.api_versions.extend(
+            versions
+                .iter()
+                .map(|(version, has)| (version.clone(), *has)),
+        );
+        self.all_api_versions |= other.all_api_versions;
+        self.kube_version |= other.kube_version;
+        self.hosts.extend(other.hosts.iter().cloned());
+        self.clock |= other.clock;
+        self.random |= other.random;
+    }
+}
+
 impl fmt::Debug for Inputs {
     /// Without the answers of `lookup`: they may be Secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

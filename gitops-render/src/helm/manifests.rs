@@ -1,5 +1,8 @@
 //! From rendered files to ordered documents: Helm's `pkg/releaseutil`.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use gitops_core::{Str, Value, yaml};
 
 use super::error::{Error, ErrorKind};
@@ -37,43 +40,39 @@ impl Hook {
     }
 }
 
+/// What a template wrote.
+#[derive(Clone)]
+pub(super) struct Written {
+    /// The template's name.
+    pub(super) path: Str,
+    pub(super) text: Bytes,
+    /// Its pieces, if they are known already.
+    pub(super) pieces: Option<Arc<[Piece]>>,
+}
+
+/// A document, not yet known as a hook.
+#[derive(Clone)]
+pub(super) struct Piece {
+    document: Document,
+    head: Head,
+}
+
 /// The documents of the rendered files, in the order of installation: first
 /// those that are none, then hooks.
 pub(super) fn sort(
-    files: &[(Str, Vec<u8>)],
+    files: &[Written],
     profile: Profile,
     warnings: &mut Vec<String>,
 ) -> Result<(Vec<Document>, Vec<Document>), Error> {
-    let mut by_path: Vec<&(Str, Vec<u8>)> = files.iter().collect();
-    by_path.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut by_path: Vec<&Written> = files.iter().collect();
+    by_path.sort_by(|a, b| a.path.cmp(&b.path));
     let (mut plain, mut hooks) = (Vec::new(), Vec::new());
-    for (path, content) in by_path {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        if name.starts_with('_') || content.trim_ascii().is_empty() {
-            continue;
-        }
-        let failed = |problem: String| {
-            Error::new(
-                ErrorKind::Output,
-                format!("YAML parse error on {path}: {problem}"),
-            )
-            .at_file(path)
-        };
-        let content = std::str::from_utf8(content).map_err(|_| failed(not_utf8(content)))?;
-        for text in profile.split(content) {
-            let offset = text.as_ptr() as usize - content.as_ptr() as usize;
-            let head = Head::read(text, profile)
-                .map_err(|problem| failed(problem).with_broken(broken(content, offset, text)))?;
-            let mut document = Document {
-                path: path.clone(),
-                text: text.to_owned(),
-                kind: head.kind,
-                hook: None,
-                offset,
-            };
+    for file in by_path {
+        let mut place = |piece: Piece| {
+            let Piece { mut document, head } = piece;
             let Some(types) = head.hook else {
                 plain.push(document);
-                continue;
+                return;
             };
             let events = types.split(',').map(event).collect::<Option<Vec<Str>>>();
             match events {
@@ -86,11 +85,58 @@ pub(super) fn sort(
                     hooks.push(document);
                 }
             }
+        };
+        match &file.pieces {
+            Some(pieces) => pieces.iter().cloned().for_each(place),
+            None => file.split(profile, &mut place)?,
         }
     }
     by_kind(&mut plain, profile);
     by_kind(&mut hooks, profile);
     Ok((plain, hooks))
+}
+
+impl Written {
+    /// Finds out the pieces, unless one cannot be read: that is for
+    /// [`sort`] to say.
+    pub(super) fn learn_pieces(&mut self, profile: Profile) {
+        let mut pieces = Vec::new();
+        if self.split(profile, |piece| pieces.push(piece)).is_ok() {
+            self.pieces = Some(pieces.into());
+        }
+    }
+
+    fn split(&self, profile: Profile, mut each: impl FnMut(Piece)) -> Result<(), Error> {
+        let path = &self.path;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if name.starts_with('_') || self.text.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let failed = |problem: String| {
+            Error::new(
+                ErrorKind::Output,
+                format!("YAML parse error on {path}: {problem}"),
+            )
+            .at_file(path)
+        };
+        let content = std::str::from_utf8(&self.text).map_err(|_| failed(not_utf8(&self.text)))?;
+        for text in profile.split(content) {
+            let offset = text.as_ptr() as usize - content.as_ptr() as usize;
+            let head = Head::read(text, profile)
+                .map_err(|problem| failed(problem).with_broken(broken(content, offset, text)))?;
+            each(Piece {
+                document: Document {
+                    path: path.clone(),
+                    text: text.to_owned(),
+                    kind: head.kind.clone(),
+                    hook: None,
+                    offset,
+                },
+                head,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Where a document cannot be read, as a line of all that its template wrote.
@@ -148,6 +194,7 @@ fn by_kind(documents: &mut [Document], profile: Profile) {
 }
 
 /// What Helm reads of a document.
+#[derive(Clone)]
 struct Head {
     kind: Str,
     hook: Option<Str>,

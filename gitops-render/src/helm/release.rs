@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use gitops_core::manifest::{self, ManifestError};
-use gitops_core::{Manifest, Origin, Str as CoreStr, TreePath};
+use gitops_core::{Manifest, Origin, TreePath};
 
 use super::chart::Chart;
 use super::cluster::Inputs;
 use super::coalesce::{self, Rules};
 use super::error::{Error, ErrorKind};
-use super::manifests::{self, Document};
+use super::manifests::{self, Document, Written};
+use super::memo::{Memo, Running};
 use super::objects::{self, Files};
 use super::options::HelmOptions;
 use super::origin::SourceMap;
@@ -179,6 +180,14 @@ fn source(document: &str) -> Option<&str> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Error> {
+    render(chart, options, None)
+}
+
+pub(super) fn render(
+    chart: &Arc<Chart>,
+    options: &HelmOptions,
+    memo: Option<&mut Memo>,
+) -> Result<Release, Error> {
     let metadata = &chart.metadata;
     if !matches!(metadata.kind.as_str(), "" | "application") {
         return Err(Error::new(
@@ -221,16 +230,16 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
             ),
         ));
     }
-    let (mut files, record) = execute(&root, &values, options, &asked)?;
+    let mut running = memo.and_then(|memo| Running::start(memo, &root, &values, options));
+    let (mut files, record) = execute(&root, &values, options, &asked, running.as_mut())?;
     let source_map = record.map(|record| SourceMap::new(record, &root, options));
     let mut notes = String::new();
     let own_notes = format!("{}/templates/NOTES.txt", root.name);
-    files.retain(|(path, text)| {
-        let is_notes = path.ends_with("NOTES.txt");
-        if *path == own_notes {
-            notes.push_str(&String::from_utf8_lossy(text));
+    files.retain(|file| {
+        if *file.path == *own_notes {
+            notes.push_str(&String::from_utf8_lossy(&file.text));
         }
-        !is_notes
+        !file.path.ends_with("NOTES.txt")
     });
     let (documents, mut hooks) = manifests::sort(&files, options.profile, &mut warnings).map_err(
         |error| match &source_map {
@@ -245,6 +254,9 @@ pub fn template(chart: &Arc<Chart>, options: &HelmOptions) -> Result<Release, Er
     let mut crds = Vec::new();
     if options.include_crds {
         collect_crds(&root, &Place::root(&root), options.profile, &mut crds);
+    }
+    if let Some(running) = running {
+        running.finish();
     }
     Ok(Release {
         crds,
@@ -337,13 +349,14 @@ struct Source<'n> {
 }
 
 /// What each template wrote, and what was seen of it.
-type Executed = (Vec<(CoreStr, Vec<u8>)>, Option<Record>);
+type Executed = (Vec<Written>, Option<Record>);
 
 fn execute(
     root: &Node,
     values: &Map,
     options: &HelmOptions,
     asked: &Asked,
+    running: Option<&mut Running<'_>>,
 ) -> Result<Executed, Error> {
     let release: Map = [
         ("Name", Value::from(options.release_name.as_str())),
@@ -379,7 +392,7 @@ fn execute(
         same
     });
     let trace = options.trace.then(|| watch(root, values));
-    let result = run(&sources, options, asked, trace);
+    let result = run(&sources, options, asked, trace, running);
     // The contexts refer to each other through `.Subcharts`.
     context.dismantle();
     result
@@ -407,6 +420,7 @@ fn run(
     options: &HelmOptions,
     asked: &Asked,
     trace: Option<Trace>,
+    mut running: Option<&mut Running<'_>>,
 ) -> Result<Executed, Error> {
     let functions = functions(options.profile);
     let mut set = Set::new("gotpl", functions.clone());
@@ -440,11 +454,34 @@ fn run(
             .context
             .insert("Template", template)
             .expect("the context was made here");
+        if let Some(running) = &mut running {
+            running.watch(&source.context);
+            if let Some((written, inputs)) = running.reuse(&source.path) {
+                asked.borrow_mut().absorb(inputs);
+                files.push(written);
+                continue;
+            }
+        }
         out.clear();
+        let others = running.as_ref().map(|running| {
+            running.execute();
+            asked.take()
+        });
         context
             .execute(&source.path, Value::Map(source.context.clone()), &mut out)
             .map_err(|error| execution_error(&source.path, error, options.profile))?;
-        files.push((source.path.as_str().into(), said(&out)));
+        let mut written = Written {
+            path: source.path.as_str().into(),
+            text: said(&out).into(),
+            pieces: None,
+        };
+        if let (Some(running), Some(others)) = (&mut running, others) {
+            written.learn_pieces(options.profile);
+            let inputs = asked.replace(others);
+            asked.borrow_mut().absorb(&inputs);
+            running.executed(&written, inputs);
+        }
+        files.push(written);
     }
     let record = context.take_trace().map(Trace::into_record);
     Ok((files, record))

@@ -1,7 +1,7 @@
 //! Where functions get what is not in the chart, and the record of it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -21,6 +21,8 @@ pub(super) struct World<'o> {
     /// Of a seeded render.
     streams: Option<Streams>,
     asked: Asked,
+    /// What the cluster has answered.
+    answers: RefCell<BTreeMap<Query, Option<CoreMap>>>,
     deadline: Option<std::time::Instant>,
 }
 
@@ -54,6 +56,7 @@ impl<'o> World<'o> {
             options,
             streams,
             asked,
+            answers: RefCell::default(),
             deadline: options
                 .timeout
                 .map(|timeout| std::time::Instant::now() + timeout),
@@ -107,13 +110,16 @@ impl Host for World<'_> {
             namespace: namespace.into(),
             name: name.into(),
         };
-        let known = self.asked.borrow().lookups.get(&query).cloned();
+        let known = self.answers.borrow().get(&query).cloned();
         let found = match (known, &self.options.cluster) {
             (Some(found), _) => found,
             (None, None) => None,
             (None, Some(cluster)) => cluster.lookup(&query).map_err(Failure::new)?,
         };
         let answer = found.clone().unwrap_or_else(CoreMap::new);
+        self.answers
+            .borrow_mut()
+            .insert(query.clone(), found.clone());
         self.asked.borrow_mut().lookups.insert(query, found);
         Ok(Core::Map(answer))
     }

@@ -1,0 +1,166 @@
+//! Which maps of the data were read and written, told by the maps themselves.
+//!
+//! A watched map reports what is asked of it, and makes the maps and lists that
+//! it hands out report as well. So nothing that a template does with its data
+//! can be missed: there is no other way to the entries of a map than through
+//! its methods. What a template makes itself is not watched until it is stored
+//! in something that is.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
+use super::text::Str;
+use super::value::Value;
+
+/// Names for the paths of maps, so that a path is a number.
+///
+/// It outlives the maps: the same path has the same number in the next render.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    below: HashMap<u32, HashMap<Str, u32, RandomState>, RandomState>,
+    count: u32,
+}
+
+impl Places {
+    /// The map that all paths start from.
+    pub(crate) const ROOT: u32 = 0;
+
+    fn below(&mut self, place: u32, key: &Str) -> u32 {
+        let keys = self.below.entry(place).or_default();
+        if let Some(known) = keys.get(key) {
+            return *known;
+        }
+        self.count += 1;
+        keys.insert(key.clone(), self.count);
+        self.count
+    }
+
+    /// The number of the map at a key, if there was one in any render.
+    pub(crate) fn find(&self, place: u32, key: &Str) -> Option<u32> {
+        self.below.get(&place)?.get(key).copied()
+    }
+}
+
+/// What was asked of a map.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Read {
+    /// What is at a key: a scalar or a list as a whole, of a map only that it
+    /// is one.
+    Key(Str),
+    /// Which keys there are.
+    Keys,
+    /// Everything in it and below.
+    All,
+}
+
+/// What was asked of which map.
+pub(crate) type Reads = HashSet<(u32, Read), RandomState>;
+
+/// What the watched maps of a render report.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    places: RefCell<Places>,
+    reads: RefCell<Reads>,
+    wrote: Cell<bool>,
+}
+
+impl Log {
+    pub(crate) fn new(places: Places) -> Rc<Log> {
+        Rc::new(Log {
+            places: RefCell::new(places),
+            ..Log::default()
+        })
+    }
+
+    /// What was read since the last call, and whether anything was written to.
+    pub(crate) fn take(&self) -> (Reads, bool) {
+        (self.reads.take(), self.wrote.take())
+    }
+
+    pub(crate) fn take_places(&self) -> Places {
+        self.places.take()
+    }
+
+    fn read(&self, place: u32, read: Read) {
+        self.reads.borrow_mut().insert((place, read));
+    }
+}
+
+/// What makes a map or list one that is watched.
+pub(super) struct Watch {
+    log: Rc<Log>,
+    /// The paths that lead to it; more than one if it is shared. None if it is
+    /// inside a list, which was read as a whole, or the same in every render:
+    /// then only what is written to it matters.
+    places: RefCell<SmallVec<[u32; 1]>>,
+}
+
+impl Watch {
+    pub(super) fn new(log: &Rc<Log>) -> Watch {
+        Watch {
+            log: log.clone(),
+            places: RefCell::default(),
+        }
+    }
+
+    /// Another path that leads here.
+    pub(super) fn lies_at(&self, place: u32) {
+        let mut places = self.places.borrow_mut();
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+
+    pub(super) fn read(&self, read: &Read) {
+        for place in &*self.places.borrow() {
+            self.log.read(*place, read.clone());
+        }
+    }
+
+    /// What is at a key is handed out.
+    pub(super) fn read_key(&self, key: &Str, found: Option<&Value>) {
+        self.read(&Read::Key(key.clone()));
+        if let Some(found) = found {
+            self.hand_out(key, found);
+        }
+    }
+
+    pub(super) fn write(&self) {
+        self.log.wrote.set(true);
+    }
+
+    /// What is at a key reports from now on.
+    pub(super) fn hand_out(&self, key: &Str, value: &Value) {
+        match value {
+            Value::Map(map) => {
+                let Some(watch) = map.watched_by(&self.log) else {
+                    return;
+                };
+                for place in &*self.places.borrow() {
+                    watch.lies_at(self.log.places.borrow_mut().below(*place, key));
+                }
+            }
+            _ => inside(value, &self.log),
+        }
+    }
+}
+
+/// What stands inside a list reports what is written to it.
+pub(super) fn inside(value: &Value, log: &Rc<Log>) {
+    match value {
+        Value::Map(map) => {
+            map.watched_by(log);
+        }
+        Value::List(list) => list.watched_by(log),
+        Value::Lists(lists) => {
+            for list in lists.iter() {
+                list.watched_by(log);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,409 @@
+//! What one render leaves for the next one of the same chart.
+//!
+//! A template that reads what it read last time writes what it wrote. What it
+//! reads is reported by the maps of its data (`gotmpl/watch.rs`), by the path
+//! from the root of the values. So of two renders the values are compared, and
+//! only templates run that read something that differs. Four things make that
+//! right:
+//!
+//! - Everything beside the values must be equal: chart, release, capabilities,
+//!   the subcharts that take part, and which maps are one and the same.
+//! - A template that writes to the data of others always runs. If it reads
+//!   something that differs, so does everything behind it.
+//! - A template that asks for what nobody can compare (random numbers of the
+//!   system, its clock, a cluster) always runs as well.
+//! - A render that is traced runs whole.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use gitops_core::{Map as CoreMap, Str as CoreStr, Value as Core};
+
+use super::capabilities::Capabilities;
+use super::chart::Chart;
+use super::cluster::Inputs;
+use super::error::Error;
+use super::manifests::Written;
+use super::metadata::Dependency;
+use super::options::{HelmOptions, ReleaseName};
+use super::profile::Profile;
+use super::release::{self, Release};
+use super::seed::Seed;
+use super::subcharts::Node;
+use crate::gotmpl::watch::{Log, Places, Read};
+use crate::gotmpl::{Map, Str, Value};
+
+/// Renders a chart again and again, and each time only what has changed.
+///
+/// It keeps what the templates of one chart wrote and which values they read.
+/// Given other values of the same [`Chart`] (the same [`Arc`]), templates that
+/// read none of the difference are not executed. The result is that of
+/// [`template`](super::template), byte for byte; another chart, release or set
+/// of capabilities is a first render. What is reused counts against none of
+/// the [`limits`](HelmOptions::limits).
+///
+/// A first render takes a little longer than `template` does, since reads are
+/// noted. Its output and values stay in memory; those values may be secrets.
+///
+/// ```
+/// use gitops_core::tree::{MemoryTree, TreePath};
+/// use gitops_core::{Map, Value};
+/// use gitops_render::helm::{Chart, HelmOptions, Memo};
+///
+/// let tree: MemoryTree = [
+///     ("Chart.yaml", "apiVersion: v2\nname: demo\nversion: 1.0.0\n"),
+///     ("templates/a.yaml", "kind: A\na: {{ .Values.a }}\n"),
+///     ("templates/b.yaml", "kind: B\nb: {{ .Values.b }}\n"),
+/// ]
+/// .try_into()?;
+/// let chart = Chart::load(&tree, &TreePath::ROOT, &Default::default())?.into();
+/// let mut memo = Memo::default();
+/// let mut options = HelmOptions::default();
+/// options.values = Map::from_iter([("a", Value::Int(1)), ("b", Value::Int(1))]);
+/// memo.template(&chart, &options)?;
+/// options.values = Map::from_iter([("a", Value::Int(1)), ("b", Value::Int(2))]);
+/// let release = memo.template(&chart, &options)?;
+/// assert!(release.to_text().ends_with("kind: B\nb: 2\n"));
+/// assert_eq!(memo.reused(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Default)]
+pub struct Memo {
+    kept: Option<Kept>,
+    reused: usize,
+}
+
+impl std::fmt::Debug for Memo {
+    /// Without what was rendered: there may be Secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memo")
+            .field("reused", &self.reused)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Memo {
+    /// [`template`](super::template), with what the last call left.
+    ///
+    /// # Errors
+    ///
+    /// As `template`. After one the next render is a first one.
+    pub fn template(
+        &mut self,
+        chart: &Arc<Chart>,
+        options: &HelmOptions,
+    ) -> Result<Release, Error> {
+        self.reused = 0;
+        let memo = (!options.trace).then_some(self);
+        release::render(chart, options, memo)
+    }
+
+    /// How many templates the last call did not execute.
+    pub fn reused(&self) -> usize {
+        self.reused
+    }
+}
+
+/// A render that succeeded.
+struct Kept {
+    facts: Facts,
+    values: Values,
+    /// The names of the maps in what was read.
+    places: Places,
+    files: HashMap<CoreStr, Execution, RandomState>,
+}
+
+/// What a template did.
+struct Execution {
+    written: Written,
+    reads: Vec<(u32, Read)>,
+    /// Whether it wrote to the data of others.
+    wrote: bool,
+    inputs: Inputs,
+}
+
+/// What must be equal beside the values.
+#[derive(PartialEq)]
+struct Facts {
+    release_name: ReleaseName,
+    namespace: CoreStr,
+    is_upgrade: bool,
+    capabilities: Capabilities,
+    profile: Profile,
+    seed: Seed,
+    /// Whether there is somebody to ask for objects.
+    cluster: bool,
+    /// The charts that take part, and with them the templates.
+    root: Part,
+}
+
+/// A chart as it takes part.
+struct Part {
+    chart: Arc<Chart>,
+    name: CoreStr,
+    dependencies: Option<Vec<Dependency>>,
+    children: Vec<Part>,
+}
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.chart, &other.chart)
+            && self.name == other.name
+            && self.dependencies == other.dependencies
+            && self.children == other.children
+    }
+}
+
+impl Part {
+    fn new(node: &Node) -> Part {
+        let entry = |declared: &Rc<super::subcharts::Declared>| declared.entry.borrow().clone();
+        Part {
+            chart: node.chart.clone(),
+            name: node.name.clone(),
+            dependencies: node
+                .dependencies
+                .as_ref()
+                .map(|all| all.iter().map(entry).collect()),
+            children: node.children.iter().map(Part::new).collect(),
+        }
+    }
+}
+
+/// The values as templates found them.
+#[derive(Default)]
+struct Values {
+    values: CoreMap,
+    /// The paths at which something stands that stands elsewhere too, with
+    /// the number that its first place has.
+    shared: Vec<(Vec<Str>, usize)>,
+}
+
+impl Values {
+    /// `None` if they hold what cannot be compared, like NaN.
+    fn new(map: &Map) -> Option<Values> {
+        let Ok(Core::Map(values)) = Value::Map(map.clone()).to_core() else {
+            return None;
+        };
+        let mut found = Values {
+            values,
+            shared: Vec::new(),
+        };
+        let mut seen = HashMap::new();
+        found.share(&Value::Map(map.clone()), &mut Vec::new(), &mut seen);
+        Some(found)
+    }
+
+    fn share(&mut self, value: &Value, path: &mut Vec<Str>, seen: &mut HashMap<usize, usize>) {
+        let address = match value {
+            Value::Map(map) => map.address(),
+            Value::List(list) => list.address(),
+            _ => None,
+        };
+        let Some(address) = address else { return };
+        let number = seen.len();
+        if let Some(first) = seen.insert(address, number) {
+            seen.insert(address, first);
+            self.shared.push((path.clone(), first));
+            return;
+        }
+        match value {
+            Value::Map(map) if map.untouched().is_none() => {
+                let _ = map.visit(|key, value| {
+                    path.push(key.clone());
+                    self.share(value, path, seen);
+                    path.pop();
+                    Ok::<_, std::convert::Infallible>(())
+                });
+            }
+            Value::List(list) if list.untouched().is_none() => {
+                for (index, item) in list.iter().enumerate() {
+                    path.push(Str::from(index.to_string()));
+                    self.share(item, path, seen);
+                    path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where two sets of values differ.
+#[derive(Default)]
+struct Difference {
+    /// Keys whose value is another, unless both are maps.
+    keys: HashMap<u32, HashSet<Str, RandomState>, RandomState>,
+    /// Maps that have other keys.
+    resized: HashSet<u32, RandomState>,
+    /// Maps with a difference in or below them.
+    above: HashSet<u32, RandomState>,
+}
+
+impl Difference {
+    /// Returns whether there is one. A map without a number was read by nobody.
+    fn compare(&mut self, old: &CoreMap, new: &CoreMap, at: Option<u32>, places: &Places) -> bool {
+        let mut differs = false;
+        let (mut left, mut right) = (old.iter().peekable(), new.iter().peekable());
+        loop {
+            let order = match (left.peek(), right.peek()) {
+                (None, None) => break,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some((a, _)), Some((b, _))) => a.as_str().cmp(b.as_str()),
+            };
+            let old = (order.is_le()).then(|| left.next()).flatten();
+            let new = (order.is_ge()).then(|| right.next()).flatten();
+            let Some((key, _)) = old.or(new) else { break };
+            let key = Str::from(key.clone());
+            let changed = match (old, new) {
+                (Some((_, Core::Map(old))), Some((_, Core::Map(new)))) => {
+                    let below = at.and_then(|at| places.find(at, &key));
+                    differs |= self.compare(old, new, below, places);
+                    continue;
+                }
+                (Some((_, old)), Some((_, new))) => old != new,
+                _ => {
+                    self.resized.extend(at);
+                    true
+                }
+            };
+            differs |= changed;
+            if let (true, Some(at)) = (changed, at) {
+                self.keys.entry(at).or_default().insert(key);
+            }
+        }
+        if differs {
+            self.above.extend(at);
+        }
+        differs
+    }
+
+    fn concerns(&self, reads: &[(u32, Read)]) -> bool {
+        reads.iter().any(|(place, read)| match read {
+            Read::Key(key) => self.keys.get(place).is_some_and(|keys| keys.contains(key)),
+            Read::Keys => self.resized.contains(place),
+            Read::All => self.above.contains(place),
+        })
+    }
+}
+
+/// A render that may reuse, while it runs.
+pub(super) struct Running<'m> {
+    memo: &'m mut Memo,
+    log: Rc<Log>,
+    facts: Facts,
+    values: Values,
+    /// What the last render left, and what differs from it; `None` if nothing
+    /// can be reused, now or any more.
+    last: Option<(Kept, Difference)>,
+    files: HashMap<CoreStr, Execution, RandomState>,
+}
+
+impl<'m> Running<'m> {
+    /// Watches the values from here on; `None` if they cannot be compared.
+    pub(super) fn start(
+        memo: &'m mut Memo,
+        root: &Node,
+        values: &Map,
+        options: &HelmOptions,
+    ) -> Option<Running<'m>> {
+        let kept = memo.kept.take();
+        let seen = Values::new(values)?;
+        let facts = Facts {
+            release_name: options.release_name.clone(),
+            namespace: options.namespace.clone(),
+            is_upgrade: options.is_upgrade,
+            capabilities: options.capabilities.clone(),
+            profile: options.profile,
+            seed: options.seed,
+            cluster: options.cluster.is_some(),
+            root: Part::new(root),
+        };
+        let kept = kept.filter(|kept| kept.facts == facts && kept.values.shared == seen.shared);
+        let mut places = Places::default();
+        let last = kept.map(|mut kept| {
+            places = std::mem::take(&mut kept.places);
+            let mut difference = Difference::default();
+            let root = Some(Places::ROOT);
+            difference.compare(&kept.values.values, &seen.values, root, &places);
+            (kept, difference)
+        });
+        let log = Log::new(places);
+        values.watch(&log, Some(Places::ROOT));
+        Some(Running {
+            memo,
+            log,
+            facts,
+            values: seen,
+            last,
+            files: HashMap::default(),
+        })
+    }
+
+    /// Watches what a template is executed with.
+    pub(super) fn watch(&self, context: &Map) {
+        context.watch(&self.log, None);
+    }
+
+    /// What a template wrote last time and asked for, if it would do so again.
+    pub(super) fn reuse(&mut self, path: &str) -> Option<(Written, &Inputs)> {
+        let (kept, difference) = self.last.as_mut()?;
+        let file = kept.files.get(path)?;
+        let differs = difference.concerns(&file.reads) || self.facts.is_volatile(&file.inputs);
+        if differs && file.wrote {
+            // What it writes now may be something else for whoever is next.
+            self.last = None;
+            return None;
+        }
+        if differs || file.wrote {
+            return None;
+        }
+        let (path, file) = kept.files.remove_entry(path)?;
+        self.memo.reused += 1;
+        let file = self.files.entry(path).or_insert(file);
+        Some((file.written.clone(), &file.inputs))
+    }
+
+    /// A template is about to be executed.
+    pub(super) fn execute(&self) {
+        self.log.take();
+    }
+
+    /// A template was executed.
+    pub(super) fn executed(&mut self, written: &Written, inputs: Inputs) {
+        let (reads, wrote) = self.log.take();
+        let before = self.last.as_ref().map(|(kept, _)| &kept.files);
+        let before = before.and_then(|files| files.get(&written.path));
+        if wrote && !before.is_some_and(|file| file.wrote) {
+            self.last = None;
+        }
+        self.files.insert(
+            written.path.clone(),
+            Execution {
+                written: written.clone(),
+                reads: reads.into_iter().collect(),
+                wrote,
+                inputs,
+            },
+        );
+    }
+
+    /// The render has succeeded.
+    pub(super) fn finish(self) {
+        self.memo.kept = Some(Kept {
+            facts: self.facts,
+            values: self.values,
+            places: self.log.take_places(),
+            files: self.files,
+        });
+    }
+}
+
+impl Facts {
+    /// Whether answers may be others next time although all of this is equal.
+    fn is_volatile(&self, inputs: &Inputs) -> bool {
+        let drew = inputs.clock || inputs.random;
+        drew && self.seed == Seed::System || self.cluster && !inputs.lookups.is_empty()
+    }
+}
