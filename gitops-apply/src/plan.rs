@@ -57,6 +57,8 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// What happens to what pruned objects own.
     pub propagation: Propagation,
+    /// Whether prunes stay among the waves, instead of coming after all of them.
+    pub prune_in_waves: bool,
     /// The name under which fields are owned.
     pub manager: Str,
     /// Whether the plan is about all that is declared and all that is there.
@@ -142,6 +144,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         refusals: Vec::new(),
         warnings,
         propagation: options.app.propagation,
+        prune_in_waves: options.prune_in_waves,
         manager: options.manager.clone(),
         sees_all: options.select.is_none() && live.unreadable.is_empty(),
         recorded: live.recorded.clone(),
@@ -210,8 +213,8 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         }
     }
     declared::check_kinds(&definitions, live, &mut plan);
-    waves::reverse_prunes(&mut plan.tasks, options.app.prune_last);
-    order::sort(&mut plan.tasks);
+    waves::place_prunes(&mut plan.tasks, options.prune_in_waves);
+    order::sort(&mut plan.tasks, options.prune_in_waves);
     for (kind, problem) in &live.unreadable {
         plan.warnings.push(Warning::Unreadable {
             kind: kind.clone(),

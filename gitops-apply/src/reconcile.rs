@@ -68,6 +68,8 @@ pub struct ReconcileOptions {
     pub scan: Scan,
     /// Where it is recorded what an application owns.
     pub record: fn(&App) -> Record,
+    /// Whether prunes stay among the waves, see [`PlanOptions::prune_in_waves`].
+    pub prune_in_waves: bool,
     /// Whether what has been read of the cluster is kept up to date by watches
     /// once the kinds of an application are known. A look at an application
     /// that has not changed then makes no request. Worth it for a loop, not
@@ -83,6 +85,7 @@ impl Default for ReconcileOptions {
             lookup: false,
             scan: Scan::Everything,
             record: |_| Record::Marks,
+            prune_in_waves: false,
             cache: None,
         }
     }
@@ -609,6 +612,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         plan_options.namespace_labels = app.sync.namespace_labels.clone();
         plan_options.namespace_annotations = app.sync.namespace_annotations.clone();
         plan_options.prune = prune;
+        plan_options.prune_in_waves = self.options.prune_in_waves;
         plan_options.allow_empty = app.sync.automated.is_none_or(|policy| policy.allow_empty);
         plan_options.select = select;
         plan_options.revision = status.revisions.first().cloned().unwrap_or_default();

@@ -34,6 +34,11 @@ pub struct PlanOptions {
     pub namespace_annotations: Map,
     /// Whether objects that are declared no more are deleted.
     pub prune: bool,
+    /// Whether prunes stay among the waves, as in Argo CD, and each wave begins
+    /// with its prunes, so that what is new can take over what is exclusive (a
+    /// port of the nodes). Otherwise nothing is pruned before all waves could
+    /// be applied.
+    pub prune_in_waves: bool,
     /// Whether a person has approved the prunes that want approval.
     pub prune_approved: bool,
     /// Whether it is fine if nothing is declared and everything is pruned.
@@ -91,6 +96,7 @@ impl PlanOptions {
             namespace_labels: Map::new(),
             namespace_annotations: Map::new(),
             prune: false,
+            prune_in_waves: false,
             prune_approved: false,
             allow_empty: false,
             prune_limit: None,

@@ -22,7 +22,7 @@ impl<C: Cluster> Run<'_, C> {
         let (prunes, writes): (Vec<usize>, Vec<usize>) =
             step.iter().partition(|&&index| tasks[index].is_prune());
         let mut failed = Vec::new();
-        if self.options.prune_first {
+        if self.plan.prune_in_waves {
             failed = self.prune(&prunes).await;
         }
         if failed.is_empty() {
@@ -31,8 +31,8 @@ impl<C: Cluster> Run<'_, C> {
         if failed.is_empty() {
             failed = self.apply_all(&writes).await;
         }
-        if failed.is_empty() && !self.options.prune_first {
-            failed = self.prune(&prunes).await;
+        if failed.is_empty() && !self.plan.prune_in_waves {
+            failed = self.prune_in_turn(&prunes, tasks[step[0]].wave).await?;
         }
         if !failed.is_empty() {
             return Err(self.stop("one or more objects failed to apply", &failed));
@@ -66,6 +66,30 @@ impl<C: Cluster> Run<'_, C> {
             self.wait_until_gone(&prunes).await?;
         }
         Ok(())
+    }
+
+    /// Deletes what is declared no more, each wave once the one before is gone.
+    /// `begun` is the wave that has been told of.
+    async fn prune_in_turn(&self, prunes: &[usize], begun: i64) -> Result<Vec<usize>, Stop> {
+        let tasks = &self.plan.tasks;
+        let mut before: &[usize] = &[];
+        for wave in prunes.chunk_by(|&a, &b| tasks[a].wave == tasks[b].wave) {
+            let first = &tasks[wave[0]];
+            if first.wave != begun {
+                self.tell(&Event::Wave {
+                    phase: first.phase,
+                    wave: first.wave,
+                    tasks: wave.len(),
+                });
+            }
+            self.wait_until_gone(before).await?;
+            let failed = self.prune(wave).await;
+            if !failed.is_empty() {
+                return Ok(failed);
+            }
+            before = wave;
+        }
+        Ok(Vec::new())
     }
 
     /// Deletes what is declared no more. Returns what could not be deleted.

@@ -151,6 +151,16 @@ fn prunes_go_in_reverse_or_last() {
             .filter(|row| row.contains("prune"))
             .collect()
     };
+    // The last wave that writes is 1.
+    assert_eq!(
+        prunes(&options),
+        [
+            "Sync 1 prune ConfigMap/c",
+            "Sync 2 prune ConfigMap/b",
+            "Sync 3 prune ConfigMap/a"
+        ]
+    );
+    options.prune_in_waves = true;
     assert_eq!(
         prunes(&options),
         [
@@ -189,11 +199,11 @@ fn what_is_to_be_kept_is_kept() {
     assert_eq!(
         plans(&options),
         [
+            "Sync 0 create ConfigMap/wanted",
             "Sync 0 approve ConfigMap/ask",
             "Sync 0 prune ConfigMap/go",
             "Sync 0 skip ConfigMap/helm",
             "Sync 0 skip ConfigMap/never",
-            "Sync 0 create ConfigMap/wanted",
         ]
     );
     options.prune_approved = true;

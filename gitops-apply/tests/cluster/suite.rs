@@ -446,6 +446,48 @@ pub(crate) async fn what_is_declared_no_more_is_pruned_in_reverse<C: Cluster>(wo
     assert!(has_gone(world, "v1", "ConfigMap", "stays").await);
 }
 
+pub(crate) async fn nothing_is_pruned_before_every_wave_is_applied<C: Cluster>(world: &World<C>) {
+    let wave = |wave: i32| format!(r#""argocd.argoproj.io/sync-wave": "{wave}""#);
+    let stays = world.config_map("stays", "", "1");
+    let there = [
+        world.config_map("early", &wave(-1), "1"),
+        world.config_map("late", &wave(2), "1"),
+        stays.clone(),
+    ];
+    let (report, _) = world.sync(&there).await;
+    assert!(report.succeeded(), "{report}");
+    let bad = world.object(
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bad",
+            "annotations": {"argocd.argoproj.io/sync-wave": "3"}}, "date": {}}"#,
+    );
+    // What a dry run could not have told.
+    let unchecked = SyncOptions {
+        check_first: false,
+        ..SyncOptions::default()
+    };
+    let broken = [stays.clone(), world.config_map("new", "", "1"), bad];
+    let options = world.plan_options();
+    let (report, log) = world.sync_with(&broken, &options, &unchecked).await;
+    assert_eq!(report.phase, OperationPhase::Failed, "{log:#?}");
+    assert!(world.get("v1", "ConfigMap", "new").await.is_some());
+    for name in ["early", "late"] {
+        assert!(world.get("v1", "ConfigMap", name).await.is_some(), "{name}");
+    }
+
+    // Argo CD's way, for those who want it.
+    let in_waves = PlanOptions {
+        prune_in_waves: true,
+        ..options
+    };
+    let (report, log) = world.sync_with(&broken, &in_waves, &unchecked).await;
+    assert_eq!(report.phase, OperationPhase::Failed, "{log:#?}");
+    assert!(has_gone(world, "v1", "ConfigMap", "late").await);
+
+    let (report, log) = world.sync(&[stays, world.deployment("web", "", "")]).await;
+    assert!(report.succeeded(), "{report}\n{log:#?}");
+    assert!(has_gone(world, "v1", "ConfigMap", "early").await);
+}
+
 pub(crate) async fn definitions_come_before_their_objects<C: Cluster>(world: &World<C>) {
     let group = format!("{}.example.com", world.namespace);
     let definition = yaml(&format!(
@@ -1009,6 +1051,7 @@ macro_rules! on_every_cluster {
             hooks_run_to_their_end
             a_failing_hook_runs_the_hooks_for_failures
             what_is_declared_no_more_is_pruned_in_reverse
+            nothing_is_pruned_before_every_wave_is_applied
             definitions_come_before_their_objects
             a_dry_run_changes_nothing
             a_bad_object_in_the_last_wave_stops_the_first
