@@ -186,6 +186,9 @@ pub struct Listing {
 pub struct Write {
     /// The name under which the fields are owned.
     pub manager: Str,
+    /// The part of an object that is written, whatever else is sent: all of it
+    /// but `status` if empty, or `status`. Objects are created whole.
+    pub subresource: Str,
     /// Whether an apply takes fields from their owners instead of failing.
     pub force: bool,
     /// Whether the server only says what would happen.
@@ -199,6 +202,7 @@ impl Write {
     pub fn by(manager: impl Into<Str>) -> Self {
         Write {
             manager: manager.into(),
+            subresource: Str::new(),
             force: false,
             dry_run: false,
             validate: true,

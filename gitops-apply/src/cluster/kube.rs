@@ -384,7 +384,7 @@ impl Cluster for KubeCluster {
         query.add("force", if write.force { "true" } else { "false" });
         let call = Call {
             method: Method::PATCH,
-            path: query.on(&path(&kind, object.namespace(), object.name())),
+            path: query.on(&written(&kind, object.key(), write)),
             accept: JSON,
             content: "application/apply-patch+yaml",
             body: bytes_of(&object.to_value()),
@@ -416,7 +416,7 @@ impl Cluster for KubeCluster {
         let pinned = object.at(&["metadata", "resourceVersion"]).is_some();
         let call = Call {
             method: Method::PUT,
-            path: write_query(write).on(&path(&kind, object.namespace(), object.name())),
+            path: write_query(write).on(&written(&kind, object.key(), write)),
             accept: JSON,
             content: JSON,
             body: bytes_of(&object.to_value()),
@@ -438,7 +438,7 @@ impl Cluster for KubeCluster {
         let pinned = patch.at(&["metadata", "resourceVersion"]).is_some();
         let call = Call {
             method: Method::PATCH,
-            path: write_query(write).on(&path(&kind, &key.namespace, &key.name)),
+            path: write_query(write).on(&written(&kind, key, write)),
             accept: JSON,
             content: "application/merge-patch+json",
             body: bytes_of(patch),
@@ -597,6 +597,16 @@ fn path(kind: &Kind, namespace: &str, name: &str) -> String {
     if !name.is_empty() {
         path.push('/');
         escape(name, &mut path);
+    }
+    path
+}
+
+/// The path of an object, or of the part of it that is written.
+fn written(kind: &Kind, key: &ObjectKey, write: &Write) -> String {
+    let mut path = path(kind, &key.namespace, &key.name);
+    if !write.subresource.is_empty() {
+        path.push('/');
+        escape(&write.subresource, &mut path);
     }
     path
 }

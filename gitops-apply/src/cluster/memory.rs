@@ -17,7 +17,7 @@
 //!   `allOf` and its like, nor CEL rules;
 //! - what servers do for the manager `kubectl` alone: they rewrite its
 //!   last-applied annotation;
-//! - subresources, except that `status` cannot be written by anybody;
+//! - subresources other than `status`;
 //! - controllers, unless [`MemoryOptions::simulate`] is set, and then only
 //!   their effect on `status`: a Deployment becomes available, but there are
 //!   no ReplicaSets and Pods below it.

@@ -14,6 +14,12 @@ use crate::live::LiveState;
 /// Helm's way to say that an object stays.
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 
+/// Flux's ways, as labels or annotations with the value `disabled`.
+const FLUX_POLICIES: [&str; 2] = [
+    "kustomize.toolkit.fluxcd.io/prune",
+    "kustomize.toolkit.fluxcd.io/reconcile",
+];
+
 /// What is to be done with a live object that is declared no more.
 enum Verdict {
     Prune,
@@ -24,8 +30,8 @@ enum Verdict {
 /// Judges a live object of ours that is declared no more.
 ///
 /// Whoever wants an object kept is heard, on whichever side it was said:
-/// `Prune=false`, Helm's `keep`, and definitions, which take all their objects
-/// with them.
+/// `Prune=false`, Helm's `keep`, Flux's `prune: disabled`, and definitions,
+/// which take all their objects with them.
 ///
 /// If not everything could be read, what is not declared may be so all the
 /// same.
@@ -44,7 +50,7 @@ fn judge(
     let protected = options.protected.contains(&kind);
     let inventory = options.inventory.as_ref().or(state.recorded.inventory());
     let recorded = inventory.is_none_or(|inventory| inventory.records(live));
-    let kept = |text: &str| text.split(',').any(|word| word.trim() == "keep");
+    let kept = is_to_be_kept(live) || inventory::is_definition(live);
     if !options.prune {
         Verdict::Skip(SkipReason::RequiresPruning)
     } else if unsure {
@@ -55,7 +61,7 @@ fn judge(
         Verdict::Skip(SkipReason::NotRecorded)
     } else if own.prune == Permission::No {
         Verdict::Skip(SkipReason::NoPrune)
-    } else if live.annotation(RESOURCE_POLICY).is_some_and(kept) || inventory::is_definition(live) {
+    } else if kept {
         Verdict::Skip(SkipReason::Kept)
     } else if is_namespace(key) && !state.vacant.contains(&key.name) {
         Verdict::Skip(SkipReason::Occupied)
@@ -66,6 +72,18 @@ fn judge(
     } else {
         Verdict::Prune
     }
+}
+
+/// Whether somebody has said so on the object.
+fn is_to_be_kept(live: &Manifest) -> bool {
+    let helm = live.annotation(RESOURCE_POLICY).unwrap_or_default();
+    let flux = FLUX_POLICIES
+        .iter()
+        .flat_map(|name| [live.label(name), live.annotation(name)]);
+    helm.split(',').any(|word| word.trim() == "keep")
+        || flux
+            .flatten()
+            .any(|text| text.eq_ignore_ascii_case("disabled"))
 }
 
 fn is_namespace(key: &ObjectKey) -> bool {

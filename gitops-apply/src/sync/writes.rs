@@ -113,10 +113,10 @@ impl<C: Cluster> Run<'_, C> {
             unreachable!("only tasks with a desired state are written");
         };
         let write = Write {
-            manager: self.plan.manager.clone(),
             force: self.options.force_conflicts,
             dry_run,
             validate: task.options.validate,
+            ..Write::by(self.plan.manager.clone())
         };
         if !task.options.replace {
             return self

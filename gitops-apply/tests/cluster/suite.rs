@@ -1069,6 +1069,7 @@ macro_rules! on_every_cluster {
             an_inventory_is_kept_by_uid
             what_is_deleted_is_what_was_planned
             an_apply_set_is_kept_as_kubectl_does
+            an_inventory_of_flux_is_kept
             a_namespace_goes_when_it_is_empty;
             looks:
             charts_look_up_what_the_cluster_holds
