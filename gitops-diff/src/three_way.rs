@@ -1,6 +1,6 @@
 //! Last applied, desired, live: what would change, and why.
 
-use gitops_core::schema::{ObjectSchema, Schemas};
+use gitops_core::schema::{ObjectSchema, Schema, Schemas};
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Str, Value, defaults};
 
 use crate::ignore::{Rules, overlook};
@@ -238,13 +238,16 @@ impl<'a> Compared<'a> {
                 live: Box::new(b.clone()),
             });
         }
-        let builtin = gitops_core::schema::is_builtin(desired.gvk());
+        let schema = schemas.of(desired.gvk());
+        // Most schemas are the built-in ones, and need no second look.
+        let builtin = std::ptr::eq(schema.schema, Schema::builtin())
+            || gitops_core::schema::is_builtin(desired.gvk());
         Ok(Compared {
             desired,
             live,
             last_applied,
             schemas,
-            schema: schemas.of(desired.gvk()),
+            schema,
             rules,
             builtin,
             config: normalize::declared(desired.object(), desired.gvk(), builtin),
