@@ -48,7 +48,7 @@ mod sources;
 
 use lookup::Answers;
 
-pub use render::{Desired, DesiredError, Surroundings, desired};
+pub use render::{Desired, DesiredError, Surroundings, ToolError, desired};
 pub use run::{RunOptions, run};
 pub use sources::{Repositories, Snapshot, SourceError};
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use gitops_apply::cluster::cache::CacheOptions;
 use gitops_apply::cluster::{Deletion, Propagation, Write};
-use gitops_apply::reconcile::SyncStatus;
+use gitops_apply::reconcile::{Surroundings, SyncStatus, desired};
 use gitops_apply::{AppStatus, Cluster, ReconcileOptions, Reconciler, Record, Repositories, Scan};
 use gitops_core::app::{App, argo};
 use gitops_core::{Gvk, Value};
+use gitops_render::helm::Seed;
 use jiff::Timestamp;
 
 use crate::world::{World, yaml};
@@ -343,6 +344,21 @@ pub(crate) async fn broken_files_of_secrets_are_not_quoted<C: Cluster>(world: &W
                 .await;
             search.say(&status);
             search.write(&status);
+            // The error as a program has it, with its causes.
+            let sources = repositories(&[&repository]);
+            let surroundings = Surroundings {
+                capabilities: Default::default(),
+                seed: Seed::System,
+                objects: None,
+            };
+            if let Err(error) = desired(&app, &sources, &surroundings) {
+                let mut cause: Option<&dyn std::error::Error> = Some(&error);
+                while let Some(error) = cause {
+                    search.say(error);
+                    search.show(error);
+                    cause = error.source();
+                }
+            }
         }
         search.finish(body);
     }
