@@ -789,17 +789,22 @@ fn refusal(
             key: key(),
             message,
         },
-        // Fields that the schema does not have: as permanent as any other
-        // invalid object, though the server calls it its own error.
-        (500, _) if message.starts_with("failed to create typed patch object") => {
-            ClusterError::Invalid {
-                key: key(),
-                message,
-            }
-        }
+        (500, _) if is_invalid(&message) => ClusterError::Invalid {
+            key: key(),
+            message,
+        },
         (429, _) => ClusterError::TooManyRequests { retry_after },
         (status, _) => ClusterError::Refused { status, message },
     }
+}
+
+/// Whether it is the object that is wrong, though the server calls it its own
+/// error: fields that the schema does not have, or values that cannot be read
+/// (text that is no base64, say). Conversion by a webhook may well succeed later.
+fn is_invalid(message: &str) -> bool {
+    message.starts_with("failed to create typed ")
+        || (message.starts_with("failed to convert new object")
+            && message.contains("unable to convert unstructured object"))
 }
 
 fn unknown(group: &str, version: &str, kind: &str) -> ClusterError {

@@ -335,10 +335,8 @@ pub(crate) async fn broken_files_of_secrets_are_not_quoted<C: Cluster>(world: &W
             }
             let app = repository.app("broken", &world.namespace, "");
             let found = repositories(&[&repository]);
-            let mut how = options();
             // Some can be read, and are refused; nobody has to wait for that.
-            how.sync.patience = Duration::ZERO;
-            let mut reconciler = Reconciler::new(&world.cluster, found, how);
+            let mut reconciler = Reconciler::new(&world.cluster, found, options());
             let status = reconciler
                 .reconcile(&app, Timestamp::UNIX_EPOCH, |_| {})
                 .await;
