@@ -301,8 +301,16 @@ pub(crate) async fn waves_wait_for_health<C: Cluster>(world: &World<C>) {
 }
 
 pub(crate) async fn a_degraded_object_stops_later_waves<C: Cluster>(world: &World<C>) {
+    let mut web = world.deployment("web", "", r#""nodeSelector": {"no": "such-node"},"#);
+    // The shortest deadline there is.
+    web.edit(|object| {
+        let spec = object.as_map_mut().and_then(|map| map.get_mut("spec"));
+        let spec = spec.and_then(Value::as_map_mut).expect("a spec");
+        spec.insert("progressDeadlineSeconds", 1);
+    })
+    .expect("an object");
     let wanted = [
-        world.deployment("web", "", r#""nodeSelector": {"no": "such-node"},"#),
+        web,
         world.config_map("after", r#""argocd.argoproj.io/sync-wave": "1""#, "1"),
     ];
     let (report, _) = world.sync(&wanted).await;
