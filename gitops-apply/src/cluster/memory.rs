@@ -287,6 +287,21 @@ impl MemoryCluster {
         }
     }
 
+    /// The request to write a whole object.
+    async fn take(
+        &self,
+        name: &'static str,
+        verb: Verb,
+        object: &Manifest,
+        write: &Write,
+    ) -> Result<Manifest, ClusterError> {
+        let what = (&*object.gvk().kind, object.name());
+        self.request(name, what, write.dry_run, || {
+            self.write(object, None, write, verb)
+        })
+        .await
+    }
+
     /// Stores an object, tells watches, and does what follows from it.
     fn store(&self, state: &mut State, object: Manifest) -> Manifest {
         let key = key_of(object.key());
@@ -444,27 +459,15 @@ impl Cluster for MemoryCluster {
     }
 
     async fn apply(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        let what = (&*object.gvk().kind, object.name());
-        self.request("apply", what, write.dry_run, || {
-            self.write(object, None, write, Verb::Apply)
-        })
-        .await
+        self.take("apply", Verb::Apply, object, write).await
     }
 
     async fn create(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        let what = (&*object.gvk().kind, object.name());
-        self.request("create", what, write.dry_run, || {
-            self.write(object, None, write, Verb::Create)
-        })
-        .await
+        self.take("create", Verb::Create, object, write).await
     }
 
     async fn replace(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        let what = (&*object.gvk().kind, object.name());
-        self.request("replace", what, write.dry_run, || {
-            self.write(object, None, write, Verb::Replace)
-        })
-        .await
+        self.take("replace", Verb::Replace, object, write).await
     }
 
     async fn patch(
