@@ -19,10 +19,12 @@
 //! end. A sync that is killed in between leaves one that says too much, never
 //! one that says too little; the next sync puts it right.
 
+use std::collections::BTreeSet;
+
 use gitops_core::inventory::{ApplySet, Entry, Inventory, Method, Tracking};
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
 
-use crate::cluster::{Cluster, ClusterError, Selection};
+use crate::cluster::{Cluster, ClusterError, Kinds, Selection};
 use crate::plan::{Action, Plan, Task};
 
 /// Where it is recorded what an application owns.
@@ -68,6 +70,8 @@ pub struct Recorded {
     state: State,
     exists: bool,
     problem: Option<String>,
+    /// Groups and kinds in it that the server does not serve now.
+    unserved: BTreeSet<(Str, Str)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -282,6 +286,29 @@ impl Recorded {
         self.problem.as_deref()
     }
 
+    /// Notes which of its kinds the server does not serve. They may come back,
+    /// and their objects with them, so they stay in the record.
+    pub(crate) fn note_unserved(&mut self, kinds: &Kinds) {
+        let unserved: BTreeSet<(Str, Str)> = match &self.state {
+            State::Marks => return,
+            State::Inventory(inventory) => {
+                let keys = inventory.entries.keys();
+                keys.map(|key| (key.group.clone(), key.kind.clone()))
+                    .collect()
+            }
+            State::ApplySet(set) => set.kinds.iter().map(|kind| group_and_kind(kind)).collect(),
+        };
+        let unserved = unserved.into_iter();
+        self.unserved = unserved
+            .filter(|(group, kind)| kinds.find(group, "", kind).is_none())
+            .collect();
+    }
+
+    /// Whether it has kinds of a group that the server does not serve.
+    pub(crate) fn has_unserved(&self, group: &str) -> bool {
+        self.unserved.iter().any(|(have, _)| have == group)
+    }
+
     /// The record as wide as it has to be while the plan is carried out:
     /// whatever may come to be ours is in it.
     pub(crate) fn widened(&self, plan: &Plan) -> Recorded {
@@ -334,7 +361,12 @@ impl Recorded {
                 if plan.sees_all {
                     let known: std::collections::BTreeSet<&ObjectKey> =
                         plan.tasks.iter().map(|task| &task.key).collect();
-                    inventory.entries.retain(|key, _| known.contains(key));
+                    inventory.entries.retain(|key, _| {
+                        known.contains(key)
+                            || self
+                                .unserved
+                                .contains(&(key.group.clone(), key.kind.clone()))
+                    });
                 }
                 for (index, task) in tasks() {
                     match (pruned(index), written(index)) {
@@ -345,7 +377,14 @@ impl Recorded {
                 }
             }
             State::ApplySet(set) if plan.sees_all => {
-                *set = ApplySet::new(set.parent.clone());
+                let mut kept = ApplySet::new(set.parent.clone());
+                let unserved = |kind: &&Str| self.unserved.contains(&group_and_kind(kind));
+                kept.kinds
+                    .extend(set.kinds.iter().filter(unserved).cloned());
+                if !kept.kinds.is_empty() {
+                    kept.namespaces.clone_from(&set.namespaces);
+                }
+                *set = kept;
                 for (index, task) in tasks() {
                     if !pruned(index) {
                         set.add(&task.key);
@@ -419,6 +458,12 @@ impl Recorded {
         }
         Some((manifest, subresource))
     }
+}
+
+/// What an ApplySet calls `Kind.group`, or `Kind`.
+pub(crate) fn group_and_kind(text: &str) -> (Str, Str) {
+    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+    (group.into(), kind.into())
 }
 
 /// Whether what the task is about is ours as long as it is there. Hooks go by

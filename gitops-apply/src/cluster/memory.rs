@@ -22,7 +22,7 @@
 //!   their effect on `status`: a Deployment becomes available, but there are
 //!   no ReplicaSets and Pods below it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -161,6 +161,8 @@ fn key_of(key: &ObjectKey) -> Key {
 
 struct State {
     kinds: Arc<Kinds>,
+    /// Groups and versions whose server does not answer.
+    silent: BTreeSet<Str>,
     schemas: Schemas,
     objects: BTreeMap<Key, Manifest>,
     revision: u64,
@@ -184,6 +186,7 @@ impl MemoryCluster {
     pub fn new(options: MemoryOptions) -> Self {
         let state = State {
             kinds: Arc::new(kinds::built_in(&options.server_version)),
+            silent: BTreeSet::new(),
             schemas: Schemas::new(),
             objects: BTreeMap::new(),
             revision: 0,
@@ -217,6 +220,17 @@ impl MemoryCluster {
     /// one takes the place of an earlier one.
     pub fn inject(&self, fault: impl FnMut(&Request<'_>) -> Option<Fault> + Send + 'static) {
         locked(&self.0.faults).1 = Some(Box::new(fault));
+    }
+
+    /// Lets the server behind a group and version (`metrics.k8s.io/v1`) go
+    /// away, as one that extends the API may: its kinds are not known then, but
+    /// it is known that some are missing.
+    pub fn silence(&self, api_version: &str, silent: bool) {
+        let mut state = self.state();
+        match silent {
+            true => state.silent.insert(api_version.into()),
+            false => state.silent.remove(api_version),
+        };
     }
 
     /// How many requests have come.
@@ -419,12 +433,12 @@ impl MemoryCluster {
 
 impl Cluster for MemoryCluster {
     async fn kinds(&self) -> Result<Arc<Kinds>, ClusterError> {
-        Ok(self.state().kinds.clone())
+        Ok(self.state().discovered())
     }
 
     async fn discover(&self) -> Result<Arc<Kinds>, ClusterError> {
         self.request("discover", ("", ""), false, || {
-            Ok(self.state().kinds.clone())
+            Ok(self.state().discovered())
         })
         .await
     }
@@ -585,6 +599,19 @@ impl Cluster for MemoryCluster {
 }
 
 impl State {
+    fn discovered(&self) -> Arc<Kinds> {
+        if self.silent.is_empty() {
+            return self.kinds.clone();
+        }
+        let mut kinds = (*self.kinds).clone();
+        let silent = |kind: &&super::Kind| self.silent.contains(&kind.gvk.api_version());
+        for kind in self.kinds.all().filter(silent) {
+            kinds.remove(&kind.gvk);
+        }
+        kinds.incomplete = self.silent.iter().cloned().collect();
+        Arc::new(kinds)
+    }
+
     fn kind(&self, gvk: &Gvk) -> Result<super::Kind, ClusterError> {
         let found = self.kinds.of(gvk).cloned();
         found.ok_or_else(|| ClusterError::UnknownKind { gvk: gvk.clone() })

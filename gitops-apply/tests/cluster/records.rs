@@ -24,14 +24,14 @@ fn version(object: &Manifest) -> &str {
 }
 
 /// One application, and how it is recorded.
-struct Kept<'w, C> {
-    world: &'w World<C>,
-    tracking: Tracking,
-    record: Record,
+pub(crate) struct Kept<'w, C> {
+    pub(crate) world: &'w World<C>,
+    pub(crate) tracking: Tracking,
+    pub(crate) record: Record,
 }
 
 impl<C: Cluster> Kept<'_, C> {
-    async fn plan(&self, desired: &[Manifest]) -> Plan {
+    pub(crate) async fn plan(&self, desired: &[Manifest]) -> Plan {
         let namespace = self.world.namespace.as_str();
         let mut live = LiveOptions::new("", namespace);
         live.tracking = self.tracking.clone();
@@ -49,7 +49,7 @@ impl<C: Cluster> Kept<'_, C> {
         plan(desired, &live, &options)
     }
 
-    async fn sync(&self, desired: &[Manifest]) -> SyncReport {
+    pub(crate) async fn sync(&self, desired: &[Manifest]) -> SyncReport {
         let plan = self.plan(desired).await;
         let options = SyncOptions {
             wait_for_last: true,
