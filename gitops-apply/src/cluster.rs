@@ -120,7 +120,8 @@ pub trait Cluster: Sync {
     /// # Errors
     ///
     /// [`ClusterError::NotFound`] if it is not there, and
-    /// [`ClusterError::Conflict`] if it is another object of that name.
+    /// [`ClusterError::Conflict`] if it is another object of that name, or there
+    /// in another version.
     fn delete(
         &self,
         key: &ObjectKey,
@@ -242,6 +243,8 @@ pub struct Deletion {
     /// Delete only the object that has this uid, not a later one of the same
     /// name; any if empty.
     pub uid: Str,
+    /// Delete the object only as it is in this version; in any if empty.
+    pub resource_version: Str,
     /// Whether the server only says what would happen.
     pub dry_run: bool,
 }

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+use gitops_core::inventory::Tracking;
 use gitops_core::{Manifest, ObjectKey, Str};
 use gitops_diff::Rules;
 use serde::Serialize;
@@ -66,6 +67,8 @@ pub struct Plan {
     pub(crate) sees_all: bool,
     #[serde(skip)]
     pub(crate) recorded: Recorded,
+    #[serde(skip)]
+    tracking: Tracking,
 }
 
 impl Plan {
@@ -84,6 +87,12 @@ impl Plan {
             } += 1;
         }
         counts
+    }
+
+    /// Whether an object that is to be pruned may be as it is now: it is the
+    /// application's still, and nobody wants it kept.
+    pub(crate) fn may_prune(&self, live: &Manifest) -> bool {
+        self.tracking.owns(live) && !prune::is_to_be_kept(live)
     }
 
     /// Whether the cluster is what the manifests say: nothing to create, to
@@ -148,6 +157,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         manager: options.manager.clone(),
         sees_all: options.select.is_none() && live.unreadable.is_empty(),
         recorded: live.recorded.clone(),
+        tracking: options.tracking.clone(),
     };
     if let Some(problem) = live.recorded.problem() {
         plan.refusals.push(Refusal::Record {

@@ -459,11 +459,17 @@ impl Cluster for KubeCluster {
                 Value::from(deletion.propagation.name()),
             ),
         ]);
-        if !deletion.uid.is_empty() {
-            options.insert(
-                "preconditions",
-                Map::from_iter([("uid", deletion.uid.clone())]),
-            );
+        let preconditions = [
+            ("uid", &deletion.uid),
+            ("resourceVersion", &deletion.resource_version),
+        ];
+        let preconditions = preconditions.into_iter();
+        let preconditions: Map = preconditions
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name, text.clone()))
+            .collect();
+        if !preconditions.is_empty() {
+            options.insert("preconditions", preconditions);
         }
         if deletion.dry_run {
             options.insert("dryRun", Value::from_iter([Value::from("All")]));

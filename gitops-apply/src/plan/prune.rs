@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use gitops_core::{Manifest, ObjectKey, Origin, Str, Value, inventory};
 
 use super::hooks::Phase;
-use super::options::{ObjectOptions, Permission, PlanOptions};
+use super::options::{ObjectOptions, Permission, PlanOptions, SYNC_OPTIONS};
 use super::refusal::Refusal;
 use super::task::{Action, SkipReason, Task};
 use super::{Plan, hooks, waves};
@@ -74,13 +74,16 @@ fn judge(
     }
 }
 
-/// Whether somebody has said so on the object.
-fn is_to_be_kept(live: &Manifest) -> bool {
+/// Whether somebody has said on the object that it stays, whatever the
+/// application's options say.
+pub(super) fn is_to_be_kept(live: &Manifest) -> bool {
+    let argo = live.annotation(SYNC_OPTIONS).unwrap_or_default();
     let helm = live.annotation(RESOURCE_POLICY).unwrap_or_default();
     let flux = FLUX_POLICIES
         .iter()
         .flat_map(|name| [live.label(name), live.annotation(name)]);
-    helm.split(',').any(|word| word.trim() == "keep")
+    argo.split(',').any(|word| word.trim() == "Prune=false")
+        || helm.split(',').any(|word| word.trim() == "keep")
         || flux
             .flatten()
             .any(|text| text.eq_ignore_ascii_case("disabled"))

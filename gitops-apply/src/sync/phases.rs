@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 
 use futures_util::stream::StreamExt;
 
-use super::writes::{is_leaving, uid};
 use super::{Run, Stop, locked};
-use crate::cluster::{Cluster, ClusterError, at_once};
+use crate::cluster::{Cluster, at_once};
 use crate::plan::{DeletePolicy, Phase};
 use crate::report::{Event, OperationPhase, ResultCode};
 
@@ -96,30 +95,22 @@ impl<C: Cluster> Run<'_, C> {
     pub(super) async fn prune(&self, prunes: &[usize]) -> Vec<usize> {
         let mut answers = at_once(
             prunes.iter().map(|&index| async move {
-                let task = &self.plan.tasks[index];
-                let live = task.live.as_ref();
-                let leaving = live.is_some_and(is_leaving);
-                let uid = live.map(uid).unwrap_or_default();
-                let answer = match leaving {
-                    true => Ok(()),
-                    false => self.delete(&task.key, uid).await,
-                };
-                (index, answer)
+                (index, self.prune_one(&self.plan.tasks[index]).await)
             }),
             self.options.concurrency,
         );
         let mut failed = Vec::new();
         while let Some((index, answer)) = answers.next().await {
             let (code, phase, message) = match answer {
-                Ok(()) | Err(ClusterError::NotFound { .. }) => (
+                Ok(None) => (
                     ResultCode::Pruned,
                     OperationPhase::Succeeded,
                     "pruned".to_owned(),
                 ),
-                Err(ClusterError::Conflict { .. }) => (
+                Ok(Some(why_not)) => (
                     ResultCode::PruneSkipped,
                     OperationPhase::Succeeded,
-                    "ignored (another object has taken its place)".to_owned(),
+                    why_not.to_owned(),
                 ),
                 Err(error) => {
                     failed.push(index);

@@ -86,14 +86,16 @@ async fn until<C: Cluster>(
     app: &App,
     seen: impl Fn(&AppStatus) -> bool,
 ) -> AppStatus {
+    let mut last = String::new();
     for _ in 0..100 {
         let status = reconciler.refresh(app, Timestamp::UNIX_EPOCH).await;
         if seen(&status) {
             return status;
         }
+        last = status.plan.map_or(String::new(), |plan| plan.to_string());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("not seen");
+    panic!("not seen: {last}");
 }
 
 /// Every request is counted.

@@ -186,6 +186,39 @@ pub(crate) async fn what_is_deleted_is_what_was_planned<C: Cluster>(world: &Worl
     assert!(world.get("v1", "ConfigMap", "a").await.is_some());
 }
 
+/// An object that has changed hands between plan and sync is left alone; one
+/// that has only changed is not.
+pub(crate) async fn what_has_changed_hands_is_not_pruned<C: Cluster>(world: &World<C>) {
+    use gitops_apply::cluster::Write;
+    let app = world.namespace.as_str();
+    let kept = Kept {
+        world,
+        tracking: Tracking::new(app),
+        record: Record::inventory(app, app),
+    };
+    let all = ["moves", "stays", "changes"].map(|name| world.config_map(name, "", "1"));
+    assert!(kept.sync(&all).await.succeeded());
+    let plan = kept.plan(&[]).await;
+    assert_eq!(plan.counts().prune, 3);
+    let force = Write {
+        force: true,
+        ..Write::by("somebody")
+    };
+    let mut moved = all[0].clone();
+    Tracking::new("other").mark(&mut moved, &world.namespace);
+    let keep = r#""argocd.argoproj.io/sync-options": "Prune=false""#;
+    let kept_now = world.config_map("stays", keep, "1");
+    for object in [moved, kept_now, world.config_map("changes", "", "2")] {
+        world.cluster.apply(&object, &force).await.expect("applied");
+    }
+    let report = sync(&plan, &world.cluster, &SyncOptions::default(), |_| {}).await;
+    assert!(report.succeeded(), "{report}");
+    for (name, there) in [("moves", true), ("stays", true), ("changes", false)] {
+        let found = world.get("v1", "ConfigMap", name).await;
+        assert_eq!(found.is_some(), there, "{name}: {report}");
+    }
+}
+
 pub(crate) async fn an_apply_set_is_kept_as_kubectl_does<C: Cluster>(world: &World<C>) {
     let record = Record::apply_set("set", &*world.namespace);
     let Record::ApplySet { parent, .. } = &record else {

@@ -94,7 +94,7 @@ pub(crate) async fn a_uid_protects_from_deleting_another_object<C: Cluster>(worl
     let wrong = Deletion {
         propagation: Propagation::Background,
         uid: "00000000-0000-0000-0000-000000000000".into(),
-        dry_run: false,
+        ..Deletion::default()
     };
     let refused = world.cluster.delete(live.key(), &wrong).await;
     assert!(
@@ -1076,6 +1076,7 @@ macro_rules! on_every_cluster {
             records:
             an_inventory_is_kept_by_uid
             what_is_deleted_is_what_was_planned
+            what_has_changed_hands_is_not_pruned
             an_apply_set_is_kept_as_kubectl_does
             an_inventory_of_flux_is_kept
             a_namespace_goes_when_it_is_empty;
