@@ -70,6 +70,14 @@ pub struct ReconcileOptions {
     pub record: fn(&App) -> Record,
     /// Whether prunes stay among the waves, see [`PlanOptions::prune_in_waves`].
     pub prune_in_waves: bool,
+    /// How many deletions at once are taken for a mistake of an application, see
+    /// [`PlanOptions::prune_limit`].
+    pub prune_limit: Option<usize>,
+    /// Which share of what an application owns may go at once, see
+    /// [`PlanOptions::prune_share`].
+    pub prune_share: Option<u8>,
+    /// Kinds of which nothing is deleted, see [`PlanOptions::protected`].
+    pub protected: BTreeSet<Str>,
     /// Whether what has been read of the cluster is kept up to date by watches
     /// once the kinds of an application are known. A look at an application
     /// that has not changed then makes no request. Worth it for a loop, not
@@ -86,6 +94,9 @@ impl Default for ReconcileOptions {
             scan: Scan::Everything,
             record: |_| Record::Marks,
             prune_in_waves: false,
+            prune_limit: None,
+            prune_share: None,
+            protected: BTreeSet::new(),
             cache: None,
         }
     }
@@ -613,6 +624,9 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         plan_options.namespace_annotations = app.sync.namespace_annotations.clone();
         plan_options.prune = prune;
         plan_options.prune_in_waves = self.options.prune_in_waves;
+        plan_options.prune_limit = self.options.prune_limit;
+        plan_options.prune_share = self.options.prune_share;
+        plan_options.protected = self.options.protected.clone();
         plan_options.allow_empty = app.sync.automated.is_none_or(|policy| policy.allow_empty);
         plan_options.select = select;
         plan_options.revision = status.revisions.first().cloned().unwrap_or_default();

@@ -43,11 +43,6 @@ fn judge(
 ) -> Verdict {
     let unsure = !options.complete || !state.unreadable.is_empty();
     let key = live.key();
-    let kind = match key.group.as_str() {
-        "" => key.kind.clone(),
-        group => ecow::eco_format!("{}.{group}", key.kind),
-    };
-    let protected = options.protected.contains(&kind);
     let inventory = options.inventory.as_ref().or(state.recorded.inventory());
     let recorded = inventory.is_none_or(|inventory| inventory.records(live));
     let kept = is_to_be_kept(live) || inventory::is_definition(live);
@@ -65,7 +60,7 @@ fn judge(
         Verdict::Skip(SkipReason::Kept)
     } else if is_namespace(key) && !state.vacant.contains(&key.name) {
         Verdict::Skip(SkipReason::Occupied)
-    } else if protected {
+    } else if options.protects(key) {
         Verdict::Skip(SkipReason::Protected)
     } else if own.prune == Permission::Confirm && !options.prune_approved {
         Verdict::Confirm
@@ -89,7 +84,7 @@ pub(super) fn is_to_be_kept(live: &Manifest) -> bool {
             .any(|text| text.eq_ignore_ascii_case("disabled"))
 }
 
-fn is_namespace(key: &ObjectKey) -> bool {
+pub(super) fn is_namespace(key: &ObjectKey) -> bool {
     key.kind == "Namespace" && key.group.is_empty()
 }
 
@@ -169,7 +164,8 @@ pub(super) fn tasks(
     keep_occupied(&mut tasks, &plan.tasks);
     let going = tasks
         .iter()
-        .filter(|task| task.action == Action::Prune)
+        .chain(&plan.tasks)
+        .filter(|task| matches!(task.action, Action::Prune | Action::Recreate { .. }))
         .count();
     let remains = plan.tasks.iter().any(|task| !task.is_hook());
     if options.prune && !options.allow_empty && options.select.is_none() && extra > 0 && !remains {
@@ -183,10 +179,10 @@ pub(super) fn tasks(
             limit,
         });
     }
-    let stays = plan
-        .tasks
-        .iter()
-        .filter(|task| !task.is_hook() && task.live.is_some());
+    let stays = declared.iter().filter(|key| {
+        let live = live.objects.get(key);
+        live.is_some_and(|live| !hooks::is_hook(live))
+    });
     let owned = stays.count() + extra;
     if let Some(percent) = options.prune_share
         && going > 1
