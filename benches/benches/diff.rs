@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use gitops_core::app::IgnoreDifference;
 use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Map, Origin, Value, json};
 use gitops_diff::managed_fields::{self, Writer};
@@ -16,24 +17,37 @@ fn objects(criterion: &mut Criterion) {
         let before = gitops_benches::objects(count);
         let live = gitops_benches::cluster(&before).objects();
         let (schemas, rules) = (Schemas::new(), Rules::default());
-        let compare = |desired: &[Manifest]| {
+        let jq = Rules {
+            ignore: vec![IgnoreDifference {
+                group: "*".into(),
+                kind: "*".into(),
+                jq_path_expressions: vec![".spec.template.spec.containers[].resources".into()],
+                ..IgnoreDifference::default()
+            }],
+            ..Rules::default()
+        };
+        let compare = |desired: &[Manifest], rules: &Rules| {
             for object in desired {
                 let sides = Sides {
                     desired: Some(object),
                     live: live.get(object.key()),
                     last_applied: None,
                 };
-                black_box(diff(&sides, &schemas, &rules).expect("the two compare"));
+                let difference = diff(&sides, &schemas, rules).expect("the two compare");
+                black_box(difference.json_patch());
             }
         };
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(BenchmarkId::new("same", count), |bencher| {
-            bencher.iter(|| compare(&before));
-        });
         let after = gitops_benches::changed(&before);
-        group.bench_function(BenchmarkId::new("one in ten changed", count), |bencher| {
-            bencher.iter(|| compare(&after));
-        });
+        for (name, desired, rules) in [
+            ("same", &before, &rules),
+            ("one in ten changed", &after, &rules),
+            ("one in ten changed, ignored by jq", &after, &jq),
+        ] {
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter(|| compare(desired, rules));
+            });
+        }
     }
     group.finish();
 }
@@ -67,21 +81,24 @@ fn fields(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fields");
     group.sample_size(10);
     for count in [10, 100, 1000] {
-        let desired = large(count);
+        let desired = large(count, "x");
+        let changed = large(count, "y");
         let live = gitops_benches::cluster(std::slice::from_ref(&desired)).objects();
         let live = &live[desired.key()];
         let (schemas, rules) = (Schemas::new(), Rules::default());
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(BenchmarkId::new("object", count), |bencher| {
-            bencher.iter(|| {
-                let sides = Sides {
-                    desired: Some(&desired),
-                    live: Some(live),
-                    last_applied: None,
-                };
-                diff(&sides, &schemas, &rules)
+        for (name, desired) in [("object", &desired), ("changed", &changed)] {
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter(|| {
+                    let sides = Sides {
+                        desired: Some(desired),
+                        live: Some(live),
+                        last_applied: None,
+                    };
+                    diff(&sides, &schemas, &rules)
+                });
             });
-        });
+        }
         let entries = live.at(&["metadata", "managedFields"]);
         let owned = entries.and_then(Value::as_list).and_then(<[_]>::first);
         let owned = owned.and_then(|entry| entry.get("fieldsV1"));
@@ -93,8 +110,8 @@ fn fields(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A deployment with so many variables, ports and annotations.
-fn large(count: usize) -> Manifest {
+/// A deployment with so many variables of this value, ports and annotations.
+fn large(count: usize, value: &str) -> Manifest {
     let mut object = gitops_benches::objects(1).remove(0);
     for index in 0..count {
         object.set_annotation(&format!("example.com/note-{index}"), "x");
@@ -104,7 +121,7 @@ fn large(count: usize) -> Manifest {
     };
     let variables = list(&|index| {
         let name = format!("VARIABLE_{index}");
-        Map::from_iter([("name", Value::from(name)), ("value", "x".into())])
+        Map::from_iter([("name", Value::from(name)), ("value", value.into())])
     });
     let ports = list(&|index| {
         let number = i64::try_from(index + 1).expect("there are few");

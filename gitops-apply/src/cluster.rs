@@ -120,7 +120,8 @@ pub trait Cluster: Sync {
     /// # Errors
     ///
     /// [`ClusterError::NotFound`] if it is not there, and
-    /// [`ClusterError::Conflict`] if it is another object of that name.
+    /// [`ClusterError::Conflict`] if it is another object of that name, or there
+    /// in another version.
     fn delete(
         &self,
         key: &ObjectKey,
@@ -186,6 +187,9 @@ pub struct Listing {
 pub struct Write {
     /// The name under which the fields are owned.
     pub manager: Str,
+    /// The part of an object that is written, whatever else is sent: all of it
+    /// but `status` if empty, or `status`. Objects are created whole.
+    pub subresource: Str,
     /// Whether an apply takes fields from their owners instead of failing.
     pub force: bool,
     /// Whether the server only says what would happen.
@@ -199,6 +203,7 @@ impl Write {
     pub fn by(manager: impl Into<Str>) -> Self {
         Write {
             manager: manager.into(),
+            subresource: Str::new(),
             force: false,
             dry_run: false,
             validate: true,
@@ -238,6 +243,8 @@ pub struct Deletion {
     /// Delete only the object that has this uid, not a later one of the same
     /// name; any if empty.
     pub uid: Str,
+    /// Delete the object only as it is in this version; in any if empty.
+    pub resource_version: Str,
     /// Whether the server only says what would happen.
     pub dry_run: bool,
 }

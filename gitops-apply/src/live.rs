@@ -8,7 +8,7 @@ use gitops_core::inventory::Tracking;
 use gitops_core::{Gvk, Manifest, ObjectKey, Str, Value};
 
 use crate::cluster::{Cluster, ClusterError, Kinds, Selection, at_once};
-use crate::record::{Record, Recorded};
+use crate::record::{Record, Recorded, group_and_kind};
 
 /// The live objects that matter to an application, and the kinds that its
 /// server serves.
@@ -85,7 +85,10 @@ impl LiveOptions {
 fn is_excluded(group: &str, kind: &str) -> bool {
     match group {
         "" => matches!(kind, "Event" | "Endpoints"),
-        "events.k8s.io" | "metrics.k8s.io" => true,
+        "events.k8s.io"
+        | "metrics.k8s.io"
+        | "custom.metrics.k8s.io"
+        | "external.metrics.k8s.io" => true,
         "coordination.k8s.io" => kind == "Lease",
         "discovery.k8s.io" => kind == "EndpointSlice",
         "certificates.k8s.io" => kind == "CertificateSigningRequest",
@@ -102,11 +105,20 @@ fn is_excluded(group: &str, kind: &str) -> bool {
     }
 }
 
+/// The groups with kinds that are not known, because the server behind them
+/// does not answer, except those of which nothing is declared.
+fn silent_groups(kinds: &Kinds) -> impl Iterator<Item = Gvk> {
+    let silent = kinds.incomplete.iter();
+    let silent = silent.map(|api_version| Gvk::parse(api_version, "*"));
+    silent.filter(|gvk| !is_excluded(&gvk.group, &gvk.kind))
+}
+
 impl LiveState {
     /// Reads what is declared or marked as the application's.
     ///
     /// A kind that may not be read is noted in
-    /// [`unreadable`](LiveState::unreadable) unless it is declared.
+    /// [`unreadable`](LiveState::unreadable) unless it is declared; a group
+    /// whose server does not answer is too, if something of it was looked for.
     ///
     /// # Errors
     ///
@@ -148,6 +160,7 @@ impl LiveState {
             ..LiveState::default()
         };
         let mut namespaces = options.namespaces.clone();
+        state.recorded.note_unserved(&kinds);
         let mut recorded: Vec<Gvk> = Vec::new();
         if let Some(inventory) = state.recorded.inventory() {
             for (key, entry) in &inventory.entries {
@@ -161,9 +174,8 @@ impl LiveState {
             }
         }
         if let Some(set) = state.recorded.apply_set() {
-            for kind in &set.kinds {
-                let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
-                recorded.extend(kinds.find(group, "", kind).map(|kind| kind.gvk.clone()));
+            for (group, kind) in set.kinds.iter().map(|kind| group_and_kind(kind)) {
+                recorded.extend(kinds.find(&group, "", &kind).map(|kind| kind.gvk.clone()));
             }
             if !namespaces.is_empty() {
                 namespaces.push(set.parent.namespace.clone());
@@ -193,6 +205,17 @@ impl LiveState {
             let is_in = |have: &Gvk| have.group == gvk.group && have.kind == gvk.kind;
             if !scanned.iter().any(is_in) {
                 scanned.insert(gvk);
+            }
+        }
+        for silent in silent_groups(&kinds) {
+            let is_wanted = matches!(options.scan, Scan::Everything)
+                || state.recorded.has_unserved(&silent.group)
+                || scanned
+                    .iter()
+                    .any(|gvk| gvk.group == silent.group && kinds.of(gvk).is_none());
+            if is_wanted {
+                let problem = "the server behind it does not answer".to_owned();
+                state.unreadable.push((silent, problem));
             }
         }
         let mut selections = Vec::new();
@@ -285,6 +308,10 @@ impl LiveState {
         declared: &BTreeMap<Gvk, BTreeSet<ObjectKey>>,
         options: &LiveOptions,
     ) -> Result<(), ClusterError> {
+        // What may not be seen may be there.
+        if silent_groups(&self.kinds).next().is_some() {
+            return Ok(());
+        }
         let is_declared = |key: &ObjectKey| declared.values().any(|keys| keys.contains(key));
         let candidates = self.objects.iter().filter(|(key, object)| {
             key.kind == "Namespace"

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+use gitops_core::inventory::Tracking;
 use gitops_core::{Manifest, ObjectKey, Str};
 use gitops_diff::Rules;
 use serde::Serialize;
@@ -57,6 +58,8 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// What happens to what pruned objects own.
     pub propagation: Propagation,
+    /// Whether prunes stay among the waves, instead of coming after all of them.
+    pub prune_in_waves: bool,
     /// The name under which fields are owned.
     pub manager: Str,
     /// Whether the plan is about all that is declared and all that is there.
@@ -64,6 +67,8 @@ pub struct Plan {
     pub(crate) sees_all: bool,
     #[serde(skip)]
     pub(crate) recorded: Recorded,
+    #[serde(skip)]
+    tracking: Tracking,
 }
 
 impl Plan {
@@ -82,6 +87,12 @@ impl Plan {
             } += 1;
         }
         counts
+    }
+
+    /// Whether an object that is to be pruned may be as it is now: it is the
+    /// application's still, and nobody wants it kept.
+    pub(crate) fn may_prune(&self, live: &Manifest) -> bool {
+        self.tracking.owns(live) && !prune::is_to_be_kept(live)
     }
 
     /// Whether the cluster is what the manifests say: nothing to create, to
@@ -142,9 +153,11 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         refusals: Vec::new(),
         warnings,
         propagation: options.app.propagation,
+        prune_in_waves: options.prune_in_waves,
         manager: options.manager.clone(),
         sees_all: options.select.is_none() && live.unreadable.is_empty(),
         recorded: live.recorded.clone(),
+        tracking: options.tracking.clone(),
     };
     if let Some(problem) = live.recorded.problem() {
         plan.refusals.push(Refusal::Record {
@@ -210,8 +223,8 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         }
     }
     declared::check_kinds(&definitions, live, &mut plan);
-    waves::reverse_prunes(&mut plan.tasks, options.app.prune_last);
-    order::sort(&mut plan.tasks);
+    waves::place_prunes(&mut plan.tasks, options.prune_in_waves);
+    order::sort(&mut plan.tasks, options.prune_in_waves);
     for (kind, problem) in &live.unreadable {
         plan.warnings.push(Warning::Unreadable {
             kind: kind.clone(),

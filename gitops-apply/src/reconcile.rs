@@ -48,7 +48,7 @@ mod sources;
 
 use lookup::Answers;
 
-pub use render::{Desired, DesiredError, Surroundings, desired};
+pub use render::{Desired, DesiredError, Surroundings, ToolError, desired};
 pub use run::{RunOptions, run};
 pub use sources::{Repositories, Snapshot, SourceError};
 
@@ -68,6 +68,16 @@ pub struct ReconcileOptions {
     pub scan: Scan,
     /// Where it is recorded what an application owns.
     pub record: fn(&App) -> Record,
+    /// Whether prunes stay among the waves, see [`PlanOptions::prune_in_waves`].
+    pub prune_in_waves: bool,
+    /// How many deletions at once are taken for a mistake of an application, see
+    /// [`PlanOptions::prune_limit`].
+    pub prune_limit: Option<usize>,
+    /// Which share of what an application owns may go at once, see
+    /// [`PlanOptions::prune_share`].
+    pub prune_share: Option<u8>,
+    /// Kinds of which nothing is deleted, see [`PlanOptions::protected`].
+    pub protected: BTreeSet<Str>,
     /// Whether what has been read of the cluster is kept up to date by watches
     /// once the kinds of an application are known. A look at an application
     /// that has not changed then makes no request. Worth it for a loop, not
@@ -83,6 +93,10 @@ impl Default for ReconcileOptions {
             lookup: false,
             scan: Scan::Everything,
             record: |_| Record::Marks,
+            prune_in_waves: false,
+            prune_limit: None,
+            prune_share: None,
+            protected: BTreeSet::new(),
             cache: None,
         }
     }
@@ -609,6 +623,10 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         plan_options.namespace_labels = app.sync.namespace_labels.clone();
         plan_options.namespace_annotations = app.sync.namespace_annotations.clone();
         plan_options.prune = prune;
+        plan_options.prune_in_waves = self.options.prune_in_waves;
+        plan_options.prune_limit = self.options.prune_limit;
+        plan_options.prune_share = self.options.prune_share;
+        plan_options.protected = self.options.protected.clone();
         plan_options.allow_empty = app.sync.automated.is_none_or(|policy| policy.allow_empty);
         plan_options.select = select;
         plan_options.revision = status.revisions.first().cloned().unwrap_or_default();

@@ -5,22 +5,26 @@
 //! | [`Marks`](Record::Marks)          | the objects themselves      | what their marks say    |
 //! | [`Inventory`](Record::Inventory)  | a ConfigMap                 | each object, by uid     |
 //! | [`ApplySet`](Record::ApplySet)    | a parent, as `kubectl` does | kinds and namespaces    |
+//! | [`Flux`](Record::Flux)            | a Kustomization's status    | each object, by name    |
 //!
 //! Argo CD has no record but its marks, and neither have its applications here
 //! unless asked otherwise. An inventory has the form of a Kustomization's
 //! `status.inventory`, with uids added: what is marked but not recorded, or is
 //! another object than the one that was recorded, is not pruned. The parent of
 //! an ApplySet is that of KEP-3659, so that `kubectl apply --prune` can go on
-//! where a sync ended, and the other way round.
+//! where a sync ended, and the other way round. The same goes for Flux and the
+//! status of a Kustomization, which has to be suspended meanwhile.
 //!
 //! A record is widened before anything is written, and is made exact at the
 //! end. A sync that is killed in between leaves one that says too much, never
 //! one that says too little; the next sync puts it right.
 
+use std::collections::BTreeSet;
+
 use gitops_core::inventory::{ApplySet, Entry, Inventory, Method, Tracking};
 use gitops_core::{Gvk, Manifest, Map, ObjectKey, Origin, Str, Value, json};
 
-use crate::cluster::{Cluster, ClusterError, Selection};
+use crate::cluster::{Cluster, ClusterError, Kinds, Selection};
 use crate::plan::{Action, Plan, Task};
 
 /// Where it is recorded what an application owns.
@@ -47,6 +51,16 @@ pub enum Record {
         /// A set that another program keeps is refused.
         tooling: Str,
     },
+    /// In `status.inventory` of a Kustomization of Flux, from which an
+    /// application is taken over, or to which it is handed over. The
+    /// Kustomization has to be there, and suspended. Objects have to be marked
+    /// by [`Method::Flux`], as `namespace_name` of the Kustomization.
+    Flux {
+        /// The Kustomization's namespace.
+        namespace: Str,
+        /// The Kustomization's name.
+        name: Str,
+    },
 }
 
 /// The record of an application, as the cluster has it.
@@ -56,6 +70,8 @@ pub struct Recorded {
     state: State,
     exists: bool,
     problem: Option<String>,
+    /// Groups and kinds in it that the server does not serve now.
+    unserved: BTreeSet<(Str, Str)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +81,8 @@ enum State {
     Inventory(Inventory),
     ApplySet(ApplySet),
 }
+
+const FLUX_GROUP: &str = "kustomize.toolkit.fluxcd.io";
 
 /// The fields of the ConfigMap of an inventory.
 const APPLICATION: &str = "application";
@@ -111,6 +129,12 @@ impl Record {
                 name: name.clone(),
             }),
             Record::ApplySet { parent, .. } => Some(parent.clone()),
+            Record::Flux { namespace, name } => Some(ObjectKey {
+                group: FLUX_GROUP.into(),
+                kind: "Kustomization".into(),
+                namespace: namespace.clone(),
+                name: name.clone(),
+            }),
         }
     }
 
@@ -121,7 +145,11 @@ impl Record {
                 method: Method::ApplySet,
                 ..Tracking::new(ApplySet::new(parent.clone()).id())
             },
-            _ => Tracking::new(app),
+            Record::Flux { namespace, name } => Tracking {
+                method: Method::Flux,
+                ..Tracking::new(ecow::eco_format!("{namespace}_{name}"))
+            },
+            Record::Marks | Record::Inventory { .. } => Tracking::new(app),
         }
     }
 
@@ -141,6 +169,7 @@ impl Record {
             Record::ApplySet { parent, .. } => {
                 format!("{}={}", ApplySet::ID, ApplySet::new(parent.clone()).id())
             }
+            Record::Flux { .. } => String::new(),
         };
         let selection = Selection {
             labels: labels.into(),
@@ -189,6 +218,10 @@ impl Record {
                     .map(State::ApplySet)
                     .map_err(|error| error.to_string()),
             },
+            Record::Flux { .. } => match &found {
+                None => Err(format!("there is no {key} to keep an inventory in")),
+                Some(found) => inventory_of_flux(found).map(State::Inventory),
+            },
         };
         match read {
             Ok(state) => recorded.state = state,
@@ -217,6 +250,19 @@ fn inventory(map: &Manifest, app: &str) -> Result<Inventory, String> {
     Inventory::from_value(&value).map_err(|error| broken(error.to_string()))
 }
 
+fn inventory_of_flux(kustomization: &Manifest) -> Result<Inventory, String> {
+    let key = kustomization.key();
+    let suspended = kustomization.at(&["spec", "suspend"]);
+    if suspended.and_then(Value::as_bool) != Some(true) {
+        return Err(format!(
+            "{key} is not suspended (spec.suspend), so that Flux applies and prunes the same objects"
+        ));
+    }
+    let listed = kustomization.at(&["status", "inventory"]);
+    let read = Inventory::from_value(listed.unwrap_or(&Value::Null));
+    read.map_err(|error| format!("the inventory of {key} is not understood: {error}"))
+}
+
 impl Recorded {
     /// What was recorded object by object; `None` if that is not done, or
     /// nothing was recorded yet.
@@ -240,6 +286,29 @@ impl Recorded {
         self.problem.as_deref()
     }
 
+    /// Notes which of its kinds the server does not serve. They may come back,
+    /// and their objects with them, so they stay in the record.
+    pub(crate) fn note_unserved(&mut self, kinds: &Kinds) {
+        let unserved: BTreeSet<(Str, Str)> = match &self.state {
+            State::Marks => return,
+            State::Inventory(inventory) => {
+                let keys = inventory.entries.keys();
+                keys.map(|key| (key.group.clone(), key.kind.clone()))
+                    .collect()
+            }
+            State::ApplySet(set) => set.kinds.iter().map(|kind| group_and_kind(kind)).collect(),
+        };
+        let unserved = unserved.into_iter();
+        self.unserved = unserved
+            .filter(|(group, kind)| kinds.find(group, "", kind).is_none())
+            .collect();
+    }
+
+    /// Whether it has kinds of a group that the server does not serve.
+    pub(crate) fn has_unserved(&self, group: &str) -> bool {
+        self.unserved.iter().any(|(have, _)| have == group)
+    }
+
     /// The record as wide as it has to be while the plan is carried out:
     /// whatever may come to be ours is in it.
     pub(crate) fn widened(&self, plan: &Plan) -> Recorded {
@@ -255,7 +324,18 @@ impl Recorded {
                 State::ApplySet(set) => set.add(&task.key),
             }
         }
-        wide
+        wide.without_what_has_no_room()
+    }
+
+    /// An inventory of Flux has no uids.
+    fn without_what_has_no_room(mut self) -> Recorded {
+        if let (State::Inventory(inventory), Record::Flux { .. }) = (&mut self.state, &self.record)
+        {
+            for entry in inventory.entries.values_mut() {
+                entry.uid = Str::new();
+            }
+        }
+        self
     }
 
     /// The record of what is ours at the end. `written` is what the server
@@ -281,7 +361,12 @@ impl Recorded {
                 if plan.sees_all {
                     let known: std::collections::BTreeSet<&ObjectKey> =
                         plan.tasks.iter().map(|task| &task.key).collect();
-                    inventory.entries.retain(|key, _| known.contains(key));
+                    inventory.entries.retain(|key, _| {
+                        known.contains(key)
+                            || self
+                                .unserved
+                                .contains(&(key.group.clone(), key.kind.clone()))
+                    });
                 }
                 for (index, task) in tasks() {
                     match (pruned(index), written(index)) {
@@ -292,7 +377,14 @@ impl Recorded {
                 }
             }
             State::ApplySet(set) if plan.sees_all => {
-                *set = ApplySet::new(set.parent.clone());
+                let mut kept = ApplySet::new(set.parent.clone());
+                let unserved = |kind: &&Str| self.unserved.contains(&group_and_kind(kind));
+                kept.kinds
+                    .extend(set.kinds.iter().filter(unserved).cloned());
+                if !kept.kinds.is_empty() {
+                    kept.namespaces.clone_from(&set.namespaces);
+                }
+                *set = kept;
                 for (index, task) in tasks() {
                     if !pruned(index) {
                         set.add(&task.key);
@@ -302,7 +394,12 @@ impl Recorded {
             State::ApplySet(_) => {}
         }
         exact.exists = true;
-        exact
+        exact.without_what_has_no_room()
+    }
+
+    /// Whether the cluster has it.
+    pub(crate) fn is_there(&self) -> bool {
+        self.exists
     }
 
     /// Notes that it has been written.
@@ -315,24 +412,42 @@ impl Recorded {
         self.state != known.state || (!known.exists && !matches!(self.state, State::Marks))
     }
 
-    /// The object that holds the record.
-    pub(crate) fn manifest(&self, app: &str) -> Option<Manifest> {
+    /// The object that holds the record, as far as it does, and the
+    /// subresource by which it is written.
+    pub(crate) fn manifest(&self, app: &str) -> Option<(Manifest, &'static str)> {
         let key = self.record.key()?;
-        let mut object = Map::from_iter([
-            ("apiVersion", Value::from("v1")),
-            ("kind", key.kind.clone().into()),
+        let mut metadata = Map::from_iter([
+            ("name", Value::from(key.name)),
+            ("namespace", key.namespace.into()),
         ]);
-        let metadata = [("name", key.name), ("namespace", key.namespace)];
-        object.insert("metadata", Map::from_iter(metadata));
-        if let State::Inventory(inventory) = &self.state {
-            if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
-                metadata.insert("labels", Map::from_iter(LABELS));
+        let mut subresource = "";
+        let (field, content) = match (&self.state, &self.record) {
+            (State::Inventory(inventory), Record::Flux { .. }) => {
+                subresource = "status";
+                (
+                    subresource,
+                    Map::from_iter([("inventory", inventory.to_value())]),
+                )
             }
-            let data = Map::from_iter([
-                (APPLICATION, app.to_owned()),
-                (INVENTORY, json::to_string(&inventory.to_value())),
-            ]);
-            object.insert("data", data);
+            (State::Inventory(inventory), _) => {
+                metadata.insert("labels", Map::from_iter(LABELS));
+                let text = json::to_string(&inventory.to_value());
+                let data = [(APPLICATION, app.to_owned()), (INVENTORY, text)];
+                ("data", Map::from_iter(data))
+            }
+            _ => ("", Map::new()),
+        };
+        let api_version = match key.group.as_str() {
+            "" => "v1".into(),
+            group => ecow::eco_format!("{group}/v1"),
+        };
+        let mut object = Map::from_iter([
+            ("apiVersion", Value::from(api_version)),
+            ("kind", key.kind.into()),
+            ("metadata", metadata.into()),
+        ]);
+        if !field.is_empty() {
+            object.insert(field, content);
         }
         let mut manifest = Manifest::new(object.into(), Origin::default())
             .expect("whatever holds a record has a name");
@@ -341,8 +456,14 @@ impl Recorded {
         {
             set.mark_parent(&mut manifest, tooling);
         }
-        Some(manifest)
+        Some((manifest, subresource))
     }
+}
+
+/// What an ApplySet calls `Kind.group`, or `Kind`.
+pub(crate) fn group_and_kind(text: &str) -> (Str, Str) {
+    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+    (group.into(), kind.into())
 }
 
 /// Whether what the task is about is ours as long as it is there. Hooks go by

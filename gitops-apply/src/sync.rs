@@ -7,9 +7,11 @@
 //! 2. if there is more than one step, ask the server whether it would accept
 //!    what the plan is [not sure of](crate::plan::Task::certainty) (a dry run),
 //!    so that a typing error in the last wave is found before the first;
-//! 3. for each phase and wave: delete old hooks, apply kind by kind, and if all
-//!    went well delete what is declared no more; then wait until objects are
-//!    healthy, hooks have ended and deleted objects are gone;
+//! 3. for each phase and wave: delete old hooks, apply kind by kind, then wait
+//!    until objects are healthy and hooks have ended. If all of the last wave of
+//!    the phase `Sync` could be applied, delete what is declared no more, and wait
+//!    until it is gone ([`prune_in_waves`](crate::PlanOptions::prune_in_waves)
+//!    says otherwise);
 //! 4. delete hooks as they wish; if anything failed, run the SyncFail hooks.
 //!
 //! The last wave is not waited for unless it has hooks or
@@ -58,10 +60,6 @@ pub struct SyncOptions {
     pub dry_run: bool,
     /// Whether the server is asked first if it would accept everything.
     pub check_first: bool,
-    /// Whether a wave begins with its prunes, as Argo CD's do, so that what is
-    /// new can take over what is exclusive (a port of the nodes). Otherwise
-    /// nothing of a wave is pruned before all of it could be applied.
-    pub prune_first: bool,
     /// How many requests are made at once.
     pub concurrency: usize,
     /// Whether the last wave is waited for, too.
@@ -91,7 +89,6 @@ impl Default for SyncOptions {
             force_conflicts: true,
             dry_run: false,
             check_first: true,
-            prune_first: false,
             concurrency: 32,
             wait_for_last: false,
             timeout: None,
@@ -273,7 +270,8 @@ impl<C: Cluster> Run<'_, C> {
     }
 
     /// The tasks that do something, by phase and wave, without those for a
-    /// failure.
+    /// failure. Prunes that follow the last wave belong to it: they need it
+    /// applied, and not healthy, unless they are to come last.
     fn steps(&self) -> Vec<Vec<usize>> {
         let mut steps: Vec<((Phase, i64), Vec<usize>)> = Vec::new();
         for (index, task) in self.plan.tasks.iter().enumerate() {
@@ -314,8 +312,11 @@ impl<C: Cluster> Run<'_, C> {
                 continue;
             }
             let place = (task.phase, task.wave);
+            let follows = task.is_prune() && !task.options.prune_last && !self.plan.prune_in_waves;
             match steps.last_mut() {
-                Some((have, step)) if *have == place => step.push(index),
+                Some((have, step)) if *have == place || (follows && have.0 == task.phase) => {
+                    step.push(index);
+                }
                 _ => steps.push((place, vec![index])),
             }
         }

@@ -13,6 +13,8 @@ mod histories;
 mod kustomizations;
 #[path = "cluster/looks.rs"]
 mod looks;
+#[path = "cluster/loops.rs"]
+mod loops;
 #[path = "cluster/outages.rs"]
 mod outages;
 #[path = "cluster/plans.rs"]

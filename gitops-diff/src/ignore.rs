@@ -33,6 +33,16 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// Whether the rules for an object are understood, if there is nothing to
+    /// overlook in it.
+    pub(crate) fn check(&self, live: &Manifest) -> Result<(), DiffError> {
+        let concerned = self.ignore.iter().filter(|rule| concerns(rule, live));
+        for expression in concerned.flat_map(|rule| &rule.jq_path_expressions) {
+            jq::check(expression).map_err(|problem| not_understood(expression, problem))?;
+        }
+        Ok(())
+    }
+
     /// The paths to overlook in one object, each with all below it. Items of
     /// atomic lists are named by position; see [`overlook`].
     pub(crate) fn ignored(
@@ -54,13 +64,8 @@ impl Rules {
             for expression in &rule.jq_path_expressions {
                 for object in [desired, live] {
                     let object = object.to_value();
-                    let paths = jq::paths(expression, &object).map_err(|problem| {
-                        let expression = expression.clone();
-                        DiffError::Jq {
-                            expression,
-                            problem,
-                        }
-                    })?;
+                    let paths = jq::paths(expression, &object)
+                        .map_err(|problem| not_understood(expression, problem))?;
                     for steps in paths {
                         if let Some(path) = stepped(&steps, &object, schema) {
                             ignored.insert(&path);
@@ -110,6 +115,13 @@ impl Rules {
         // Whoever overlooks the names of objects has them all the same.
         Ok(Manifest::new(merged.into_value(), desired.origin.clone())
             .unwrap_or_else(|_| desired.clone()))
+    }
+}
+
+fn not_understood(expression: &Str, problem: String) -> DiffError {
+    DiffError::Jq {
+        expression: expression.clone(),
+        problem,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod managed_fields;
 mod mask;
 mod normalize;
 pub mod patch;
+mod places;
 pub mod predict;
 pub mod smd;
 mod summary;

@@ -505,6 +505,9 @@ pub(crate) fn merge(
 /// Records that `new` was written over `live` by something else than apply,
 /// and returns `new` with the entries it then has.
 ///
+/// An object on a server of which nobody owns anything stays like that until
+/// somebody applies it (`internal/skipnonapplied.go`).
+///
 /// # Errors
 ///
 /// Never in one version; the signature is that of the merge underneath.
@@ -519,6 +522,10 @@ pub fn update(
     let empty = Map::new();
     let live_object = live.map_or(&empty, Manifest::object);
     let before = entries(live_object);
+    let is_stored = live.is_some_and(|live| live.at(&["metadata", "uid"]).is_some());
+    if before.is_empty() && is_stored {
+        return Ok(without_entries(new.object()));
+    }
     let known: BTreeMap<Str, usize> = before
         .iter()
         .enumerate()

@@ -159,8 +159,11 @@ fn is_omitted(schema: &Schema, ty: TypeRef, name: &str, value: &Value) -> bool {
         Value::String(text) => text.is_empty() && !WRITTEN.contains(&name),
         Value::List(items) => items.is_empty(),
         Value::Map(map) if map.is_empty() => {
+            // Structs without fields have no schema, and are written.
             let map = schema.resolve(ty).map;
-            map.is_some_and(|map| map.fields.is_empty() && map.element.is_some())
+            map.is_some_and(|map| {
+                map.fields.is_empty() && map.element.is_some_and(|ty| !Schema::is_untyped(ty))
+            })
         }
         Value::Bool(false) | Value::Int(0) => PLAIN.contains(&name),
         _ => false,

@@ -14,8 +14,9 @@ use gitops_core::schema::{ObjectSchema, Schema, Schemas, TypeRef, is_builtin, st
 use gitops_core::{Gvk, Manifest, Map, Origin, Str, Value, defaults};
 
 use crate::managed_fields::{self, Writer, conflict_message, entries};
+use crate::places::Places;
 use crate::smd::{ApplyError, Conflict, Path, PathElement, Typed};
-use crate::three_way::{shown, value_at};
+use crate::three_way::shown;
 use crate::{immutable, normalize, validate};
 
 /// How an object would be applied.
@@ -280,7 +281,7 @@ pub fn predict(
         structural: schemas.structural(gvk),
         before: Typed::trusted(Value::Map(shown(live_object)), schema),
         merged: Typed::trusted(Value::Map(shown(&merged)), schema),
-        object: &object,
+        annotations: length_of_annotations(&object),
     };
     if live.is_none() {
         doubts.push(Doubt::Creation);
@@ -495,7 +496,8 @@ struct Changes<'a> {
     structural: Option<&'a Value>,
     before: Typed<'a>,
     merged: Typed<'a>,
-    object: &'a Map,
+    /// How long all annotations are, as they will be.
+    annotations: usize,
 }
 
 impl Changes<'_> {
@@ -511,8 +513,9 @@ impl Changes<'_> {
         {
             doubts.push(Doubt::Immutable(field));
         }
+        let mut places = Places::new(self.schema, self.merged.value());
         for path in &set {
-            let Some(value) = value_at(self.schema, self.merged.value(), &path.0) else {
+            let Some(value) = places.at(&path.0) else {
                 continue;
             };
             self.doubt_value(path, value, doubts);
@@ -595,20 +598,9 @@ impl Changes<'_> {
             ["metadata", "annotations"] => return true,
             ["metadata", "annotations", name] => {
                 const MOST: usize = 200_000;
-                let length: usize = self
-                    .object
-                    .get("metadata")
-                    .and_then(|metadata| metadata.get("annotations"))
-                    .and_then(Value::as_map)
-                    .map_or(0, |map| {
-                        let lengths = map
-                            .iter()
-                            .map(|(name, value)| name.len() + value.as_str().map_or(0, str::len));
-                        lengths.sum()
-                    });
                 return is_qualified(&name.to_lowercase())
                     && value.as_str().is_some()
-                    && length < MOST;
+                    && self.annotations < MOST;
             }
             ["metadata", ..] => return false,
             _ => {}
@@ -657,6 +649,17 @@ impl Changes<'_> {
             _ => false,
         }
     }
+}
+
+fn length_of_annotations(object: &Map) -> usize {
+    let annotations = object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("annotations"))
+        .and_then(Value::as_map);
+    let lengths = annotations.into_iter().flatten();
+    lengths
+        .map(|(name, value)| name.len() + value.as_str().map_or(0, str::len))
+        .sum()
 }
 
 /// The fields of a path; items of lists are empty texts.

@@ -21,7 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -59,9 +59,16 @@ impl Default for CacheOptions {
 pub struct WatchCache<'c, C> {
     cluster: &'c C,
     options: CacheOptions,
+    kept: Arc<Kept>,
+    /// Whether reads go to the server, too.
+    fresh: bool,
+}
+
+#[derive(Default)]
+struct Kept {
     stores: Mutex<BTreeMap<Selected, Arc<tokio::sync::Mutex<Store>>>>,
     /// How many objects all stores have together.
-    kept: AtomicUsize,
+    objects: AtomicUsize,
 }
 
 impl<C> std::fmt::Debug for WatchCache<'_, C> {
@@ -69,7 +76,7 @@ impl<C> std::fmt::Debug for WatchCache<'_, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WatchCache")
             .field("options", &self.options)
-            .field("objects", &self.kept.load(Ordering::Relaxed))
+            .field("objects", &self.kept.objects.load(Ordering::Relaxed))
             .finish_non_exhaustive()
     }
 }
@@ -179,20 +186,30 @@ impl<'c, C: Cluster> WatchCache<'c, C> {
         WatchCache {
             cluster,
             options,
-            stores: Mutex::default(),
-            kept: AtomicUsize::new(0),
+            kept: Arc::default(),
+            fresh: false,
         }
     }
 
-    /// The cluster itself. What is written through it is known to the cache at
-    /// once.
-    pub fn fresh(&self) -> Fresh<'_, 'c, C> {
-        Fresh { cache: self }
+    /// The same cache, read from the server: what is written through it is known
+    /// here at once.
+    pub fn fresh(&self) -> WatchCache<'c, C> {
+        WatchCache {
+            cluster: self.cluster,
+            options: self.options.clone(),
+            kept: self.kept.clone(),
+            fresh: true,
+        }
     }
 
     /// How many objects are kept.
     pub fn objects(&self) -> usize {
-        self.kept.load(Ordering::Relaxed)
+        self.kept.objects.load(Ordering::Relaxed)
+    }
+
+    fn stores(&self) -> MutexGuard<'_, BTreeMap<Selected, Arc<tokio::sync::Mutex<Store>>>> {
+        let stores = self.kept.stores.lock();
+        stores.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn store(&self, selection: &Selection) -> Arc<tokio::sync::Mutex<Store>> {
@@ -201,13 +218,12 @@ impl<'c, C: Cluster> WatchCache<'c, C> {
             selection.namespace.clone(),
             selection.labels.clone(),
         );
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.entry(selected).or_default().clone()
+        self.stores().entry(selected).or_default().clone()
     }
 
     /// The stores that an object of that key would be in.
     fn concerned(&self, key: &ObjectKey) -> Vec<(Selected, Arc<tokio::sync::Mutex<Store>>)> {
-        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let stores = self.stores();
         let concerned = stores.iter().filter(|((gvk, namespace, _), _)| {
             gvk.group == key.group
                 && gvk.kind == key.kind
@@ -244,11 +260,15 @@ impl<'c, C: Cluster> WatchCache<'c, C> {
         let (before, after) = (store.counted, store.objects.len());
         store.counted = after;
         if after >= before {
-            self.kept.fetch_add(after - before, Ordering::Relaxed);
+            self.kept
+                .objects
+                .fetch_add(after - before, Ordering::Relaxed);
         } else {
-            self.kept.fetch_sub(before - after, Ordering::Relaxed);
+            self.kept
+                .objects
+                .fetch_sub(before - after, Ordering::Relaxed);
         }
-        self.kept.load(Ordering::Relaxed)
+        self.objects()
     }
 
     /// Takes in what has happened. The listing, if one had to be made.
@@ -378,6 +398,9 @@ impl<C: Cluster> Cluster for WatchCache<'_, C> {
     /// From memory if the object's kind is listed already, in its namespace or
     /// in all of them.
     async fn get(&self, key: &ObjectKey, version: &str) -> Result<Option<Manifest>, ClusterError> {
+        if self.fresh {
+            return self.cluster.get(key, version).await;
+        }
         let preferred = match version {
             "" => {
                 let kinds = self.cluster.kinds().await?;
@@ -408,6 +431,9 @@ impl<C: Cluster> Cluster for WatchCache<'_, C> {
     }
 
     async fn list(&self, selection: &Selection) -> Result<Listing, ClusterError> {
+        if self.fresh {
+            return self.cluster.list(selection).await;
+        }
         let store = self.store(selection);
         let mut store = store.lock().await;
         if let Some(listing) = self.update(selection, &mut store).await? {
@@ -470,68 +496,5 @@ impl<C: Cluster> Cluster for WatchCache<'_, C> {
         resource_version: &str,
     ) -> Result<Watch, ClusterError> {
         self.cluster.watch(selection, resource_version).await
-    }
-}
-
-/// A cluster that is read from the server, while a cache learns what is
-/// written to it.
-pub struct Fresh<'a, 'c, C> {
-    cache: &'a WatchCache<'c, C>,
-}
-
-impl<C> std::fmt::Debug for Fresh<'_, '_, C> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.cache.fmt(f)
-    }
-}
-
-impl<C: Cluster> Cluster for Fresh<'_, '_, C> {
-    async fn kinds(&self) -> Result<Arc<Kinds>, ClusterError> {
-        self.cache.cluster.kinds().await
-    }
-
-    async fn discover(&self) -> Result<Arc<Kinds>, ClusterError> {
-        self.cache.cluster.discover().await
-    }
-
-    async fn get(&self, key: &ObjectKey, version: &str) -> Result<Option<Manifest>, ClusterError> {
-        self.cache.cluster.get(key, version).await
-    }
-
-    async fn list(&self, selection: &Selection) -> Result<Listing, ClusterError> {
-        self.cache.cluster.list(selection).await
-    }
-
-    async fn apply(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        self.cache.apply(object, write).await
-    }
-
-    async fn create(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        self.cache.create(object, write).await
-    }
-
-    async fn replace(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        self.cache.replace(object, write).await
-    }
-
-    async fn patch(
-        &self,
-        key: &ObjectKey,
-        patch: &Value,
-        write: &Write,
-    ) -> Result<Manifest, ClusterError> {
-        self.cache.patch(key, patch, write).await
-    }
-
-    async fn delete(&self, key: &ObjectKey, deletion: &Deletion) -> Result<(), ClusterError> {
-        self.cache.delete(key, deletion).await
-    }
-
-    async fn watch(
-        &self,
-        selection: &Selection,
-        resource_version: &str,
-    ) -> Result<Watch, ClusterError> {
-        self.cache.cluster.watch(selection, resource_version).await
     }
 }

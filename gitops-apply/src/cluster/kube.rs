@@ -384,7 +384,7 @@ impl Cluster for KubeCluster {
         query.add("force", if write.force { "true" } else { "false" });
         let call = Call {
             method: Method::PATCH,
-            path: query.on(&path(&kind, object.namespace(), object.name())),
+            path: query.on(&written(&kind, object.key(), write)),
             accept: JSON,
             content: "application/apply-patch+yaml",
             body: bytes_of(&object.to_value()),
@@ -416,7 +416,7 @@ impl Cluster for KubeCluster {
         let pinned = object.at(&["metadata", "resourceVersion"]).is_some();
         let call = Call {
             method: Method::PUT,
-            path: write_query(write).on(&path(&kind, object.namespace(), object.name())),
+            path: write_query(write).on(&written(&kind, object.key(), write)),
             accept: JSON,
             content: JSON,
             body: bytes_of(&object.to_value()),
@@ -438,7 +438,7 @@ impl Cluster for KubeCluster {
         let pinned = patch.at(&["metadata", "resourceVersion"]).is_some();
         let call = Call {
             method: Method::PATCH,
-            path: write_query(write).on(&path(&kind, &key.namespace, &key.name)),
+            path: write_query(write).on(&written(&kind, key, write)),
             accept: JSON,
             content: "application/merge-patch+json",
             body: bytes_of(patch),
@@ -459,11 +459,17 @@ impl Cluster for KubeCluster {
                 Value::from(deletion.propagation.name()),
             ),
         ]);
-        if !deletion.uid.is_empty() {
-            options.insert(
-                "preconditions",
-                Map::from_iter([("uid", deletion.uid.clone())]),
-            );
+        let preconditions = [
+            ("uid", &deletion.uid),
+            ("resourceVersion", &deletion.resource_version),
+        ];
+        let preconditions = preconditions.into_iter();
+        let preconditions: Map = preconditions
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name, text.clone()))
+            .collect();
+        if !preconditions.is_empty() {
+            options.insert("preconditions", preconditions);
         }
         if deletion.dry_run {
             options.insert("dryRun", Value::from_iter([Value::from("All")]));
@@ -597,6 +603,16 @@ fn path(kind: &Kind, namespace: &str, name: &str) -> String {
     if !name.is_empty() {
         path.push('/');
         escape(name, &mut path);
+    }
+    path
+}
+
+/// The path of an object, or of the part of it that is written.
+fn written(kind: &Kind, key: &ObjectKey, write: &Write) -> String {
+    let mut path = path(kind, &key.namespace, &key.name);
+    if !write.subresource.is_empty() {
+        path.push('/');
+        escape(&write.subresource, &mut path);
     }
     path
 }
@@ -779,17 +795,22 @@ fn refusal(
             key: key(),
             message,
         },
-        // Fields that the schema does not have: as permanent as any other
-        // invalid object, though the server calls it its own error.
-        (500, _) if message.starts_with("failed to create typed patch object") => {
-            ClusterError::Invalid {
-                key: key(),
-                message,
-            }
-        }
+        (500, _) if is_invalid(&message) => ClusterError::Invalid {
+            key: key(),
+            message,
+        },
         (429, _) => ClusterError::TooManyRequests { retry_after },
         (status, _) => ClusterError::Refused { status, message },
     }
+}
+
+/// Whether it is the object that is wrong, though the server calls it its own
+/// error: fields that the schema does not have, or values that cannot be read
+/// (text that is no base64, say). Conversion by a webhook may well succeed later.
+fn is_invalid(message: &str) -> bool {
+    message.starts_with("failed to create typed ")
+        || (message.starts_with("failed to convert new object")
+            && message.contains("unable to convert unstructured object"))
 }
 
 fn unknown(group: &str, version: &str, kind: &str) -> ClusterError {

@@ -17,12 +17,12 @@
 //!   `allOf` and its like, nor CEL rules;
 //! - what servers do for the manager `kubectl` alone: they rewrite its
 //!   last-applied annotation;
-//! - subresources, except that `status` cannot be written by anybody;
+//! - subresources other than `status`;
 //! - controllers, unless [`MemoryOptions::simulate`] is set, and then only
 //!   their effect on `status`: a Deployment becomes available, but there are
 //!   no ReplicaSets and Pods below it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -161,6 +161,8 @@ fn key_of(key: &ObjectKey) -> Key {
 
 struct State {
     kinds: Arc<Kinds>,
+    /// Groups and versions whose server does not answer.
+    silent: BTreeSet<Str>,
     schemas: Schemas,
     objects: BTreeMap<Key, Manifest>,
     revision: u64,
@@ -184,6 +186,7 @@ impl MemoryCluster {
     pub fn new(options: MemoryOptions) -> Self {
         let state = State {
             kinds: Arc::new(kinds::built_in(&options.server_version)),
+            silent: BTreeSet::new(),
             schemas: Schemas::new(),
             objects: BTreeMap::new(),
             revision: 0,
@@ -217,6 +220,17 @@ impl MemoryCluster {
     /// one takes the place of an earlier one.
     pub fn inject(&self, fault: impl FnMut(&Request<'_>) -> Option<Fault> + Send + 'static) {
         locked(&self.0.faults).1 = Some(Box::new(fault));
+    }
+
+    /// Lets the server behind a group and version (`metrics.k8s.io/v1`) go
+    /// away, as one that extends the API may: its kinds are not known then, but
+    /// it is known that some are missing.
+    pub fn silence(&self, api_version: &str, silent: bool) {
+        let mut state = self.state();
+        match silent {
+            true => state.silent.insert(api_version.into()),
+            false => state.silent.remove(api_version),
+        };
     }
 
     /// How many requests have come.
@@ -285,6 +299,21 @@ impl MemoryCluster {
                 Err(error)
             }
         }
+    }
+
+    /// The request to write a whole object.
+    async fn take(
+        &self,
+        name: &'static str,
+        verb: Verb,
+        object: &Manifest,
+        write: &Write,
+    ) -> Result<Manifest, ClusterError> {
+        let what = (&*object.gvk().kind, object.name());
+        self.request(name, what, write.dry_run, || {
+            self.write(object, None, write, verb)
+        })
+        .await
     }
 
     /// Stores an object, tells watches, and does what follows from it.
@@ -404,12 +433,12 @@ impl MemoryCluster {
 
 impl Cluster for MemoryCluster {
     async fn kinds(&self) -> Result<Arc<Kinds>, ClusterError> {
-        Ok(self.state().kinds.clone())
+        Ok(self.state().discovered())
     }
 
     async fn discover(&self) -> Result<Arc<Kinds>, ClusterError> {
         self.request("discover", ("", ""), false, || {
-            Ok(self.state().kinds.clone())
+            Ok(self.state().discovered())
         })
         .await
     }
@@ -444,27 +473,15 @@ impl Cluster for MemoryCluster {
     }
 
     async fn apply(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        let what = (&*object.gvk().kind, object.name());
-        self.request("apply", what, write.dry_run, || {
-            self.write(object, None, write, Verb::Apply)
-        })
-        .await
+        self.take("apply", Verb::Apply, object, write).await
     }
 
     async fn create(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        let what = (&*object.gvk().kind, object.name());
-        self.request("create", what, write.dry_run, || {
-            self.write(object, None, write, Verb::Create)
-        })
-        .await
+        self.take("create", Verb::Create, object, write).await
     }
 
     async fn replace(&self, object: &Manifest, write: &Write) -> Result<Manifest, ClusterError> {
-        let what = (&*object.gvk().kind, object.name());
-        self.request("replace", what, write.dry_run, || {
-            self.write(object, None, write, Verb::Replace)
-        })
-        .await
+        self.take("replace", Verb::Replace, object, write).await
     }
 
     async fn patch(
@@ -582,6 +599,19 @@ impl Cluster for MemoryCluster {
 }
 
 impl State {
+    fn discovered(&self) -> Arc<Kinds> {
+        if self.silent.is_empty() {
+            return self.kinds.clone();
+        }
+        let mut kinds = (*self.kinds).clone();
+        let silent = |kind: &&super::Kind| self.silent.contains(&kind.gvk.api_version());
+        for kind in self.kinds.all().filter(silent) {
+            kinds.remove(&kind.gvk);
+        }
+        kinds.incomplete = self.silent.iter().cloned().collect();
+        Arc::new(kinds)
+    }
+
     fn kind(&self, gvk: &Gvk) -> Result<super::Kind, ClusterError> {
         let found = self.kinds.of(gvk).cloned();
         found.ok_or_else(|| ClusterError::UnknownKind { gvk: gvk.clone() })

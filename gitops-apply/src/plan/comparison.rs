@@ -1,6 +1,6 @@
 //! What is declared beside what is there.
 
-use gitops_core::inventory::Method;
+use gitops_core::inventory::{Method, is_definition};
 use gitops_core::schema::Schemas;
 use gitops_core::{Manifest, Map, Origin, Str, Value, json};
 use gitops_diff::predict::Prediction;
@@ -8,6 +8,7 @@ use gitops_diff::{DiffError, Difference, Outcome, Rules, Sides, immutable, predi
 
 use super::hooks::Phase;
 use super::options::{ObjectOptions, PlanOptions};
+use super::prune::is_namespace;
 use super::refusal::{Refusal, Warning};
 use super::task::{Action, SkipReason, Task};
 use super::{Plan, migrate, waves};
@@ -80,7 +81,9 @@ pub(super) fn write(
 ) -> Task {
     let key = desired.key().clone();
     let current = live.objects.get(&key);
-    let own = ObjectOptions::of(&options.app, Some(&desired), current);
+    let mut own = ObjectOptions::of(&options.app, Some(&desired), current);
+    // Too much would go with them, whatever anybody forces.
+    own.force &= !(is_definition(&desired) || is_namespace(&key) || options.protects(&key));
     let mut difference = None;
     let action = match current {
         None => Action::Create,
@@ -146,6 +149,10 @@ pub(super) fn write(
             }
         }
     };
+    // Where deletions are counted, the server's refusal deletes nothing that
+    // was not counted.
+    let counted = options.prune_limit.is_some() || options.prune_share.is_some();
+    own.force &= !counted || matches!(action, Action::Recreate { .. });
     let applied = matches!(action, Action::Create | Action::Update) && !own.replace;
     let prediction =
         applied.then(|| comparing.predict(&desired, current, &own.migrate_from, options));

@@ -34,19 +34,27 @@ pub struct PlanOptions {
     pub namespace_annotations: Map,
     /// Whether objects that are declared no more are deleted.
     pub prune: bool,
+    /// Whether prunes stay among the waves, as in Argo CD, and each wave begins
+    /// with its prunes, so that what is new can take over what is exclusive (a
+    /// port of the nodes). Otherwise nothing is pruned before all waves could
+    /// be applied.
+    pub prune_in_waves: bool,
     /// Whether a person has approved the prunes that want approval.
     pub prune_approved: bool,
     /// Whether it is fine if nothing is declared and everything is pruned.
     pub allow_empty: bool,
-    /// How many prunes are taken for a mistake; no limit if absent.
+    /// How many deletions at once are taken for a mistake, those of objects that
+    /// are created again among them; no limit if absent. With a limit, of either
+    /// sort, `Force` recreates only what the plan says.
     pub prune_limit: Option<usize>,
     /// Which share of what the application owns is taken for a mistake if it
     /// would be pruned at once, in percent; no limit if absent. A single
     /// object may always go.
     pub prune_share: Option<u8>,
-    /// Kinds of which nothing is ever pruned, as `Kind.group` or `Kind`; none
-    /// from the start. Definitions are never pruned anyhow, and namespaces only
-    /// if they are known to hold [nothing of others](crate::LiveState::vacant).
+    /// Kinds of which nothing is ever deleted, not even to be created again, as
+    /// `Kind.group` or `Kind`; none from the start. Definitions never are anyhow,
+    /// and namespaces are only pruned, and only if they are known to hold
+    /// [nothing of others](crate::LiveState::vacant).
     pub protected: BTreeSet<Str>,
     /// Objects that other applications declare: they are theirs from their
     /// next sync on, and not pruned meanwhile.
@@ -91,6 +99,7 @@ impl PlanOptions {
             namespace_labels: Map::new(),
             namespace_annotations: Map::new(),
             prune: false,
+            prune_in_waves: false,
             prune_approved: false,
             allow_empty: false,
             prune_limit: None,
@@ -109,6 +118,17 @@ impl PlanOptions {
             manager: gitops_diff::FIELD_MANAGER.into(),
             mutated: false,
         }
+    }
+}
+
+impl PlanOptions {
+    /// Whether nothing of the object's kind is deleted.
+    pub(crate) fn protects(&self, key: &ObjectKey) -> bool {
+        let kind = match key.group.as_str() {
+            "" => key.kind.clone(),
+            group => ecow::eco_format!("{}.{group}", key.kind),
+        };
+        self.protected.contains(&kind)
     }
 }
 

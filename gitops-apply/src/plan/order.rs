@@ -2,7 +2,8 @@
 //!
 //! Follows `gitops-engine/pkg/sync/sync_tasks.go`: by phase, wave, kind and
 //! name, then dependencies to the front. Unlike there, equal names in several
-//! namespaces are ordered too, by namespace and group.
+//! namespaces are ordered too, by namespace and group, and the prunes of a wave
+//! stand together, on the side of the writes on which they are done.
 
 use std::collections::BTreeMap;
 
@@ -57,9 +58,12 @@ fn rank(kind: &str) -> usize {
 }
 
 /// Sorts the tasks and puts what others need before them.
-pub(crate) fn sort(tasks: &mut Vec<Task>) {
+pub(crate) fn sort(tasks: &mut Vec<Task>, prunes_first: bool) {
     tasks.sort_by(|a, b| {
-        let of = |task: &Task| (task.phase, task.wave, rank(&task.key.kind));
+        let of = |task: &Task| {
+            let side = task.is_prune() != prunes_first;
+            (task.phase, task.wave, side, rank(&task.key.kind))
+        };
         of(a).cmp(&of(b)).then_with(|| {
             let names = |task: &'_ Task| {
                 let key = task.key.clone();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use gitops_core::{Manifest, ObjectKey, Origin, Str, Value, inventory};
 
 use super::hooks::Phase;
-use super::options::{ObjectOptions, Permission, PlanOptions};
+use super::options::{ObjectOptions, Permission, PlanOptions, SYNC_OPTIONS};
 use super::refusal::Refusal;
 use super::task::{Action, SkipReason, Task};
 use super::{Plan, hooks, waves};
@@ -13,6 +13,12 @@ use crate::live::LiveState;
 
 /// Helm's way to say that an object stays.
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
+
+/// Flux's ways, as labels or annotations with the value `disabled`.
+const FLUX_POLICIES: [&str; 2] = [
+    "kustomize.toolkit.fluxcd.io/prune",
+    "kustomize.toolkit.fluxcd.io/reconcile",
+];
 
 /// What is to be done with a live object that is declared no more.
 enum Verdict {
@@ -24,8 +30,8 @@ enum Verdict {
 /// Judges a live object of ours that is declared no more.
 ///
 /// Whoever wants an object kept is heard, on whichever side it was said:
-/// `Prune=false`, Helm's `keep`, and definitions, which take all their objects
-/// with them.
+/// `Prune=false`, Helm's `keep`, Flux's `prune: disabled`, and definitions,
+/// which take all their objects with them.
 ///
 /// If not everything could be read, what is not declared may be so all the
 /// same.
@@ -37,14 +43,9 @@ fn judge(
 ) -> Verdict {
     let unsure = !options.complete || !state.unreadable.is_empty();
     let key = live.key();
-    let kind = match key.group.as_str() {
-        "" => key.kind.clone(),
-        group => ecow::eco_format!("{}.{group}", key.kind),
-    };
-    let protected = options.protected.contains(&kind);
     let inventory = options.inventory.as_ref().or(state.recorded.inventory());
     let recorded = inventory.is_none_or(|inventory| inventory.records(live));
-    let kept = |text: &str| text.split(',').any(|word| word.trim() == "keep");
+    let kept = is_to_be_kept(live) || inventory::is_definition(live);
     if !options.prune {
         Verdict::Skip(SkipReason::RequiresPruning)
     } else if unsure {
@@ -55,11 +56,11 @@ fn judge(
         Verdict::Skip(SkipReason::NotRecorded)
     } else if own.prune == Permission::No {
         Verdict::Skip(SkipReason::NoPrune)
-    } else if live.annotation(RESOURCE_POLICY).is_some_and(kept) || inventory::is_definition(live) {
+    } else if kept {
         Verdict::Skip(SkipReason::Kept)
     } else if is_namespace(key) && !state.vacant.contains(&key.name) {
         Verdict::Skip(SkipReason::Occupied)
-    } else if protected {
+    } else if options.protects(key) {
         Verdict::Skip(SkipReason::Protected)
     } else if own.prune == Permission::Confirm && !options.prune_approved {
         Verdict::Confirm
@@ -68,7 +69,22 @@ fn judge(
     }
 }
 
-fn is_namespace(key: &ObjectKey) -> bool {
+/// Whether somebody has said on the object that it stays, whatever the
+/// application's options say.
+pub(super) fn is_to_be_kept(live: &Manifest) -> bool {
+    let argo = live.annotation(SYNC_OPTIONS).unwrap_or_default();
+    let helm = live.annotation(RESOURCE_POLICY).unwrap_or_default();
+    let flux = FLUX_POLICIES
+        .iter()
+        .flat_map(|name| [live.label(name), live.annotation(name)]);
+    argo.split(',').any(|word| word.trim() == "Prune=false")
+        || helm.split(',').any(|word| word.trim() == "keep")
+        || flux
+            .flatten()
+            .any(|text| text.eq_ignore_ascii_case("disabled"))
+}
+
+pub(super) fn is_namespace(key: &ObjectKey) -> bool {
     key.kind == "Namespace" && key.group.is_empty()
 }
 
@@ -148,7 +164,8 @@ pub(super) fn tasks(
     keep_occupied(&mut tasks, &plan.tasks);
     let going = tasks
         .iter()
-        .filter(|task| task.action == Action::Prune)
+        .chain(&plan.tasks)
+        .filter(|task| matches!(task.action, Action::Prune | Action::Recreate { .. }))
         .count();
     let remains = plan.tasks.iter().any(|task| !task.is_hook());
     if options.prune && !options.allow_empty && options.select.is_none() && extra > 0 && !remains {
@@ -162,10 +179,10 @@ pub(super) fn tasks(
             limit,
         });
     }
-    let stays = plan
-        .tasks
-        .iter()
-        .filter(|task| !task.is_hook() && task.live.is_some());
+    let stays = declared.iter().filter(|key| {
+        let live = live.objects.get(key);
+        live.is_some_and(|live| !hooks::is_hook(live))
+    });
     let owned = stays.count() + extra;
     if let Some(percent) = options.prune_share
         && going > 1

@@ -16,7 +16,7 @@ pub enum Refusal {
         prunes: usize,
     },
     /// More would be deleted than is plausible.
-    #[error("{prunes} objects would be pruned, and the limit is {limit}")]
+    #[error("{prunes} objects would be deleted, and the limit is {limit}")]
     TooManyPrunes {
         /// How many objects would go.
         prunes: usize,
@@ -40,7 +40,7 @@ pub enum Refusal {
         served: Str,
     },
     /// A larger share would be deleted than is plausible.
-    #[error("{prunes} of {owned} objects would be pruned, and the limit is {percent}%")]
+    #[error("{prunes} of {owned} objects would be deleted, and the limit is {percent}%")]
     TooLargeAShare {
         /// How many objects would go.
         prunes: usize,

@@ -165,8 +165,8 @@ pub enum SkipReason {
     RequiresPruning,
     /// It is declared no more, but marked `Prune=false`.
     NoPrune,
-    /// It is declared no more, but is kept: by `helm.sh/resource-policy`, or
-    /// because it is a CustomResourceDefinition.
+    /// It is declared no more, but is kept: by `helm.sh/resource-policy` or
+    /// Flux's `prune: disabled`, or because it is a CustomResourceDefinition.
     Kept,
     /// Not everything that is declared, or that is there, could be read.
     Incomplete,

@@ -16,12 +16,14 @@ pub fn wave(object: &Manifest) -> i64 {
         .unwrap_or(0)
 }
 
-/// Turns the waves of what is pruned around: what was created last goes first.
+/// Gives prunes their places: what was created last goes first, and what is to
+/// be pruned last gets a wave of its own after everything else.
 ///
-/// The distinct waves among prunes are exchanged symmetrically, first with
-/// last and so on; everything else keeps its wave. What is to be pruned last
-/// gets a wave of its own after all of them.
-pub(crate) fn reverse_prunes(tasks: &mut [Task], prune_last: bool) {
+/// As a rule nothing is pruned before every wave has been applied: the prunes
+/// begin with the last wave that writes. With `in_waves` they stay among the
+/// writes as in Argo CD, which exchanges the distinct waves of prunes
+/// symmetrically, first with last and so on.
+pub(crate) fn place_prunes(tasks: &mut [Task], in_waves: bool) {
     let mut waves: Vec<i64> = tasks
         .iter()
         .filter(|task| task.is_prune())
@@ -29,17 +31,23 @@ pub(crate) fn reverse_prunes(tasks: &mut [Task], prune_last: bool) {
         .collect();
     waves.sort_unstable();
     waves.dedup();
+    let last = |tasks: &[Task], prunes: bool| {
+        let tasks = tasks.iter().filter(|task| task.phase == Phase::Sync);
+        let tasks = tasks.filter(|task| prunes || !task.is_prune());
+        tasks.map(|task| task.wave).fold(0, i64::max)
+    };
+    let written = last(tasks, false);
     for task in tasks.iter_mut().filter(|task| task.is_prune()) {
         let index = waves.binary_search(&task.wave).expect("collected above");
-        task.wave = waves[waves.len() - 1 - index];
+        let reversed = waves.len() - 1 - index;
+        task.wave = match i64::try_from(reversed) {
+            Ok(reversed) if !in_waves => written.saturating_add(reversed),
+            _ => waves[reversed],
+        };
     }
-    let last = tasks
-        .iter()
-        .filter(|task| task.phase == Phase::Sync)
-        .map(|task| task.wave)
-        .fold(0, i64::max);
+    let last = last(tasks, true);
     for task in tasks.iter_mut().filter(|task| task.is_prune()) {
-        if prune_last || task.options.prune_last {
+        if task.options.prune_last {
             task.wave = last.saturating_add(1);
         }
     }

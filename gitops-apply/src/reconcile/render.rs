@@ -1,6 +1,7 @@
 //! The manifests that an application declares.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use gitops_core::app::argo::{self, AppError};
@@ -16,7 +17,6 @@ use gitops_render::kustomize::{self, HelmSupport, ImageOverride, KustomizeOption
 use gitops_render::{Detected, RenderError, Rendered, Renderer, detect};
 
 use super::sources::{Repositories, Snapshot, SourceError};
-use crate::secrets::without_scalars;
 
 /// What sources are rendered for, beside what the application says.
 #[derive(Clone, Debug)]
@@ -46,7 +46,10 @@ pub struct Desired {
 }
 
 /// Why an application could not be rendered.
-#[derive(Debug, thiserror::Error)]
+///
+/// Neither its text nor its `Debug` quotes scalars of YAML or credentials of
+/// URLs.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DesiredError {
     /// The files could not be had.
@@ -61,12 +64,12 @@ pub enum DesiredError {
     #[error(transparent)]
     Path(#[from] LeavesTree),
     /// The tool failed.
-    #[error("{}", placed(path, source))]
+    #[error("{}", placed(path, error))]
     Render {
         /// The source's path.
         path: Str,
         /// Why.
-        source: RenderError,
+        error: ToolError,
     },
     /// A file of values, or a file parameter, is not there.
     #[error("{file}: no such file of values in the repository")]
@@ -101,9 +104,43 @@ pub enum DesiredError {
     Child(#[from] AppError),
 }
 
+impl fmt::Debug for DesiredError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DesiredError")
+            .field(&self.to_string())
+            .finish()
+    }
+}
+
+/// What a tool says of its failure, causes included, without the scalars that
+/// it quotes: Helm and Kustomize say them, whatever object they stand in.
+pub struct ToolError(RenderError);
+
+impl ToolError {
+    /// The failure itself, to branch on. Its text is the tool's, to the byte,
+    /// and may quote what a Secret holds.
+    pub fn error(&self) -> &RenderError {
+        &self.0
+    }
+}
+
+impl fmt::Display for ToolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&super::explain(&self.0))
+    }
+}
+
+impl fmt::Debug for ToolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ToolError").field(&self.to_string()).finish()
+    }
+}
+
+impl std::error::Error for ToolError {}
+
 /// The error of a tool, with the path unless it begins with that itself.
-fn placed(path: &str, error: &RenderError) -> String {
-    let error = without_scalars(&error.to_string());
+fn placed(path: &str, error: &ToolError) -> String {
+    let error = error.to_string();
     if error.starts_with(path) {
         error
     } else {
@@ -208,12 +245,12 @@ impl Job<'_> {
     }
 
     fn failed(&self) -> impl Fn(RenderError) -> DesiredError + '_ {
-        |source| DesiredError::Render {
+        |error| DesiredError::Render {
             path: match self.source.path.as_str() {
                 "" => ".".into(),
                 path => path.into(),
             },
-            source,
+            error: ToolError(error),
         }
     }
 

@@ -1,13 +1,14 @@
 //! The loop: polls Git, watches the cluster, reconciles what is concerned.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, SelectAll};
 use gitops_core::app::App;
-use gitops_core::inventory::TrackingId;
-use gitops_core::{Gvk, Str};
+use gitops_core::inventory::Tracking;
+use gitops_core::{Gvk, Manifest, Str};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -96,8 +97,44 @@ pub async fn run<C: Cluster>(
 
 type Watches = SelectAll<stream::BoxStream<'static, Option<Str>>>;
 
+/// Whose an object is, by the marks that the applications are known to use.
+#[derive(Default)]
+struct Marks {
+    /// One for each way to mark.
+    ways: Vec<Tracking>,
+    /// The applications by the way and what it calls them.
+    apps: BTreeMap<(usize, Str), Str>,
+}
+
+impl Marks {
+    fn of<C: Cluster>(reconciler: &Reconciler<'_, C>) -> Marks {
+        let mut marks = Marks::default();
+        for (name, memory) in &reconciler.memory {
+            let Some(app) = &memory.app else { continue };
+            let record = (reconciler.options.record)(app);
+            let mark = record.tracking(app.name.clone());
+            let same =
+                |way: &Tracking| way.method == mark.method && way.installation == mark.installation;
+            let way = marks.ways.iter().position(same).unwrap_or_else(|| {
+                marks.ways.push(mark.clone());
+                marks.ways.len() - 1
+            });
+            marks.apps.insert((way, mark.app), name.clone());
+        }
+        marks
+    }
+
+    fn owner(&self, object: &Manifest) -> Option<Str> {
+        self.ways.iter().enumerate().find_map(|(index, way)| {
+            let owner = way.owner(object)?;
+            self.apps.get(&(index, owner.app.as_ref().into())).cloned()
+        })
+    }
+}
+
 /// Watches every kind that some application has synced.
 async fn watches<C: Cluster>(reconciler: &Reconciler<'_, C>) -> Watches {
+    let marks = Arc::new(Marks::of(reconciler));
     let kinds: BTreeSet<&Gvk> = reconciler
         .memory
         .values()
@@ -107,29 +144,27 @@ async fn watches<C: Cluster>(reconciler: &Reconciler<'_, C>) -> Watches {
     for gvk in kinds {
         let selection = Selection::all(gvk.clone());
         if let Ok(watch) = reconciler.cluster.watch(&selection, "").await {
-            watches.push(owners(watch));
+            watches.push(owners(watch, marks.clone()));
         }
     }
     watches
 }
 
 /// The applications whose objects change; `None` when the watch ends.
-fn owners(watch: Watch) -> stream::BoxStream<'static, Option<Str>> {
+fn owners(watch: Watch, marks: Arc<Marks>) -> stream::BoxStream<'static, Option<Str>> {
     // A watch from now on begins with what is there already.
     let seen: BTreeMap<Str, Str> = BTreeMap::new();
     watch
         .map(Some)
         .chain(stream::once(std::future::ready(None)))
-        .scan(seen, |seen, event| {
+        .scan(seen, move |seen, event| {
             let owner = match event {
                 Some(Ok(
                     WatchEvent::Added(object)
                     | WatchEvent::Modified(object)
                     | WatchEvent::Deleted(object),
                 )) => {
-                    let id = object
-                        .annotation(gitops_core::inventory::TRACKING_ID)
-                        .and_then(|id| id.parse::<TrackingId>().ok());
+                    let owner = marks.owner(&object);
                     let version = object
                         .at(&["metadata", "resourceVersion"])
                         .and_then(|version| version.as_str())
@@ -137,7 +172,7 @@ fn owners(watch: Watch) -> stream::BoxStream<'static, Option<Str>> {
                     let key: Str = object.key().to_string().into();
                     let known = seen.insert(key, version.into());
                     let changed = known.is_none_or(|known| known != version);
-                    id.filter(|_| changed).map(|id| Some(id.app))
+                    owner.filter(|_| changed).map(Some)
                 }
                 Some(Ok(WatchEvent::Bookmark { .. })) => None,
                 Some(Err(_)) | None => Some(None),

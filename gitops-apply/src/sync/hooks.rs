@@ -91,7 +91,7 @@ impl<C: Cluster> Run<'_, C> {
             .collect();
         for index in created {
             let key = &self.plan.tasks[index].key;
-            match self.delete(key, Str::new()).await {
+            match self.delete(key, Str::new(), Str::new()).await {
                 Ok(()) | Err(ClusterError::NotFound { .. }) => {}
                 Err(error) => {
                     let message = format!(
@@ -112,7 +112,7 @@ impl<C: Cluster> Run<'_, C> {
                 continue;
             }
             self.release(&[index]).await;
-            match self.delete(&task.key, Str::new()).await {
+            match self.delete(&task.key, Str::new(), Str::new()).await {
                 Ok(()) | Err(ClusterError::NotFound { .. }) => {
                     self.amend(index, OperationPhase::Succeeded, "Deleted");
                 }

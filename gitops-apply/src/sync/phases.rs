@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 
 use futures_util::stream::StreamExt;
 
-use super::writes::{is_leaving, uid};
 use super::{Run, Stop, locked};
-use crate::cluster::{Cluster, ClusterError, at_once};
+use crate::cluster::{Cluster, at_once};
 use crate::plan::{DeletePolicy, Phase};
 use crate::report::{Event, OperationPhase, ResultCode};
 
@@ -22,7 +21,7 @@ impl<C: Cluster> Run<'_, C> {
         let (prunes, writes): (Vec<usize>, Vec<usize>) =
             step.iter().partition(|&&index| tasks[index].is_prune());
         let mut failed = Vec::new();
-        if self.options.prune_first {
+        if self.plan.prune_in_waves {
             failed = self.prune(&prunes).await;
         }
         if failed.is_empty() {
@@ -31,8 +30,8 @@ impl<C: Cluster> Run<'_, C> {
         if failed.is_empty() {
             failed = self.apply_all(&writes).await;
         }
-        if failed.is_empty() && !self.options.prune_first {
-            failed = self.prune(&prunes).await;
+        if failed.is_empty() && !self.plan.prune_in_waves {
+            failed = self.prune_in_turn(&prunes, tasks[step[0]].wave).await?;
         }
         if !failed.is_empty() {
             return Err(self.stop("one or more objects failed to apply", &failed));
@@ -68,34 +67,50 @@ impl<C: Cluster> Run<'_, C> {
         Ok(())
     }
 
+    /// Deletes what is declared no more, each wave once the one before is gone.
+    /// `begun` is the wave that has been told of.
+    async fn prune_in_turn(&self, prunes: &[usize], begun: i64) -> Result<Vec<usize>, Stop> {
+        let tasks = &self.plan.tasks;
+        let mut before: &[usize] = &[];
+        for wave in prunes.chunk_by(|&a, &b| tasks[a].wave == tasks[b].wave) {
+            let first = &tasks[wave[0]];
+            if first.wave != begun {
+                self.tell(&Event::Wave {
+                    phase: first.phase,
+                    wave: first.wave,
+                    tasks: wave.len(),
+                });
+            }
+            self.wait_until_gone(before).await?;
+            let failed = self.prune(wave).await;
+            if !failed.is_empty() {
+                return Ok(failed);
+            }
+            before = wave;
+        }
+        Ok(Vec::new())
+    }
+
     /// Deletes what is declared no more. Returns what could not be deleted.
     pub(super) async fn prune(&self, prunes: &[usize]) -> Vec<usize> {
         let mut answers = at_once(
             prunes.iter().map(|&index| async move {
-                let task = &self.plan.tasks[index];
-                let live = task.live.as_ref();
-                let leaving = live.is_some_and(is_leaving);
-                let uid = live.map(uid).unwrap_or_default();
-                let answer = match leaving {
-                    true => Ok(()),
-                    false => self.delete(&task.key, uid).await,
-                };
-                (index, answer)
+                (index, self.prune_one(&self.plan.tasks[index]).await)
             }),
             self.options.concurrency,
         );
         let mut failed = Vec::new();
         while let Some((index, answer)) = answers.next().await {
             let (code, phase, message) = match answer {
-                Ok(()) | Err(ClusterError::NotFound { .. }) => (
+                Ok(None) => (
                     ResultCode::Pruned,
                     OperationPhase::Succeeded,
                     "pruned".to_owned(),
                 ),
-                Err(ClusterError::Conflict { .. }) => (
+                Ok(Some(why_not)) => (
                     ResultCode::PruneSkipped,
                     OperationPhase::Succeeded,
-                    "ignored (another object has taken its place)".to_owned(),
+                    why_not.to_owned(),
                 ),
                 Err(error) => {
                     failed.push(index);

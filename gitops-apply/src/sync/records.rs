@@ -16,7 +16,7 @@ impl<C: Cluster> Run<'_, C> {
             match self.write_record(&wide).await {
                 Ok(()) => wide.exists(),
                 // Its namespace is yet to be created.
-                Err(ClusterError::NotFound { .. }) => wide = known.clone(),
+                Err(ClusterError::NotFound { .. }) if !known.is_there() => wide = known.clone(),
                 Err(error) => return Err(unrecorded(&error)),
             }
         }
@@ -54,10 +54,11 @@ impl<C: Cluster> Run<'_, C> {
     }
 
     async fn write_record(&self, record: &Recorded) -> Result<(), ClusterError> {
-        let Some(object) = record.manifest(&self.plan.app) else {
+        let Some((object, subresource)) = record.manifest(&self.plan.app) else {
             return Ok(());
         };
         let write = Write {
+            subresource: subresource.into(),
             force: true,
             ..Write::by(self.plan.manager.clone())
         };

@@ -113,10 +113,10 @@ impl<C: Cluster> Run<'_, C> {
             unreachable!("only tasks with a desired state are written");
         };
         let write = Write {
-            manager: self.plan.manager.clone(),
             force: self.options.force_conflicts,
             dry_run,
             validate: task.options.validate,
+            ..Write::by(self.plan.manager.clone())
         };
         if !task.options.replace {
             return self
@@ -178,7 +178,7 @@ impl<C: Cluster> Run<'_, C> {
         };
         self.drop_finalizer(&found).await?;
         if !is_leaving(&found) {
-            match self.delete(&task.key, uid(&found)).await {
+            match self.delete(&task.key, uid(&found), Str::new()).await {
                 Ok(()) | Err(ClusterError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -186,10 +186,64 @@ impl<C: Cluster> Run<'_, C> {
         self.wait_for_absence(&task.key).await
     }
 
-    pub(super) async fn delete(&self, key: &ObjectKey, uid: Str) -> Result<(), ClusterError> {
+    /// Prunes one object, if it is still the one that was planned, and still
+    /// the application's. Says why not, if it is not.
+    pub(super) async fn prune_one(
+        &self,
+        task: &Task,
+    ) -> Result<Option<&'static str>, ClusterError> {
+        const RACES: usize = 8;
+        let Some(planned) = task.live() else {
+            return Ok(None);
+        };
+        let mut live = planned.clone();
+        for _ in 0..RACES {
+            if is_leaving(&live) {
+                return Ok(None);
+            }
+            let version = resource_version(&live).into();
+            match self.delete(&task.key, uid(planned), version).await {
+                Ok(()) | Err(ClusterError::NotFound { .. }) => return Ok(None),
+                Err(ClusterError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            // It has changed: a controller has noted how it fares, or somebody
+            // has taken it over.
+            let found = self
+                .patiently("get", &task.key, false, || {
+                    self.cluster.get(&task.key, &task.version)
+                })
+                .await?;
+            live = match found {
+                None => return Ok(None),
+                Some(found) if uid(&found) != uid(planned) => {
+                    return Ok(Some("ignored (another object has taken its place)"));
+                }
+                Some(found) if !self.plan.may_prune(&found) => {
+                    return Ok(Some(
+                        "ignored (it is somebody else's by now, or to be kept)",
+                    ));
+                }
+                Some(found) => found,
+            };
+        }
+        // It changes all the time, and was ours each time.
+        match self.delete(&task.key, uid(planned), Str::new()).await {
+            Ok(()) | Err(ClusterError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn delete(
+        &self,
+        key: &ObjectKey,
+        uid: Str,
+        resource_version: Str,
+    ) -> Result<(), ClusterError> {
         let deletion = Deletion {
             propagation: self.plan.propagation,
             uid,
+            resource_version,
             dry_run: false,
         };
         self.patiently("delete", key, false, || self.cluster.delete(key, &deletion))

@@ -297,6 +297,7 @@ fn answer(result: &Result<Manifest, ClusterError>) -> Result<String, String> {
     }
 }
 
+#[derive(Debug)]
 enum Step {
     Apply { force: bool },
     Replace,
@@ -364,7 +365,7 @@ pub(crate) async fn prediction_memory_and_server_agree<C: Cluster>(server: &C, n
             force: matches!(step, Step::Apply { force: true }),
             ..Write::by(manager)
         };
-        let context = format!("step {number}: {manager} {kind}");
+        let context = format!("step {number}: {manager} {step:?} {kind}");
         let (theirs, ours) = match step {
             Step::Apply { force } => {
                 let options = predict::Options {
@@ -453,9 +454,14 @@ pub(crate) async fn prediction_memory_and_server_agree<C: Cluster>(server: &C, n
         let (ours, theirs) = (answer(&ours), answer(&theirs));
         assert!(
             ours == theirs,
-            "{context}, in memory: {}\n{said:?}\n{}",
+            "{context}, in memory: {}\n{said:?}\n{}\n{}\n{}",
             difference(&ours, &theirs),
-            json::to_string(&wanted.to_value())
+            json::to_string(&wanted.to_value()),
+            before
+                .as_ref()
+                .map(|live| shown(live.object()))
+                .unwrap_or_default(),
+            ours.as_ref().map_or("", |ours| ours),
         );
     }
     eprintln!("{steps} steps, {refused} refused, {right} predicted, {exact} exactly");

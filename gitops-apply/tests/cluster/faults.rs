@@ -126,7 +126,15 @@ async fn recovers<C: Cluster>(world: &World<C>, value: &str, about: &str) {
         let name = format!("m{number}");
         assert!(between.contains_key(&name), "{about}: {name} was deleted");
     }
-    let (report, _) = world.sync(&declared(world, value)).await;
+    // Deletions take a moment where a controller looks for dependents first.
+    let options = SyncOptions {
+        wait_for_last: true,
+        timeout: Some(Duration::from_secs(60)),
+        ..SyncOptions::default()
+    };
+    let wanted = declared(world, value);
+    let plan_options = world.plan_options();
+    let (report, _) = world.sync_with(&wanted, &plan_options, &options).await;
     assert!(report.succeeded(), "{about}: {report}");
     let ended = objects(world).await;
     assert_eq!(ended.len(), OBJECTS, "{about}: nothing is left behind");

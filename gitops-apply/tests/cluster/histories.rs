@@ -160,7 +160,7 @@ fn budgets_and_protected_kinds_hold() {
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>(),
-        ["3 of 4 objects would be pruned, and the limit is 50%"]
+        ["3 of 4 objects would be deleted, and the limit is 50%"]
     );
     let half = plan(&[map("a", None), map("b", None)], &four, &options);
     assert!(half.refusals.is_empty() && half.counts().prune == 2);

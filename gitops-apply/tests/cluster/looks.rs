@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use gitops_apply::cluster::cache::CacheOptions;
 use gitops_apply::cluster::{Deletion, Propagation, Write};
-use gitops_apply::reconcile::SyncStatus;
+use gitops_apply::reconcile::{Surroundings, SyncStatus, desired};
 use gitops_apply::{AppStatus, Cluster, ReconcileOptions, Reconciler, Record, Repositories, Scan};
 use gitops_core::app::{App, argo};
 use gitops_core::{Gvk, Value};
+use gitops_render::helm::Seed;
 use jiff::Timestamp;
 
 use crate::world::{World, yaml};
@@ -73,7 +74,7 @@ pub(crate) fn options() -> ReconcileOptions {
     }
 }
 
-fn config_map(name: &str, value: &str) -> String {
+pub(crate) fn config_map(name: &str, value: &str) -> String {
     format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{value: {value:?}}}\n"
     )
@@ -85,14 +86,16 @@ async fn until<C: Cluster>(
     app: &App,
     seen: impl Fn(&AppStatus) -> bool,
 ) -> AppStatus {
+    let mut last = String::new();
     for _ in 0..100 {
         let status = reconciler.refresh(app, Timestamp::UNIX_EPOCH).await;
         if seen(&status) {
             return status;
         }
+        last = status.plan.map_or(String::new(), |plan| plan.to_string());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("not seen");
+    panic!("not seen: {last}");
 }
 
 /// Every request is counted.
@@ -334,15 +337,28 @@ pub(crate) async fn broken_files_of_secrets_are_not_quoted<C: Cluster>(world: &W
             }
             let app = repository.app("broken", &world.namespace, "");
             let found = repositories(&[&repository]);
-            let mut how = options();
             // Some can be read, and are refused; nobody has to wait for that.
-            how.sync.patience = Duration::ZERO;
-            let mut reconciler = Reconciler::new(&world.cluster, found, how);
+            let mut reconciler = Reconciler::new(&world.cluster, found, options());
             let status = reconciler
                 .reconcile(&app, Timestamp::UNIX_EPOCH, |_| {})
                 .await;
             search.say(&status);
             search.write(&status);
+            // The error as a program has it, with its causes.
+            let sources = repositories(&[&repository]);
+            let surroundings = Surroundings {
+                capabilities: Default::default(),
+                seed: Seed::System,
+                objects: None,
+            };
+            if let Err(error) = desired(&app, &sources, &surroundings) {
+                let mut cause: Option<&dyn std::error::Error> = Some(&error);
+                while let Some(error) = cause {
+                    search.say(error);
+                    search.show(error);
+                    cause = error.source();
+                }
+            }
         }
         search.finish(body);
     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use gitops_apply::cluster::memory::Fault;
 use gitops_apply::report::{Event, OperationPhase, ResultCode};
-use gitops_apply::{ClusterError, SyncOptions, sync};
+use gitops_apply::{ClusterError, Record, SyncOptions, sync};
 
 use crate::memory;
+use crate::records::Kept;
 use crate::suite::{everything, is_gone, three_waves};
 
 #[tokio::test(start_paused = true)]
@@ -87,5 +88,49 @@ async fn whatever_is_lost_is_made_up_for() {
             "seed {seed}"
         );
         assert!(is_gone(&world, "before").await, "seed {seed}");
+    }
+}
+
+/// What a server that extends the API has cannot be seen while it is away.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_pruned_while_a_group_of_the_api_is_away() {
+    let world = memory().await;
+    for record in [
+        Record::inventory("shop", "test"),
+        Record::apply_set("set", "test"),
+    ] {
+        let kept = Kept {
+            world: &world,
+            tracking: record.tracking("shop"),
+            record,
+        };
+        let stays = world.config_map("stays", "", "1");
+        let role = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}}"#;
+        let all = [
+            stays.clone(),
+            world.config_map("goes", "", "1"),
+            world.object(role),
+        ];
+        assert!(kept.sync(&all).await.succeeded());
+
+        world.cluster.silence("rbac.authorization.k8s.io/v1", true);
+        let plan = kept.plan(std::slice::from_ref(&stays)).await;
+        assert_eq!(plan.counts().prune, 0, "{plan}");
+        assert!(plan.to_string().contains("does not answer"), "{plan}");
+        let report = kept.sync(std::slice::from_ref(&stays)).await;
+        assert!(report.succeeded(), "{report}");
+        assert!(world.get("v1", "ConfigMap", "goes").await.is_some());
+
+        // It has not been forgotten meanwhile.
+        world.cluster.silence("rbac.authorization.k8s.io/v1", false);
+        // Metrics are nobody's objects.
+        world.cluster.silence("metrics.k8s.io/v1beta1", true);
+        let report = kept.sync(std::slice::from_ref(&stays)).await;
+        assert!(report.succeeded(), "{report}");
+        assert_eq!(world.get("v1", "ConfigMap", "goes").await, None);
+        let role = world.get("rbac.authorization.k8s.io/v1", "Role", "r").await;
+        assert_eq!(role, None);
+        world.cluster.silence("metrics.k8s.io/v1beta1", false);
+        assert!(kept.sync(&[]).await.succeeded());
     }
 }

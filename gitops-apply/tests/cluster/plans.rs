@@ -151,6 +151,16 @@ fn prunes_go_in_reverse_or_last() {
             .filter(|row| row.contains("prune"))
             .collect()
     };
+    // The last wave that writes is 1.
+    assert_eq!(
+        prunes(&options),
+        [
+            "Sync 1 prune ConfigMap/c",
+            "Sync 2 prune ConfigMap/b",
+            "Sync 3 prune ConfigMap/a"
+        ]
+    );
+    options.prune_in_waves = true;
     assert_eq!(
         prunes(&options),
         [
@@ -189,11 +199,11 @@ fn what_is_to_be_kept_is_kept() {
     assert_eq!(
         plans(&options),
         [
+            "Sync 0 create ConfigMap/wanted",
             "Sync 0 approve ConfigMap/ask",
             "Sync 0 prune ConfigMap/go",
             "Sync 0 skip ConfigMap/helm",
             "Sync 0 skip ConfigMap/never",
-            "Sync 0 create ConfigMap/wanted",
         ]
     );
     options.prune_approved = true;
@@ -227,8 +237,54 @@ fn too_much_deletion_is_refused() {
     options.prune_limit = Some(1);
     assert_eq!(
         refusals(&map("c", ""), &options),
-        ["2 objects would be pruned, and the limit is 1"]
+        ["2 objects would be deleted, and the limit is 1"]
     );
+}
+
+#[test]
+fn what_is_created_again_is_deleted_too() {
+    let frozen = |kind: &str, value: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: {kind}, metadata: {{name: m}}, immutable: true, \
+             data: {{a: {value}}}}}\n"
+        )
+    };
+    let there = live(&[frozen("ConfigMap", "YQ=="), frozen("Secret", "YQ==")].concat());
+    let wanted = objects(&[frozen("ConfigMap", "Yg=="), frozen("Secret", "Yg==")].concat());
+    let mut options = options();
+    options.app.force = true;
+    options.prune_limit = Some(1);
+    let found = plan(&wanted, &there, &options);
+    assert_eq!(found.counts().recreate, 2, "{found}");
+    assert_eq!(
+        found.refusals[0].to_string(),
+        "2 objects would be deleted, and the limit is 1"
+    );
+    options.protected.insert("Secret".into());
+    let found = plan(&wanted, &there, &options);
+    assert!(found.refusals.is_empty(), "{found}");
+    let counts = found.counts();
+    assert_eq!((counts.recreate, counts.update), (1, 1), "{found}");
+
+    // With a namespace would go what is in it, and with a definition all of its
+    // kind.
+    let force = "argocd.argoproj.io/sync-options: Force=true";
+    let wanted = objects(&format!(
+        "---
+{{apiVersion: v1, kind: Namespace, metadata: {{name: ns, annotations: {{{force}}}}}}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: things.example.com, annotations: {{{force}}}}}
+spec: {{group: example.com, scope: Cluster, names: {{kind: Thing, plural: things}}, versions: []}}
+---
+{{apiVersion: v1, kind: ConfigMap, metadata: {{name: m, annotations: {{{force}}}}}}}
+"
+    ));
+    options.prune_limit = None;
+    let found = plan(&wanted, &LiveState::default(), &options);
+    let forced: Vec<bool> = found.tasks.iter().map(|task| task.options.force).collect();
+    assert_eq!(forced, [false, true, false], "{found}");
 }
 
 #[test]

@@ -24,14 +24,14 @@ fn version(object: &Manifest) -> &str {
 }
 
 /// One application, and how it is recorded.
-struct Kept<'w, C> {
-    world: &'w World<C>,
-    tracking: Tracking,
-    record: Record,
+pub(crate) struct Kept<'w, C> {
+    pub(crate) world: &'w World<C>,
+    pub(crate) tracking: Tracking,
+    pub(crate) record: Record,
 }
 
 impl<C: Cluster> Kept<'_, C> {
-    async fn plan(&self, desired: &[Manifest]) -> Plan {
+    pub(crate) async fn plan(&self, desired: &[Manifest]) -> Plan {
         let namespace = self.world.namespace.as_str();
         let mut live = LiveOptions::new("", namespace);
         live.tracking = self.tracking.clone();
@@ -49,7 +49,7 @@ impl<C: Cluster> Kept<'_, C> {
         plan(desired, &live, &options)
     }
 
-    async fn sync(&self, desired: &[Manifest]) -> SyncReport {
+    pub(crate) async fn sync(&self, desired: &[Manifest]) -> SyncReport {
         let plan = self.plan(desired).await;
         let options = SyncOptions {
             wait_for_last: true,
@@ -186,6 +186,39 @@ pub(crate) async fn what_is_deleted_is_what_was_planned<C: Cluster>(world: &Worl
     assert!(world.get("v1", "ConfigMap", "a").await.is_some());
 }
 
+/// An object that has changed hands between plan and sync is left alone; one
+/// that has only changed is not.
+pub(crate) async fn what_has_changed_hands_is_not_pruned<C: Cluster>(world: &World<C>) {
+    use gitops_apply::cluster::Write;
+    let app = world.namespace.as_str();
+    let kept = Kept {
+        world,
+        tracking: Tracking::new(app),
+        record: Record::inventory(app, app),
+    };
+    let all = ["moves", "stays", "changes"].map(|name| world.config_map(name, "", "1"));
+    assert!(kept.sync(&all).await.succeeded());
+    let plan = kept.plan(&[]).await;
+    assert_eq!(plan.counts().prune, 3);
+    let force = Write {
+        force: true,
+        ..Write::by("somebody")
+    };
+    let mut moved = all[0].clone();
+    Tracking::new("other").mark(&mut moved, &world.namespace);
+    let keep = r#""argocd.argoproj.io/sync-options": "Prune=false""#;
+    let kept_now = world.config_map("stays", keep, "1");
+    for object in [moved, kept_now, world.config_map("changes", "", "2")] {
+        world.cluster.apply(&object, &force).await.expect("applied");
+    }
+    let report = sync(&plan, &world.cluster, &SyncOptions::default(), |_| {}).await;
+    assert!(report.succeeded(), "{report}");
+    for (name, there) in [("moves", true), ("stays", true), ("changes", false)] {
+        let found = world.get("v1", "ConfigMap", name).await;
+        assert_eq!(found.is_some(), there, "{name}: {report}");
+    }
+}
+
 pub(crate) async fn an_apply_set_is_kept_as_kubectl_does<C: Cluster>(world: &World<C>) {
     let record = Record::apply_set("set", &*world.namespace);
     let Record::ApplySet { parent, .. } = &record else {
@@ -260,6 +293,122 @@ pub(crate) async fn an_apply_set_is_kept_as_kubectl_does<C: Cluster>(world: &Wor
         refused.message.contains("Shared resource found"),
         "{refused}"
     );
+}
+
+/// As much of Flux's definition as an inventory needs.
+const KUSTOMIZATIONS: &str = r#"{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition,
+    metadata: {name: kustomizations.kustomize.toolkit.fluxcd.io},
+    spec: {group: kustomize.toolkit.fluxcd.io, scope: Namespaced,
+        names: {kind: Kustomization, listKind: KustomizationList, plural: kustomizations, singular: kustomization},
+        versions: [{name: v1, served: true, storage: true, subresources: {status: {}}, schema: {openAPIV3Schema:
+            {type: object, properties: {
+                spec: {type: object, properties: {suspend: {type: boolean}, prune: {type: boolean}}},
+                status: {type: object, properties: {
+                    lastAppliedRevision: {type: string},
+                    inventory: {type: object, required: [entries], properties: {entries: {type: array, items:
+                        {type: object, required: [id, v], properties: {id: {type: string}, v: {type: string}}}}}}}}}}}}]}}"#;
+
+/// An application is taken over from Flux, and could be given back.
+pub(crate) async fn an_inventory_of_flux_is_kept<C: Cluster>(world: &World<C>) {
+    use gitops_apply::cluster::Write;
+    let kept = Kept {
+        world,
+        tracking: Record::Flux {
+            namespace: world.namespace.as_str().into(),
+            name: "shop".into(),
+        }
+        .tracking(""),
+        record: Record::Flux {
+            namespace: world.namespace.as_str().into(),
+            name: "shop".into(),
+        },
+    };
+    let flux = Write {
+        force: true,
+        ..Write::by("kustomize-controller")
+    };
+    let definition = yaml(KUSTOMIZATIONS);
+    let applied = world.cluster.apply(&definition, &flux).await;
+    applied.expect("a definition");
+    let kustomization = |rest: &str| {
+        world.object(&format!(
+            r#"{{"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+                "metadata": {{"name": "shop"}}, {rest}}}"#
+        ))
+    };
+    for _ in 0..100 {
+        let active = kustomization(r#""spec": {"prune": true}"#);
+        match world.cluster.apply(&active, &flux).await {
+            Ok(_) => break,
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+        world.cluster.discover().await.expect("a server");
+    }
+    let status = Write {
+        subresource: "status".into(),
+        ..flux.clone()
+    };
+    let space = &world.namespace;
+    let listed = kustomization(&format!(
+        r#""status": {{"lastAppliedRevision": "main@sha1:1", "inventory": {{"entries": [
+            {{"id": "{space}_a__ConfigMap", "v": "v1"}}, {{"id": "{space}_b__ConfigMap", "v": "v1"}},
+            {{"id": "{space}_asked-to-stay__ConfigMap", "v": "v1"}},
+            {{"id": "{space}_gone__ConfigMap", "v": "v1"}}]}}}}"#
+    ));
+    let applied = world.cluster.apply(&listed, &status).await;
+    applied.expect("a status");
+    let disabled = r#""kustomize.toolkit.fluxcd.io/prune": "Disabled""#;
+    for (name, annotations) in [
+        ("a", ""),
+        ("b", ""),
+        ("asked-to-stay", disabled),
+        ("not-listed", ""),
+    ] {
+        let mut map = world.config_map(name, annotations, "1");
+        kept.tracking.mark(&mut map, space);
+        world.cluster.apply(&map, &flux).await.expect("applied");
+    }
+    let wanted = [
+        world.config_map("a", "", "2"),
+        world.config_map("new", "", "1"),
+    ];
+    let refused = kept.sync(&wanted).await;
+    assert!(refused.message.contains("is not suspended"), "{refused}");
+
+    let suspended = kustomization(r#""spec": {"prune": true, "suspend": true}"#);
+    let before = world.cluster.apply(&suspended, &flux).await;
+    let before = before.expect("suspended");
+    assert!(before.at(&["status", "inventory"]).is_some());
+    let report = kept.sync(&wanted).await;
+    assert!(report.succeeded(), "{report}");
+    for (name, there) in [
+        ("a", true),
+        ("b", false),
+        ("asked-to-stay", true),
+        ("not-listed", true),
+    ] {
+        let found = world.get("v1", "ConfigMap", name).await;
+        assert_eq!(found.is_some(), there, "{name}");
+    }
+    let group = "kustomize.toolkit.fluxcd.io/v1";
+    let after = world.get(group, "Kustomization", "shop").await;
+    let after = after.expect("a Kustomization");
+    let entries = after.at(&["status", "inventory", "entries"]);
+    let entries = entries.and_then(Value::as_list).unwrap_or_default();
+    let entries: Vec<String> = entries.iter().map(json::to_string).collect();
+    let entry = |name: &str| format!(r#"{{"id":"{space}_{name}__ConfigMap","v":"v1"}}"#);
+    // What is kept although it is declared no more is ours still; what was not
+    // listed has only got its labels.
+    assert_eq!(entries, ["a", "asked-to-stay", "new"].map(entry));
+    assert_eq!(after.at(&["spec"]), before.at(&["spec"]));
+    assert_eq!(
+        text(&after, &["status", "lastAppliedRevision"]),
+        "main@sha1:1"
+    );
+    // What is unchanged is not recorded anew.
+    assert!(kept.sync(&wanted).await.succeeded());
+    let again = world.get(group, "Kustomization", "shop").await;
+    assert_eq!(version(&after), version(&again.expect("there")));
 }
 
 /// A namespace is pruned only if nothing of others is in it.

@@ -94,7 +94,7 @@ pub(crate) async fn a_uid_protects_from_deleting_another_object<C: Cluster>(worl
     let wrong = Deletion {
         propagation: Propagation::Background,
         uid: "00000000-0000-0000-0000-000000000000".into(),
-        dry_run: false,
+        ..Deletion::default()
     };
     let refused = world.cluster.delete(live.key(), &wrong).await;
     assert!(
@@ -301,8 +301,16 @@ pub(crate) async fn waves_wait_for_health<C: Cluster>(world: &World<C>) {
 }
 
 pub(crate) async fn a_degraded_object_stops_later_waves<C: Cluster>(world: &World<C>) {
+    let mut web = world.deployment("web", "", r#""nodeSelector": {"no": "such-node"},"#);
+    // The shortest deadline there is.
+    web.edit(|object| {
+        let spec = object.as_map_mut().and_then(|map| map.get_mut("spec"));
+        let spec = spec.and_then(Value::as_map_mut).expect("a spec");
+        spec.insert("progressDeadlineSeconds", 1);
+    })
+    .expect("an object");
     let wanted = [
-        world.deployment("web", "", r#""nodeSelector": {"no": "such-node"},"#),
+        web,
         world.config_map("after", r#""argocd.argoproj.io/sync-wave": "1""#, "1"),
     ];
     let (report, _) = world.sync(&wanted).await;
@@ -444,6 +452,48 @@ pub(crate) async fn what_is_declared_no_more_is_pruned_in_reverse<C: Cluster>(wo
         .await;
     assert!(report.succeeded(), "{report}");
     assert!(has_gone(world, "v1", "ConfigMap", "stays").await);
+}
+
+pub(crate) async fn nothing_is_pruned_before_every_wave_is_applied<C: Cluster>(world: &World<C>) {
+    let wave = |wave: i32| format!(r#""argocd.argoproj.io/sync-wave": "{wave}""#);
+    let stays = world.config_map("stays", "", "1");
+    let there = [
+        world.config_map("early", &wave(-1), "1"),
+        world.config_map("late", &wave(2), "1"),
+        stays.clone(),
+    ];
+    let (report, _) = world.sync(&there).await;
+    assert!(report.succeeded(), "{report}");
+    let bad = world.object(
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bad",
+            "annotations": {"argocd.argoproj.io/sync-wave": "3"}}, "date": {}}"#,
+    );
+    // What a dry run could not have told.
+    let unchecked = SyncOptions {
+        check_first: false,
+        ..SyncOptions::default()
+    };
+    let broken = [stays.clone(), world.config_map("new", "", "1"), bad];
+    let options = world.plan_options();
+    let (report, log) = world.sync_with(&broken, &options, &unchecked).await;
+    assert_eq!(report.phase, OperationPhase::Failed, "{log:#?}");
+    assert!(world.get("v1", "ConfigMap", "new").await.is_some());
+    for name in ["early", "late"] {
+        assert!(world.get("v1", "ConfigMap", name).await.is_some(), "{name}");
+    }
+
+    // Argo CD's way, for those who want it.
+    let in_waves = PlanOptions {
+        prune_in_waves: true,
+        ..options
+    };
+    let (report, log) = world.sync_with(&broken, &in_waves, &unchecked).await;
+    assert_eq!(report.phase, OperationPhase::Failed, "{log:#?}");
+    assert!(has_gone(world, "v1", "ConfigMap", "late").await);
+
+    let (report, log) = world.sync(&[stays, world.deployment("web", "", "")]).await;
+    assert!(report.succeeded(), "{report}\n{log:#?}");
+    assert!(has_gone(world, "v1", "ConfigMap", "early").await);
 }
 
 pub(crate) async fn definitions_come_before_their_objects<C: Cluster>(world: &World<C>) {
@@ -1009,6 +1059,7 @@ macro_rules! on_every_cluster {
             hooks_run_to_their_end
             a_failing_hook_runs_the_hooks_for_failures
             what_is_declared_no_more_is_pruned_in_reverse
+            nothing_is_pruned_before_every_wave_is_applied
             definitions_come_before_their_objects
             a_dry_run_changes_nothing
             a_bad_object_in_the_last_wave_stops_the_first
@@ -1025,7 +1076,9 @@ macro_rules! on_every_cluster {
             records:
             an_inventory_is_kept_by_uid
             what_is_deleted_is_what_was_planned
+            what_has_changed_hands_is_not_pruned
             an_apply_set_is_kept_as_kubectl_does
+            an_inventory_of_flux_is_kept
             a_namespace_goes_when_it_is_empty;
             looks:
             charts_look_up_what_the_cluster_holds

@@ -121,7 +121,7 @@ impl<C: Cluster> World<C> {
         self.object(&format!(
             r#"{{"apiVersion": "apps/v1", "kind": "Deployment",
                 "metadata": {{"name": {name:?}, "annotations": {{"for": "test"{comma}{annotations}}}}},
-                "spec": {{"replicas": 2, "progressDeadlineSeconds": 1,
+                "spec": {{"replicas": 2, "progressDeadlineSeconds": 100,
                     "selector": {{"matchLabels": {{"app": {name:?}}}}},
                     "template": {{"metadata": {{"labels": {{"app": {name:?}}}}},
                         "spec": {{{selector} "containers": [

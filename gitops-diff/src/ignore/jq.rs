@@ -12,10 +12,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use gitops_core::{Str, Value, json};
+use gitops_core::{Str, Value};
 use jaq_core::load::{Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
-use jaq_json::{Val, read};
+use jaq_json::{Num, Val};
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,7 @@ thread_local! {
 /// The problem, if the expression is not understood or refused.
 pub(super) fn paths(expression: &str, object: &Value) -> Result<Vec<Vec<Step>>, String> {
     let filter = filter(expression)?;
-    let text = json::to_string_raw(object);
-    let input = read::parse_single(text.as_bytes()).map_err(|error| format!("{error:?}"))?;
+    let input = input(object);
     let context = Ctx::<data::JustLut<Val>>::new(&filter.lut, Vars::new([]));
     let mut found = Vec::new();
     for path in filter.id.run((context, input)).map(unwrap_valr) {
@@ -56,24 +55,50 @@ pub(super) fn paths(expression: &str, object: &Value) -> Result<Vec<Vec<Step>>, 
         if found.len() >= MOST_PATHS {
             return Err(format!("names more than {MOST_PATHS} fields"));
         }
-        let path = json::parse(path.to_string().as_bytes()).map_err(|error| error.to_string())?;
-        found.push(steps(&path)?);
+        let Val::Arr(path) = path else { continue };
+        let steps: Option<Vec<Step>> = path.iter().map(step).collect();
+        found.push(steps.ok_or("slices of lists are not supported")?);
     }
     Ok(found)
 }
 
-fn steps(path: &Value) -> Result<Vec<Step>, String> {
-    let steps = path.as_list().unwrap_or_default().iter();
-    steps
-        .map(|step| match step {
-            Value::String(name) => Ok(Step::Field(name.clone())),
-            number => number
-                .as_i64()
-                .and_then(|number| usize::try_from(number).ok())
-                .map(Step::Item)
-                .ok_or_else(|| "slices of lists are not supported".to_owned()),
-        })
-        .collect()
+/// Whether `expression` is understood.
+///
+/// # Errors
+///
+/// The problem, if it is not, or refused.
+pub(super) fn check(expression: &str) -> Result<(), String> {
+    filter(expression).map(drop)
+}
+
+fn step(step: &Val) -> Option<Step> {
+    match step {
+        Val::TStr(name) => Some(Step::Field(std::str::from_utf8(name).ok()?.into())),
+        Val::Num(number) => Some(Step::Item(usize::try_from(number.as_isize()?).ok()?)),
+        _ => None,
+    }
+}
+
+/// A value as jaq has it.
+fn input(value: &Value) -> Val {
+    let text = |text: &str| Val::utf8_str(text.to_owned());
+    match value {
+        Value::Null => Val::Null,
+        Value::Bool(flag) => Val::Bool(*flag),
+        Value::Int(number) => Val::Num(Num::from_integral(*number)),
+        Value::UInt(number) => Val::Num(Num::from_integral(*number)),
+        Value::Float(number) => Val::from(*number),
+        Value::String(value) => text(value),
+        Value::List(items) => items.iter().map(input).collect(),
+        Value::Map(map) => {
+            let fields = map.iter();
+            Val::obj(
+                fields
+                    .map(|(name, value)| (text(name), input(value)))
+                    .collect(),
+            )
+        }
+    }
 }
 
 fn filter(expression: &str) -> Result<Rc<Filter>, String> {

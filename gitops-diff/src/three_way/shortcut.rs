@@ -22,7 +22,7 @@ use gitops_core::{Map, Value, defaults};
 use super::Compared;
 use crate::managed_fields;
 use crate::smd::{
-    Duplicates, Facet, Identity, Typed, deduce, has_copies, identities, is_empty_leaf, validate,
+    Duplicates, Facet, Identity, deduce, has_copies, identities, is_empty_leaf, validate,
 };
 
 /// Whether an apply would leave all values as they are, surely.
@@ -49,25 +49,44 @@ pub(super) fn changes_nothing(compared: &Compared<'_>) -> bool {
     };
     let mut walk = Walk::new(schema.schema);
     walk.map(&map, config, live.object(), owned).is_some()
-        && (!walk.replaces || replaces_nothing(compared))
+        && (walk.replaced.is_empty() || replaces_nothing(compared, &walk.replaced))
 }
 
 /// Whether atomic values that are written otherwise come out the same once the
 /// server has filled in its defaults.
-fn replaces_nothing(compared: &Compared<'_>) -> bool {
+fn replaces_nothing(compared: &Compared<'_>, replaced: &[Replaced<'_>]) -> bool {
     if !compared.builtin {
         return false;
     }
     let gvk = compared.desired.gvk();
-    let live = Typed::trusted(compared.live.to_value(), compared.schema);
-    let config = Typed::trusted(Value::Map(compared.config.clone()), compared.schema);
-    let Ok(Value::Map(mut merged)) = live.merge(&config).map(Typed::into_value) else {
-        return false;
-    };
-    let mut current = compared.live.object().clone();
+    let live = compared.live.object();
+    let mut merged = live.clone();
+    for Replaced { way, value } in replaced {
+        match at_mut(&mut merged, way) {
+            Some(place) => *place = Value::clone(value),
+            None => return false,
+        }
+    }
     defaults::fill(gvk, &mut merged);
-    defaults::fill(gvk, &mut current);
-    Value::Map(merged).same(&Value::Map(current))
+    let merged = Value::Map(merged);
+    // The server has filled in what is there; another version of it may have
+    // fewer defaults.
+    merged.same(&Value::Map(live.clone())) || {
+        let mut current = live.clone();
+        defaults::fill(gvk, &mut current);
+        merged.same(&Value::Map(current))
+    }
+}
+
+fn at_mut<'m>(object: &'m mut Map, way: &[Step<'_>]) -> Option<&'m mut Value> {
+    let (Step::Field(name), rest) = way.split_first()? else {
+        return None;
+    };
+    rest.iter()
+        .try_fold(object.get_mut(name)?, |here, step| match step {
+            Step::Field(name) => here.as_map_mut()?.get_mut(name),
+            Step::Item(index) => here.as_list_mut()?.make_mut().get_mut(*index),
+        })
 }
 
 /// Whether nobody else owns what is declared, surely.
@@ -96,12 +115,26 @@ pub(super) fn shares_nothing(compared: &Compared<'_>) -> bool {
     })
 }
 
-struct Walk<'s> {
-    schema: &'s Schema,
+/// One step into the live object.
+#[derive(Clone, Copy)]
+enum Step<'v> {
+    Field(&'v str),
+    Item(usize),
+}
+
+/// An atomic value that is written otherwise than it is there.
+struct Replaced<'v> {
+    way: Vec<Step<'v>>,
+    value: &'v Value,
+}
+
+struct Walk<'v> {
+    schema: &'v Schema,
     /// The name of a list item in `fieldsV1`, one after the other.
     text: String,
-    /// Whether an atomic value is written otherwise than it is there.
-    replaces: bool,
+    /// Where the walk is.
+    way: Vec<Step<'v>>,
+    replaced: Vec<Replaced<'v>>,
 }
 
 /// Whether `fieldsV1` has the place itself, not only what is below.
@@ -109,12 +142,13 @@ fn is_member(owned: &Map) -> bool {
     owned.is_empty() || owned.get(".").is_some()
 }
 
-impl<'s> Walk<'s> {
-    fn new(schema: &'s Schema) -> Self {
+impl<'v> Walk<'v> {
+    fn new(schema: &'v Schema) -> Self {
         Walk {
             schema,
             text: String::new(),
-            replaces: false,
+            way: Vec::new(),
+            replaced: Vec::new(),
         }
     }
 
@@ -123,8 +157,8 @@ impl<'s> Walk<'s> {
     fn place(
         &mut self,
         ty: TypeRef,
-        config: &Value,
-        live: &Value,
+        config: &'v Value,
+        live: &'v Value,
         owned: Option<&Map>,
     ) -> Option<bool> {
         let facets = self.schema.resolve(ty);
@@ -161,7 +195,8 @@ impl<'s> Walk<'s> {
                     if !both {
                         return None;
                     }
-                    self.replaces = true;
+                    let way = self.way.clone();
+                    self.replaced.push(Replaced { way, value: config });
                 }
                 Some(true)
             }
@@ -171,8 +206,8 @@ impl<'s> Walk<'s> {
     fn map(
         &mut self,
         map: &MapFacet<'_>,
-        config: &Map,
-        live: &Map,
+        config: &'v Map,
+        live: &'v Map,
         owned: Option<&Map>,
     ) -> Option<()> {
         // All three are sorted by name.
@@ -190,7 +225,9 @@ impl<'s> Walk<'s> {
                 Some((_, below)) => Some(below.as_map()?),
                 None => None,
             };
+            self.way.push(Step::Field(name));
             let leaf = self.place(ty, config, live, ours)?;
+            self.way.pop();
             if ours.is_some_and(is_member) && !(leaf || is_empty_leaf(config) || field.is_none()) {
                 return None;
             }
@@ -201,9 +238,9 @@ impl<'s> Walk<'s> {
 
     fn list(
         &mut self,
-        list: &ListFacet<'_>,
-        config: &[Value],
-        live: &[Value],
+        list: &ListFacet<'v>,
+        config: &'v [Value],
+        live: &'v [Value],
         owned: Option<&Map>,
     ) -> Option<()> {
         let distinct = |items| {
@@ -213,17 +250,19 @@ impl<'s> Walk<'s> {
         };
         let declared: Vec<Identity<'_>> = distinct(config)?;
         let known: Vec<Identity<'_>> = distinct(live)?;
-        let mut known = known.iter().zip(live);
+        let mut known = known.iter().zip(live).enumerate();
         let mut matched = 0;
         for (identity, config) in declared.iter().zip(config) {
-            let (_, live) = known.find(|(have, _)| *have == identity)?;
+            let (index, (_, live)) = known.find(|(_, (have, _))| *have == identity)?;
             let ours = owned.and_then(|owned| owned.get(self.name(identity)?));
             let ours = match ours {
                 Some(below) => Some(below.as_map()?),
                 None => None,
             };
             matched += usize::from(ours.is_some());
+            self.way.push(Step::Item(index));
             self.place(list.element, config, live, ours)?;
+            self.way.pop();
         }
         let all = owned.map_or(0, |owned| {
             owned.len() - usize::from(owned.get(".").is_some())

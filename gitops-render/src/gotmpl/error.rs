@@ -11,10 +11,8 @@ use super::function::{Cause, Failure};
 /// The text is Go's, to the byte: the failure of an included template is part
 /// of the text of the one that included it. So `std::error::Error::source`
 /// stays empty, and [`cause`](Error::cause) walks down the chain instead.
-#[derive(Debug)]
 pub struct Error(Box<Repr>);
 
-#[derive(Debug)]
 struct Repr {
     kind: ErrorKind,
     at: Option<Location>,
@@ -261,6 +259,16 @@ impl fmt::Display for Location {
             write!(f, " at <{node}>")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    /// Without the templates, whose text may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("text", &self.to_string())
+            .finish_non_exhaustive()
     }
 }
 

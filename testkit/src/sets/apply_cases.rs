@@ -4,6 +4,7 @@
 //! | file                    | what a case is                                   |
 //! |-------------------------|--------------------------------------------------|
 //! | `smd/`, `golden/`       | see [`smd`]                                      |
+//! | `smd/fieldmanager/csaupgrade_test.json` | see [`migrations`]               |
 //! | `smp/`                  | see [`patches`]                                  |
 //! | `schema/static-*.json`  | the built-in types, compared with the compiled ones |
 
@@ -15,6 +16,7 @@ use gitops_core::{Value, json};
 use super::{LoadError, Set};
 use crate::case::{Case, Failure};
 
+mod migrations;
 mod patches;
 mod schemas;
 mod smd;
@@ -25,6 +27,7 @@ type Problem = Box<dyn std::error::Error>;
 /// The cases below `dir`, the root of the set.
 pub(super) fn load(dir: &Path) -> Result<Set, LoadError> {
     let mut cases = smd::load(dir)?;
+    cases.extend(migrations::load(dir)?);
     cases.extend(patches::load(dir)?);
     cases.extend(schemas::load(dir)?);
     let left_out = BTreeMap::from([
@@ -32,6 +35,8 @@ pub(super) fn load(dir: &Path) -> Result<Set, LoadError> {
         ("about types of Go alone", patches::GO_TYPES),
         ("types that servers publish otherwise", schemas::OTHERS),
         ("disabled by the suite itself", patches::DISABLED),
+        ("fields in other versions are kept", migrations::VERSIONS),
+        ("about a subresource", migrations::SUBRESOURCES),
     ]);
     Ok(Set { cases, left_out })
 }

@@ -1,7 +1,7 @@
 //! What a write goes through before anything is stored.
 
 use gitops_core::schema::{is_builtin, structural};
-use gitops_core::{Manifest, Origin, Value};
+use gitops_core::{Manifest, Map, Origin, Value};
 use gitops_diff::managed_fields::{self, Writer};
 use gitops_diff::{immutable, predict, validate};
 
@@ -68,6 +68,12 @@ impl MemoryCluster {
             });
         }
         let live = state.objects.get(&key_of(wanted.key())).cloned();
+        let within = !write.subresource.is_empty();
+        if within && (write.subresource != "status" || !state.schemas.has_status(wanted.gvk())) {
+            return Err(ClusterError::UnknownKind {
+                gvk: wanted.gvk().clone(),
+            });
+        }
         match (verb, &live) {
             (Verb::Create, Some(_)) => {
                 return Err(ClusterError::AlreadyExists {
@@ -77,6 +83,7 @@ impl MemoryCluster {
             (Verb::Replace | Verb::Patch, None) => {
                 return Err(not_found(wanted.key(), &kind.plural));
             }
+            (Verb::Apply, None) if within => return Err(not_found(wanted.key(), &kind.plural)),
             _ => {}
         }
         check_version(&wanted, live.as_ref())?;
@@ -94,6 +101,7 @@ impl MemoryCluster {
         }
 
         let writer = Writer {
+            subresource: write.subresource.clone(),
             force: write.force,
             now: self.time(),
             keep_emptied: managed_fields::keeps_emptied(&self.0.options.server_version),
@@ -115,7 +123,10 @@ impl MemoryCluster {
             let written = managed_fields::update(base.or(live.as_ref()), &body, schemas, &writer);
             written.map_err(|error| apply_error(error, &wanted))?
         };
-        let object = predict::stored(object, live.as_ref(), schemas, &gvk);
+        let object = match &live {
+            Some(live) if within => with_status(live, &object),
+            live => predict::stored(object, live.as_ref(), schemas, &gvk),
+        };
         let mut object = Manifest::new(Value::Map(object), Origin::default())
             .map_err(|error| invalid(&wanted, &error.to_string()))?;
         if let Some(structural) = schemas.structural(&gvk)
@@ -193,6 +204,25 @@ impl MemoryCluster {
             });
         }
     }
+}
+
+/// The live object with the status of `written`, and its owners.
+fn with_status(live: &Manifest, written: &Map) -> Map {
+    let mut object = live.object().clone();
+    match written.get("status") {
+        Some(status) => object.insert("status", status.clone()),
+        None => object.remove("status"),
+    };
+    let owners = written
+        .get("metadata")
+        .and_then(|metadata| metadata.get("managedFields"));
+    if let Some(Value::Map(metadata)) = object.get_mut("metadata") {
+        match owners {
+            Some(owners) => metadata.insert("managedFields", owners.clone()),
+            None => metadata.remove("managedFields"),
+        };
+    }
+    object
 }
 
 fn check_version(wanted: &Manifest, live: Option<&Manifest>) -> Result<(), ClusterError> {

@@ -168,19 +168,27 @@ impl MemoryCluster {
         let Some(object) = state.objects.get(&stored) else {
             return Err(not_found(key, &kind.plural));
         };
-        let uid = text(object, &["metadata", "uid"]);
-        if !deletion.uid.is_empty() && deletion.uid != uid {
-            return Err(ClusterError::Conflict {
-                key: key.clone(),
-                message: format!(
-                    "Operation cannot be fulfilled on {} {:?}: Precondition failed: UID in \
-                     precondition: {}, UID in object meta: {uid}",
-                    resource(&kind.plural, &key.group),
-                    key.name.as_str(),
-                    deletion.uid
-                ),
-                fields: Vec::new(),
-            });
+        for (what, field, wanted) in [
+            ("UID", "uid", &deletion.uid),
+            (
+                "ResourceVersion",
+                "resourceVersion",
+                &deletion.resource_version,
+            ),
+        ] {
+            let is = text(object, &["metadata", field]);
+            if !wanted.is_empty() && *wanted != is {
+                return Err(ClusterError::Conflict {
+                    key: key.clone(),
+                    message: format!(
+                        "Operation cannot be fulfilled on {} {:?}: Precondition failed: {what} in \
+                         precondition: {wanted}, {what} in object meta: {is}",
+                        resource(&kind.plural, &key.group),
+                        key.name.as_str(),
+                    ),
+                    fields: Vec::new(),
+                });
+            }
         }
         if key.kind == "Namespace"
             && ["default", "kube-system", "kube-public"].contains(&key.name.as_str())

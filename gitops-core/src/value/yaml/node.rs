@@ -414,38 +414,28 @@ impl Tree {
 
     /// Copies `id` of another tree with all that is below it.
     pub fn copy(&mut self, from: &Tree, id: NodeId) -> NodeId {
-        let mut node = from.node(id).clone();
-        match &mut node.content {
-            Content::Scalar(_) | Content::Alias(_) => {}
-            Content::Map(entries) => {
-                for (key, value) in entries {
-                    *key = self.copy(from, *key);
-                    *value = self.copy(from, *value);
-                }
-            }
-            Content::List(items) => {
-                for item in items {
-                    *item = self.copy(from, *item);
-                }
-            }
-        }
-        self.add(node)
+        self.add_copy(Some(from), id)
     }
 
     /// Copies `id` with all that is below it.
     pub fn duplicate(&mut self, id: NodeId) -> NodeId {
-        let mut node = self.node(id).clone();
+        self.add_copy(None, id)
+    }
+
+    /// Copies from another tree, or within this one.
+    fn add_copy(&mut self, from: Option<&Tree>, id: NodeId) -> NodeId {
+        let mut node = from.unwrap_or(self).node(id).clone();
         match &mut node.content {
             Content::Scalar(_) | Content::Alias(_) => {}
             Content::Map(entries) => {
                 for (key, value) in entries {
-                    *key = self.duplicate(*key);
-                    *value = self.duplicate(*value);
+                    *key = self.add_copy(from, *key);
+                    *value = self.add_copy(from, *value);
                 }
             }
             Content::List(items) => {
                 for item in items {
-                    *item = self.duplicate(*item);
+                    *item = self.add_copy(from, *item);
                 }
             }
         }

@@ -89,7 +89,7 @@ fn element_of(name: &str) -> Result<PathElement, Problem> {
 }
 
 /// `{set: [[element…]…]}` of the case files.
-fn set_of(value: &Value) -> Result<Set, Problem> {
+pub(super) fn set_of(value: &Value) -> Result<Set, Problem> {
     let mut set = Set::new();
     for path in list(field(value, "set")?) {
         set.insert(&path_of(path)?.0);
