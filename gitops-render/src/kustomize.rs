@@ -285,7 +285,15 @@ pub fn build(
     };
     for mut object in outcome.objects {
         object.finish(outcome.origins, outcome.transformations)?;
-        built.objects.push(object.to_value()?);
+        // What Go's decoder refuses is shown as the map that it did not get.
+        let value =
+            object
+                .to_value()
+                .map_err(|error| match error.message().starts_with("yaml: ") {
+                    true => error.within("map[string]interface {}(nil)"),
+                    false => error,
+                })?;
+        built.objects.push(value);
         built.places.push(Place {
             source: Str::new(),
             file: object.declared.file.as_str().into(),

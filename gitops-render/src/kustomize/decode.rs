@@ -73,7 +73,8 @@ impl<'a> Context<'a> {
         };
         match (self.name, parent.structure()) {
             ("labels", "Kustomization") => "Label",
-            ("fields" | "fieldSpecs", _) => "FieldSpec",
+            ("nameReference", "TransformerConfig") => "NameBackReferences",
+            ("fields" | "fieldSpecs", _) | (_, "TransformerConfig") => "FieldSpec",
             ("patches" | "patchesJson6902", "Kustomization") => "Patch",
             ("options", "Patch") => "PatchArgs",
             ("options", "ConfigMapArgs" | "SecretArgs") => "GeneratorOptions",
@@ -99,9 +100,24 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The type of the struct that is read here, as Go names it.
+    fn go_type(&self) -> String {
+        let structure = self.structure();
+        let package = match structure {
+            "TransformerConfig" | "NameBackReferences" => "builtinconfig",
+            _ => "types",
+        };
+        format!("{package}.{structure}")
+    }
+
     /// The error of a value that is not of the type that Go names so.
     pub(super) fn mismatch(&self, value: &Value, wanted: &str) -> Error {
+        let number;
         let found = match value {
+            Value::UInt(_) | Value::Float(_) if matches!(wanted, "int" | "int64") => {
+                number = format!("number {}", gitops_core::json::to_string(value));
+                &number
+            }
             Value::Null => "null",
             Value::Bool(_) => "bool",
             Value::Int(_) | Value::UInt(_) | Value::Float(_) => "number",
@@ -129,6 +145,19 @@ fn embedding(structure: &str, field: &str) -> &'static str {
         ("Selector" | "SourceSelector", "name" | "namespace") => "ResId",
         ("Selector" | "SourceSelector", "group" | "version" | "kind") => "ResId.Gvk",
         ("FieldSpec" | "Target", "group" | "version" | "kind") => "Gvk",
+        ("ConfigMapGeneratorPlugin", "name" | "namespace" | "behavior" | "options") => {
+            "ConfigMapArgs.GeneratorArgs"
+        }
+        ("ConfigMapGeneratorPlugin", "literals" | "files" | "envs" | "env") => {
+            "ConfigMapArgs.GeneratorArgs.KvPairSources"
+        }
+        ("SecretGeneratorPlugin", "name" | "namespace" | "behavior" | "options") => {
+            "SecretArgs.GeneratorArgs"
+        }
+        ("SecretGeneratorPlugin", "literals" | "files" | "envs" | "env") => {
+            "SecretArgs.GeneratorArgs.KvPairSources"
+        }
+        ("SecretGeneratorPlugin", "type") => "SecretArgs",
         ("ConfigMapArgs" | "SecretArgs", "name" | "namespace" | "behavior" | "options") => {
             "GeneratorArgs"
         }
@@ -175,8 +204,22 @@ impl<'a> Fields<'a> {
                 context,
                 known: Vec::new(),
             })),
-            other => Err(context.mismatch(other, context.root)),
+            other => Err(context.mismatch(other, &context.go_type())),
         }
+    }
+
+    /// No fields at all.
+    pub(super) fn none(context: &'a Context<'a>) -> Self {
+        static NONE: Map = Map::new();
+        Fields {
+            map: &NONE,
+            context,
+            known: Vec::new(),
+        }
+    }
+
+    pub(super) fn context(&self) -> &'a Context<'a> {
+        self.context
     }
 
     /// The value of a field that is there and is not null.
