@@ -139,7 +139,7 @@ pub fn random(seed: u64) -> Files {
         );
     }
     files.push((format!("{ROOT}/kustomization.yaml"), text));
-    if dice.once(3) {
+    if dice.once(2) {
         mistakes::make(&mut dice, &mut files);
     }
     files

@@ -49,6 +49,17 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether a scalar becomes text here, if the document's reader does that
+    /// at all: it loses sight of the types within embedded structs.
+    fn makes_text(&self) -> bool {
+        match self.parent {
+            None => self.lenient,
+            Some(parent) => {
+                parent.makes_text() && embedding(parent.structure(), self.name).is_empty()
+            }
+        }
+    }
+
     /// The path as Go shows it, with the names of embedded structs.
     fn path(&self) -> String {
         let Some(parent) = self.parent else {
@@ -173,7 +184,7 @@ fn embedding(structure: &str, field: &str) -> &'static str {
 fn scalar_text(value: &Value, context: &Context<'_>) -> Option<Str> {
     match value {
         Value::String(text) => Some(text.clone()),
-        _ if !context.lenient => None,
+        _ if !context.makes_text() => None,
         Value::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
         Value::Int(number) => Some(number.to_string().into()),
         Value::UInt(number) => Some(number.to_string().into()),

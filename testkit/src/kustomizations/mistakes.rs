@@ -33,7 +33,14 @@ const VALUES: &[&str] = &[
 
 /// Makes one mistake in one file, or leaves a file out.
 pub(super) fn make(dice: &mut Dice, files: &mut Files) {
-    let at = dice.roll(files.len());
+    // Most mistakes are made in kustomization files.
+    let mut at = dice.roll(files.len());
+    if dice.once(2) {
+        let kustomizations: Vec<usize> = (0..files.len())
+            .filter(|at| files[*at].0.ends_with("kustomization.yaml"))
+            .collect();
+        at = kustomizations[dice.roll(kustomizations.len())];
+    }
     if dice.once(12) {
         files.remove(at);
         return;
