@@ -220,6 +220,36 @@ impl Build {
         Ok(text)
     }
 
+    /// The files that `kustomize build -o DIR` writes: their names and texts,
+    /// one for each object. Namespaces are part of the names if there are
+    /// several.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_text`](Build::to_text).
+    pub fn to_files(&self) -> Result<Vec<(String, String)>, Error> {
+        let ids: Vec<id::Id> = self.objects.iter().map(id::Id::of).collect();
+        let namespaces: std::collections::BTreeSet<&str> = ids
+            .iter()
+            .filter(|id| !id.cluster_scoped)
+            .map(id::Id::effective_namespace)
+            .collect();
+        let mut files = Vec::with_capacity(ids.len());
+        for (object, id) in self.objects.iter().zip(&ids) {
+            let text = yaml::to_string(object)
+                .map_err(|error| Error::new(ErrorKind::Transform, error.to_string()))?;
+            let namespace = match namespaces.len() > 1 && !id.cluster_scoped {
+                true => id.effective_namespace(),
+                false => "",
+            };
+            let gvk = &id.gvk;
+            let parts = [namespace, &gvk.group, &gvk.version, &gvk.kind, &id.name];
+            let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            files.push((format!("{}.yaml", parts.join("_").to_lowercase()), text));
+        }
+        Ok(files)
+    }
+
     /// The objects as manifests.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gitops_core::{Str, TreePath, Value, yaml};
 
-use super::decode::Fields;
+use super::decode::{Fields, read_in_order};
 use super::error::{Error, ErrorKind, Result, transform};
 use super::file::{
     self, COMPONENT, GeneratorArgs, GeneratorOptions, HelmChart, HelmGlobals, Kustomization, NAMES,
@@ -85,6 +85,14 @@ pub(super) fn run(loader: Loader<'_>, options: &KustomizeOptions) -> Result<Outc
         warnings: RefCell::new(Vec::new()),
         visited: std::cell::Cell::new(0),
     });
+    run_with(loader, options, &shared).map_err(|error| error.after(shared.warnings.take()))
+}
+
+fn run_with<'a, 'o>(
+    loader: Loader<'a>,
+    options: &'o KustomizeOptions,
+    shared: &Rc<Shared<'o>>,
+) -> Result<Outcome> {
     let mut target = Target::load(loader, shared.clone())?;
     target.apply_overrides(&options.overrides)?;
     target.set_schema()?;
@@ -309,14 +317,18 @@ impl<'a, 'o> Target<'a, 'o> {
         let mut all = Specs::default();
         for path in &self.file.configurations {
             let (text, file) = self.loader.load_at(path)?;
-            let value = yaml::parse(&text).map_err(|error| {
+            let options = yaml::Options {
+                duplicate_keys: yaml::DuplicateKeys::Error,
+                ..yaml::Options::default()
+            };
+            let value = yaml::parse_with(&text, &options).map_err(|error| {
                 Error::new(
                     ErrorKind::Parse,
                     format!("error converting YAML to JSON: {error}"),
                 )
                 .at(&file, error.line())
             })?;
-            let specs = Specs::from_value(&value).map_err(|error| {
+            let specs = read_in_order(&value, Specs::from_value).map_err(|error| {
                 error
                     .within("error unmarshaling JSON: while decoding JSON")
                     .at(&file, 0)

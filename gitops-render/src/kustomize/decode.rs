@@ -197,6 +197,21 @@ fn scalar_text(value: &Value, context: &Context<'_>) -> Option<Str> {
     }
 }
 
+/// Reads a value. Of several errors in an object, the one of the first key
+/// counts, as Go reads keys in order.
+pub(super) fn read_in_order<T>(value: &Value, read: impl Fn(&Value) -> Result<T>) -> Result<T> {
+    read(value).map_err(|error| {
+        let Value::Map(map) = value else { return error };
+        let mut entries: Vec<_> = map.iter().collect();
+        entries.sort_by_key(|(key, _)| *key);
+        let first = entries.into_iter().find_map(|(key, value)| {
+            let alone = Map::from_iter([(key.clone(), value.clone())]);
+            read(&Value::Map(alone)).err()
+        });
+        first.unwrap_or(error)
+    })
+}
+
 /// The fields of an object, taken one by one.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
@@ -254,12 +269,17 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<Str>> {
+        self.text_of(name, "string")
+    }
+
+    /// A text that is of a type of its own in Go.
+    pub(super) fn text_of(&mut self, name: &'static str, wanted: &str) -> Result<Option<Str>> {
         let context = self.context.field(name);
         match self.take(name) {
             None => Ok(None),
             Some(value) => match scalar_text(value, &context) {
                 Some(text) => Ok(Some(text)),
-                None => Err(context.mismatch(value, "string")),
+                None => Err(context.mismatch(value, wanted)),
             },
         }
     }
@@ -328,7 +348,7 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some(Value::List(items)) => items
                 .iter()
-                .map(|value| item(value, &context))
+                .map(|value| read_in_order(value, |value| item(value, &context)))
                 .collect::<Result<_>>()
                 .map(Some),
             Some(other) => Err(context.mismatch(other, wanted)),
@@ -344,7 +364,7 @@ impl<'a> Fields<'a> {
         let context = self.context.field(name);
         match self.take(name) {
             None => Ok(None),
-            Some(value) => read(value, &context).map(Some),
+            Some(value) => read_in_order(value, |value| read(value, &context)).map(Some),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use gitops_core::{Str, Value, yaml};
 
-use super::decode::{Context, Fields};
+use super::decode::{Context, Fields, read_in_order};
 use super::error::{Error, ErrorKind, Result};
 use super::fields::FieldSpec;
 use super::id::Gvk;
@@ -328,7 +328,9 @@ impl Kustomization {
         let value = yaml::parse(text)
             .map_err(|error| invalid(Error::new(ErrorKind::Kustomization, error.to_string())))?;
         let context = Context::root("Kustomization");
-        let (this, has_some) = Kustomization::read(&value, &context, warnings).map_err(invalid)?;
+        let read = |value: &Value| Kustomization::read(value, &context);
+        let (this, deprecated, has_some) = read_in_order(&value, read).map_err(invalid)?;
+        warnings.extend(deprecated);
         if !has_some {
             return Err(Error::new(
                 ErrorKind::Kustomization,
@@ -338,14 +340,13 @@ impl Kustomization {
         Ok(this)
     }
 
-    fn read(
-        value: &Value,
-        context: &Context<'_>,
-        warnings: &mut Vec<String>,
-    ) -> Result<(Kustomization, bool)> {
+    /// The kustomization, the deprecated fields that it has, and whether it has
+    /// any at all.
+    fn read(value: &Value, context: &Context<'_>) -> Result<(Kustomization, Vec<String>, bool)> {
         let mut this = Kustomization::default();
+        let mut warnings = Vec::new();
         let Some(mut fields) = Fields::of(value, context)? else {
-            return Ok((this, false));
+            return Ok((this, warnings, false));
         };
         let mut deprecated = |name: &str, instead: &str, experimental: &str| {
             warnings.push(format!(
@@ -497,7 +498,7 @@ impl Kustomization {
             this.kind = KUSTOMIZATION.into();
         }
         this.api_version = api_version;
-        Ok((this, has_some))
+        Ok((this, warnings, has_some))
     }
 
     /// What is wrong with kind and version; empty if nothing is.
@@ -734,7 +735,9 @@ pub(super) fn sort_options(value: &Value, context: &Context<'_>) -> Result<SortO
         return Ok(SortOptions::default());
     };
     let options = SortOptions {
-        order: fields.text("order")?,
+        order: fields
+            .text_of("order", "types.SortOrder")?
+            .unwrap_or_default(),
         legacy: fields.object("legacySortOptions", |value, context| {
             let Some(mut fields) = Fields::of(value, context)? else {
                 return Ok(LegacyOrder::default());

@@ -86,13 +86,15 @@ fn run(program: &Path, seed: u64) -> Result<(), Failure> {
     let ours = build(&tree, &path, &options);
     let theirs = String::from_utf8_lossy(&original.stdout);
     let (warnings, message) = said.split_once("Error: ").unwrap_or((&said, ""));
-    let rendered = ours.and_then(|built| Ok((built.to_text()?, built.warnings)));
-    match (rendered, original.status.success()) {
-        (Ok((text, ours)), true) => {
-            same_text("output", &theirs, &text, &[])?;
-            let warnings: Vec<&str> = warnings.lines().map(without_time).collect();
-            same_text("warnings", &warnings.join("\n"), &ours.join("\n"), &[])
-        }
+    let warned = match &ours {
+        Ok(built) => built.warnings.join("\n"),
+        Err(error) => error.warnings().join("\n"),
+    };
+    match (
+        ours.and_then(|built| built.to_text()),
+        original.status.success(),
+    ) {
+        (Ok(text), true) => same_text("output", &theirs, &text, &[]),
         (Err(error), false) => {
             let ours = error.message().trim();
             let mut same = same_error(message, ours);
@@ -123,7 +125,9 @@ fn run(program: &Path, seed: u64) -> Result<(), Failure> {
             actual: error.to_string(),
             line: 0,
         }),
-    }
+    }?;
+    let warnings: Vec<&str> = warnings.lines().map(without_time).collect();
+    same_text("warnings", &warnings.join("\n"), &warned, &[])
 }
 
 fn same_error(theirs: &str, ours: &str) -> Result<(), Failure> {
