@@ -29,9 +29,13 @@ pub struct Build {
     /// Which files a kustomization may read
     #[arg(long, value_enum, default_value_t = Restrictor::LoadRestrictionsRootOnly)]
     pub load_restrictor: Restrictor,
-    /// The order of the objects
-    #[arg(long, value_enum, default_value_t = Reorder::Legacy)]
-    pub reorder: Reorder,
+    /// The order of the objects, where the kustomization does not say; by kind
+    /// by default
+    #[arg(long, value_enum)]
+    pub reorder: Option<Reorder>,
+    /// Write to this file, or one file for each object if it is a directory
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<std::path::PathBuf>,
     /// Find the repository of this URL at this path
     #[arg(long, value_name = "URL=PATH")]
     pub map: Vec<String>,
@@ -94,8 +98,8 @@ impl Build {
                 Restrictor::LoadRestrictionsNone => LoadRestrictor::Tree,
             },
             reorder: match self.reorder {
-                Reorder::Legacy => kustomize::Reorder::Legacy,
-                Reorder::None => kustomize::Reorder::None,
+                None | Some(Reorder::Legacy) => kustomize::Reorder::Legacy,
+                Some(Reorder::None) => kustomize::Reorder::None,
             },
             helm: self.enable_helm.then(|| HelmSupport {
                 kube_version: self.helm_kube_version.as_str().into(),
@@ -113,13 +117,34 @@ impl Build {
         };
         // Bases may be anywhere, as they may for the original.
         let tree = DirTree::new("/")?;
-        let dir = std::path::absolute(dir.join(&self.dir))?;
-        let path = TreePath::parse(&dir.to_string_lossy())?;
-        let built = kustomize::build(&tree, &path, &options)?;
-        for warning in &built.warnings {
+        let root = std::path::absolute(dir.join(&self.dir))?;
+        let path = TreePath::parse(&root.to_string_lossy())?;
+        if self.reorder.is_some() {
+            stderr.push_str(
+                "Flag --reorder has been deprecated, use the new 'sortOptions' field in \
+                 kustomization.yaml instead.\n",
+            );
+        }
+        let outcome = kustomize::build(&tree, &path, &options);
+        let warnings = match &outcome {
+            Ok(built) => &built.warnings,
+            Err(error) => error.warnings(),
+        };
+        for warning in warnings {
             stderr.push_str(warning);
             stderr.push('\n');
         }
-        Ok(built.to_text()?)
+        let built = outcome?;
+        let Some(output) = self.output.as_ref().map(|output| dir.join(output)) else {
+            return Ok(built.to_text()?);
+        };
+        if output.is_dir() {
+            for (name, text) in built.to_files()? {
+                std::fs::write(output.join(name), text)?;
+            }
+        } else {
+            std::fs::write(output, built.to_text()?)?;
+        }
+        Ok(String::new())
     }
 }

@@ -220,6 +220,36 @@ impl Build {
         Ok(text)
     }
 
+    /// The files that `kustomize build -o DIR` writes: their names and texts,
+    /// one for each object. Namespaces are part of the names if there are
+    /// several.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_text`](Build::to_text).
+    pub fn to_files(&self) -> Result<Vec<(String, String)>, Error> {
+        let ids: Vec<id::Id> = self.objects.iter().map(id::Id::of).collect();
+        let namespaces: std::collections::BTreeSet<&str> = ids
+            .iter()
+            .filter(|id| !id.cluster_scoped)
+            .map(id::Id::effective_namespace)
+            .collect();
+        let mut files = Vec::with_capacity(ids.len());
+        for (object, id) in self.objects.iter().zip(&ids) {
+            let text = yaml::to_string(object)
+                .map_err(|error| Error::new(ErrorKind::Transform, error.to_string()))?;
+            let namespace = match namespaces.len() > 1 && !id.cluster_scoped {
+                true => id.effective_namespace(),
+                false => "",
+            };
+            let gvk = &id.gvk;
+            let parts = [namespace, &gvk.group, &gvk.version, &gvk.kind, &id.name];
+            let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            files.push((format!("{}.yaml", parts.join("_").to_lowercase()), text));
+        }
+        Ok(files)
+    }
+
     /// The objects as manifests.
     ///
     /// # Errors
@@ -285,7 +315,15 @@ pub fn build(
     };
     for mut object in outcome.objects {
         object.finish(outcome.origins, outcome.transformations)?;
-        built.objects.push(object.to_value()?);
+        // What Go's decoder refuses is shown as the map that it did not get.
+        let value =
+            object
+                .to_value()
+                .map_err(|error| match error.message().starts_with("yaml: ") {
+                    true => error.within("map[string]interface {}(nil)"),
+                    false => error,
+                })?;
+        built.objects.push(value);
         built.places.push(Place {
             source: Str::new(),
             file: object.declared.file.as_str().into(),

@@ -37,7 +37,7 @@ impl std::fmt::Display for Failure {
 }
 
 fn short(text: &str) -> String {
-    const LONGEST: usize = 400;
+    const LONGEST: usize = 4000;
     match text.char_indices().nth(LONGEST) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}…", &text[..end]),

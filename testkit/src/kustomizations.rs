@@ -1,11 +1,14 @@
 //! Random kustomizations: overlays up to three deep over common bases, with
 //! every kind of transformer, components and diamonds.
 //!
-//! Most of them build. What they are made of is small on purpose: few names
+//! Most of them build; some have a mistake that people make. What they are made of is small on purpose: few names
 //! and kinds, so that references, patches and selectors meet what they are
 //! for.
 
 use std::fmt::Write as _;
+
+mod fields;
+mod mistakes;
 
 /// The directory to build.
 pub const ROOT: &str = "top";
@@ -119,9 +122,26 @@ pub fn random(seed: u64) -> Files {
         text.push_str("sortOptions: {order: fifo}\n");
     }
     if dice.once(6) {
-        text.push_str("buildMetadata: [originAnnotations, transformerAnnotations]\n");
+        let _ = writeln!(
+            text,
+            "buildMetadata: [{}]",
+            dice.pick(&[
+                "originAnnotations, transformerAnnotations",
+                "originAnnotations",
+                "managedByLabel",
+                "managedByLabel, transformerAnnotations"
+            ])
+        );
+    }
+    if dice.once(20) {
+        text.push_str(
+            "sortOptions:\n  order: legacy\n  legacySortOptions: {orderFirst: [Widget, Secret], orderLast: [Namespace]}\n",
+        );
     }
     files.push((format!("{ROOT}/kustomization.yaml"), text));
+    if dice.once(2) {
+        mistakes::make(&mut dice, &mut files);
+    }
     files
 }
 
@@ -133,7 +153,11 @@ fn base_of(dice: &mut Dice, dir: &str, files: &mut Files) {
     for _ in 0..count {
         let name = dice.pick(NAMES);
         // Namespaces keep their names, so that only one base may have some.
-        let kind = dice.roll(if dir == "base0" { 14 } else { 13 });
+        let common = if dir == "base0" { 14 } else { 13 };
+        let kind = match dice.once(4) {
+            false => dice.roll(common),
+            true => 14 + dice.roll(fields::MORE_KINDS),
+        };
         if seen.contains(&(kind, name)) {
             continue;
         }
@@ -310,8 +334,14 @@ fn object(dice: &mut Dice, kind: usize, name: &str, out: &mut String) {
                 dice.pick(&["true", "'true'", "null"]),
             );
         }
-        _ => {
+        13 => {
             head("v1", "Namespace", dice);
+        }
+        _ => {
+            let (version, kind, content) = fields::more(dice, kind - 14);
+            let _ = writeln!(out, "apiVersion: {version}\nkind: {kind}");
+            metadata(dice, name, out);
+            out.push_str(&content);
         }
     }
 }
@@ -374,6 +404,9 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
         1 => text.push_str("labels:\n- pairs: {tier: x}\n"),
         2 => text.push_str("labels:\n- pairs: {tier: x, app: z}\n  includeSelectors: true\n"),
         3 => text.push_str("labels:\n- pairs: {tier: why}\n  includeTemplates: true\n"),
+        4 => text.push_str(
+            "labels:\n- pairs: {tier: f}\n  fields:\n  - {path: spec/labels, kind: Widget, create: true}\n  - {path: spec/selector, group: apps}\n",
+        ),
         _ => {}
     }
     if dice.once(5) {
@@ -384,25 +417,16 @@ fn transformers(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files
         );
     }
     if dice.once(4) {
-        let _ = writeln!(
-            text,
-            "images:\n- {{name: nginx, newTag: '{}'}}\n- {{name: registry.example:5000/team/app, newName: app, digest: 'sha256:ff'}}",
-            dice.pick(&["1.27", "v2"])
-        );
+        let field = if dice.once(12) { "imageTags" } else { "images" };
+        let _ = writeln!(text, "{field}:");
+        for _ in 0..=dice.roll(2) {
+            text.push_str(&fields::image(dice));
+        }
     }
     if dice.once(3) {
         patches(dice, dir, text, files);
     }
-    if dice.once(50) {
-        let _ = writeln!(
-            text,
-            "replacements:\n- source: {{kind: ConfigMap, name: {}, fieldPath: data.k}}\n  targets:\n  - select: {{kind: Deployment}}\n    fieldPaths: ['spec.template.spec.containers.[name=c0].image']\n    options: {{delimiter: ':', index: 1}}",
-            dice.pick(NAMES)
-        );
-    }
-    if dice.once(60) {
-        let _ = writeln!(text, "replicas: [{{name: {}, count: 7}}]", dice.pick(NAMES));
-    }
+    fields::add(dice, dir, text, files);
 }
 
 fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
@@ -414,7 +438,8 @@ fn patches(dice: &mut Dice, dir: &str, text: &mut String, files: &mut Files) {
             "Deployment|DaemonSet",
             "Service",
         ]);
-        match dice.roll(13) {
+        match dice.roll(18) {
+            13.. => text.push_str(&fields::patch(dice)),
             0 | 5 => {
                 let _ = writeln!(
                     text,

@@ -376,10 +376,11 @@ impl Job<'_> {
         let mut components = source.components.clone();
         if source.ignore_missing_components {
             components.retain(|component| {
+                // What is elsewhere counts as missing, as there.
                 let there = path
                     .join(component)
                     .map(|path| self.snapshot.tree.list(&path));
-                !matches!(there, Ok(Ok(None)))
+                matches!(there, Ok(Ok(Some(_))))
             });
         }
         let kube_version = match &source.kube_version {
@@ -404,7 +405,7 @@ impl Job<'_> {
                 namespace: source.namespace.clone().unwrap_or_default(),
                 images,
                 replicas: source.replicas.clone(),
-                common_labels: pairs(&source.labels, false),
+                common_labels: pairs(&source.labels, true),
                 labels_without_selectors: source.label_without_selector,
                 labels_in_templates: source.label_include_templates,
                 force_common_labels: source.force_labels,

@@ -1,21 +1,22 @@
 //! One build: Kustomize's `internal/target`.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use gitops_core::{Str, TreePath, Value, yaml};
 
-use super::decode::{Context, Fields};
-use super::error::{Error, ErrorKind, Result};
-use super::file::{self, COMPONENT, GeneratorOptions, HelmGlobals, Kustomization, NAMES};
+use super::decode::{Fields, read_in_order};
+use super::error::{Error, ErrorKind, Result, transform};
+use super::file::{
+    self, COMPONENT, GeneratorArgs, GeneratorOptions, HelmChart, HelmGlobals, Kustomization, NAMES,
+};
 use super::generators::{self, Generated};
 use super::loader::Loader;
 use super::object::Object;
 use super::objects::Objects;
 use super::origin::Origin;
-use super::schema::Schema;
+use super::schema::Schemas;
 use super::specs::Specs;
 use super::steps::{self, Planned};
 use super::vars::{self, Vars};
@@ -24,7 +25,7 @@ use super::{KustomizeOptions, Overrides, charts, crds, documents, patches};
 /// What all kustomizations of a build share.
 pub(super) struct Shared<'o> {
     pub(super) options: &'o KustomizeOptions,
-    schema: RefCell<Option<Arc<Schema>>>,
+    schemas: Schemas,
     warnings: RefCell<Vec<String>>,
     visited: std::cell::Cell<usize>,
 }
@@ -50,6 +51,21 @@ struct Target<'a, 'o> {
     parent_namespace: Str,
 }
 
+/// What makes objects.
+enum Generator {
+    Pairs(Generated, GeneratorArgs),
+    Chart(Box<HelmChart>, HelmGlobals),
+    /// The service account of a policy of Google's IAM.
+    Account(Box<Object>),
+}
+
+/// A generator that was configured, and how `buildMetadata` names it.
+struct PlannedGenerator {
+    generator: Generator,
+    file: TreePath,
+    origin: Option<Origin>,
+}
+
 /// The objects of a build, in order, and what was said on the way.
 pub(super) struct Outcome {
     /// To be [finished](Object::finish).
@@ -65,13 +81,21 @@ pub(super) struct Outcome {
 pub(super) fn run(loader: Loader<'_>, options: &KustomizeOptions) -> Result<Outcome> {
     let shared = Rc::new(Shared {
         options,
-        schema: RefCell::new(None),
+        schemas: Schemas::default(),
         warnings: RefCell::new(Vec::new()),
         visited: std::cell::Cell::new(0),
     });
+    run_with(loader, options, &shared).map_err(|error| error.after(shared.warnings.take()))
+}
+
+fn run_with<'a, 'o>(
+    loader: Loader<'a>,
+    options: &'o KustomizeOptions,
+    shared: &Rc<Shared<'o>>,
+) -> Result<Outcome> {
     let mut target = Target::load(loader, shared.clone())?;
     target.apply_overrides(&options.overrides)?;
-    target.set_schema(true)?;
+    target.set_schema()?;
     if !target.file.build_metadata.is_empty() {
         target.origin = Some(Origin::default());
     }
@@ -90,6 +114,9 @@ pub(super) fn run(loader: Loader<'_>, options: &KustomizeOptions) -> Result<Outc
             "well-defined vars that were never replaced: {}",
             names.join(",")
         ));
+    }
+    for object in objects.iter() {
+        object.check_again()?;
     }
     objects.retain(|object| !object.is_local());
     let legacy = target.has_legacy_order()?;
@@ -140,14 +167,6 @@ pub(super) fn run(loader: Loader<'_>, options: &KustomizeOptions) -> Result<Outc
 impl Shared<'_> {
     fn warn(&self, warning: String) {
         self.warnings.borrow_mut().push(warning);
-    }
-
-    /// The schema that merges go by.
-    fn schema(&self) -> Arc<Schema> {
-        self.schema
-            .borrow_mut()
-            .get_or_insert_with(Schema::builtin)
-            .clone()
     }
 }
 
@@ -218,7 +237,7 @@ impl<'a, 'o> Target<'a, 'o> {
     }
 
     /// Takes the schema that the kustomization names, if no one above did.
-    fn set_schema(&self, is_root: bool) -> Result<()> {
+    fn set_schema(&self) -> Result<()> {
         if self.file.openapi.is_empty() {
             return Ok(());
         }
@@ -233,31 +252,24 @@ impl<'a, 'o> Target<'a, 'o> {
             Some(path) => Some(self.loader.load(path)?),
             None => None,
         };
-        if self.shared.schema.borrow().is_some() {
+        if self.shared.schemas.is_named() {
             return Ok(());
         }
         let invalid =
             |message: &str| Error::new(ErrorKind::Kustomization, message).at(&self.path, 0);
-        let schema = match (text, version.as_deref()) {
+        match (text, version.as_deref()) {
             (Some(_), Some(_)) => {
                 return Err(invalid(
                     "builtin version and custom schema provided, cannot use both",
                 ));
             }
-            (Some(text), None) => {
-                let parsed = yaml::parse(&text)
-                    .map_err(|error| invalid(&format!("invalid schema file: {error}")))?;
-                // By the time that a kustomization below the root says so, the
-                // original has the built-in schema already.
-                let base = is_root.then(Schema::default);
-                Arc::new(Schema::from_openapi(&parsed, base))
-            }
-            (None, None | Some("" | "v1.21.2")) => Schema::builtin(),
+            (Some(text), None) => self.shared.schemas.name(&text),
+            (None, None | Some("")) => {}
+            (None, Some("v1.21.2")) => self.shared.schemas.name_builtin(),
             (None, Some(_)) => {
                 return Err(invalid("the specified OpenAPI version is not built in"));
             }
-        };
-        *self.shared.schema.borrow_mut() = Some(schema);
+        }
         Ok(())
     }
 
@@ -276,13 +288,15 @@ impl<'a, 'o> Target<'a, 'o> {
         if !self.file.configurations.is_empty() {
             specs = Arc::new(specs.merge(&self.configurations()?)?);
         }
-        into.merge_specs(&specs)?;
+        into.merge_specs(&specs)
+            .map_err(|error| error.within("merging config"))?;
         if !self.file.crds.is_empty() {
             let specs = crds::load(&self.file.crds, &self.loader).map_err(|error| {
                 let paths: Vec<&str> = self.file.crds.iter().map(Str::as_str).collect();
                 error.within(format_args!("loading CRDs [{}]", paths.join(" ")))
             })?;
-            into.merge_specs(&Arc::new(specs))?;
+            into.merge_specs(&Arc::new(specs))
+                .map_err(|error| error.within("merging CRDs"))?;
         }
         self.run_generators(&mut into)?;
         for path in &self.file.components {
@@ -292,8 +306,10 @@ impl<'a, 'o> Target<'a, 'o> {
         }
         self.run_transformers(&mut into)?;
         self.run_validators(&mut into)?;
-        vars::add(&mut into.objects, &mut into.vars, &self.file.vars)
-            .map_err(|error| error.within("merging vars"))?;
+        vars::add(&mut into.objects, &mut into.vars, &self.file.vars).map_err(|error| {
+            let vars: Vec<String> = self.file.vars.iter().map(file::Var::show).collect();
+            error.within(format_args!("merging vars [{}]", vars.join(" ")))
+        })?;
         Ok(into)
     }
 
@@ -301,14 +317,18 @@ impl<'a, 'o> Target<'a, 'o> {
         let mut all = Specs::default();
         for path in &self.file.configurations {
             let (text, file) = self.loader.load_at(path)?;
-            let value = yaml::parse(&text).map_err(|error| {
+            let options = yaml::Options {
+                duplicate_keys: yaml::DuplicateKeys::Error,
+                ..yaml::Options::default()
+            };
+            let value = yaml::parse_with(&text, &options).map_err(|error| {
                 Error::new(
                     ErrorKind::Parse,
                     format!("error converting YAML to JSON: {error}"),
                 )
                 .at(&file, error.line())
             })?;
-            let specs = Specs::from_value(&value).map_err(|error| {
+            let specs = read_in_order(&value, Specs::from_value).map_err(|error| {
                 error
                     .within("error unmarshaling JSON: while decoding JSON")
                     .at(&file, 0)
@@ -364,7 +384,7 @@ impl<'a, 'o> Target<'a, 'o> {
             true => self.parent_namespace.clone(),
             false => self.file.namespace.clone(),
         };
-        child.set_schema(false)?;
+        child.set_schema()?;
         Ok(child)
     }
 
@@ -435,6 +455,10 @@ impl<'a, 'o> Target<'a, 'o> {
         let (text, file) = self.loader.load_at(path).map_err(accumulating)?;
         let in_file = |error: Error| accumulating(patches::in_file(error.at(&file, 0), path));
         let mut objects = documents::parse(&text, &file, self.loader.limits()).map_err(in_file)?;
+        for object in &objects {
+            let gvk = &object.id.gvk;
+            self.shared.schemas.saw(&gvk.api_version(), &gvk.kind);
+        }
         if let Some(origin) = &self.origin {
             let origin = origin.append(path);
             for object in &mut objects {
@@ -457,8 +481,10 @@ impl<'a, 'o> Target<'a, 'o> {
         self.path.file_name()
     }
 
+    /// Runs the generators, once all are configured.
     fn run_generators(&self, into: &mut Accumulated) -> Result<()> {
         let global = self.file.generator_options.as_ref();
+        let mut planned = Vec::new();
         for (what, list, plugin) in [
             (
                 Generated::ConfigMap,
@@ -468,13 +494,15 @@ impl<'a, 'o> Target<'a, 'o> {
             (Generated::Secret, &self.file.secrets, "SecretGenerator"),
         ] {
             for args in list {
-                let options = GeneratorOptions::with_global(args.options.as_ref(), global);
-                let object =
-                    generators::make(what, args, options.as_ref(), &self.loader, &self.path)?;
-                self.absorb(into, vec![object], self.builtin_origin(plugin).as_ref())?;
+                let mut args = args.clone();
+                args.options = GeneratorOptions::with_global(args.options.as_ref(), global);
+                planned.push(PlannedGenerator {
+                    generator: Generator::Pairs(what, args),
+                    file: self.path.clone(),
+                    origin: self.builtin_origin(plugin),
+                });
             }
         }
-        let helm = self.shared.options.helm.as_ref();
         for chart in &self.file.helm_charts {
             let mut chart = chart.clone();
             if chart.namespace.is_empty() {
@@ -483,44 +511,52 @@ impl<'a, 'o> Target<'a, 'o> {
                     false => self.file.namespace.clone(),
                 };
             }
-            self.add_chart(into, &chart, &self.file.helm_globals, helm)?;
+            let globals = &self.file.helm_globals;
+            let helm = self.shared.options.helm.as_ref();
+            charts::check(&chart, helm, &self.loader).map_err(|error| {
+                error
+                    .within(format_args!(
+                        "trouble configuring builtin HelmChartInflationGenerator with config: \
+                         `\n{}`",
+                        chart.config(globals)
+                    ))
+                    .at(&self.path, 0)
+            })?;
+            planned.push(PlannedGenerator {
+                generator: Generator::Chart(Box::new(chart), globals.clone()),
+                file: self.path.clone(),
+                origin: self.builtin_origin("HelmChartInflationGenerator"),
+            });
         }
-        let configs = self
-            .plugin_configs(&self.file.generators)
-            .map_err(|error| error.within("loading generator plugins"))?;
-        for config in configs {
-            self.generate(into, &config)?;
+        let load = || -> Result<Vec<PlannedGenerator>> {
+            let configs = self.plugin_configs(&self.file.generators)?;
+            let configs = configs.iter().map(|config| self.external_generator(config));
+            configs.collect()
+        };
+        planned.extend(load().map_err(|error| error.within("loading generator plugins"))?);
+        for planned in planned {
+            let file = &planned.file;
+            let objects = match &planned.generator {
+                Generator::Pairs(what, args) => {
+                    vec![generators::make(*what, args, &self.loader, file)?]
+                }
+                Generator::Chart(chart, globals) => self.render_chart(chart, globals)?,
+                Generator::Account(object) => vec![(**object).clone()],
+            };
+            self.absorb(into, objects, planned.origin.as_ref())?;
         }
         Ok(())
     }
 
-    fn add_chart(
-        &self,
-        into: &mut Accumulated,
-        chart: &file::HelmChart,
-        globals: &HelmGlobals,
-        helm: Option<&super::HelmSupport>,
-    ) -> Result<()> {
-        charts::check(chart, helm, &self.loader).map_err(|error| {
-            error
-                .within(format_args!(
-                    "trouble configuring builtin HelmChartInflationGenerator with config: \
-                     `\nname: {}\n`",
-                    chart.name
-                ))
-                .at(&self.path, 0)
-        })?;
-        let Some(helm) = helm else { return Ok(()) };
-        let schema = self.shared.schema();
-        let objects = charts::render(chart, globals, helm, &self.loader, &schema)
+    fn render_chart(&self, chart: &HelmChart, globals: &HelmGlobals) -> Result<Vec<Object>> {
+        // Without Helm, charts do not get through their check.
+        let Some(helm) = &self.shared.options.helm else {
+            return Ok(Vec::new());
+        };
+        charts::render(chart, globals, helm, &self.loader, &self.shared.schemas)
             .and_then(distinct)
             .map(Objects::into_list)
-            .map_err(|error| error.at(&self.path, 0))?;
-        self.absorb(
-            into,
-            objects,
-            self.builtin_origin("HelmChartInflationGenerator").as_ref(),
-        )
+            .map_err(|error| error.at(&self.path, 0))
     }
 
     fn absorb(
@@ -586,95 +622,60 @@ impl<'a, 'o> Target<'a, 'o> {
         Some(origin.of_plugin(config))
     }
 
-    fn generate(&self, into: &mut Accumulated, config: &Object) -> Result<()> {
-        let fails = |error: Error| {
-            error
-                .within("failed to load generator")
-                .within("loading generator plugins")
-        };
+    /// The generator that a document configures.
+    fn external_generator(&self, config: &Object) -> Result<PlannedGenerator> {
+        let fails = |error: Error| error.within("failed to load generator");
         steps::refuse_external(config).map_err(fails)?;
-        let value = config.to_value()?;
-        let kind = config.id.gvk.kind.clone();
-        let context = Context::lenient(&kind);
-        let Some(mut fields) = Fields::of(&value, &context)? else {
-            return Ok(());
-        };
-        let origin = self.plugin_origin(config);
-        let mut objects = Vec::new();
-        match kind.as_str() {
-            "ConfigMapGenerator" | "SecretGenerator" => {
-                let mut args = file::generator_args(&mut fields)?;
-                let what = match kind.as_str() {
-                    "SecretGenerator" => {
-                        args.secret_type = fields.text("type")?;
-                        Generated::Secret
-                    }
-                    _ => Generated::ConfigMap,
-                };
+        let generator = match Generated::of_plugin(&config.id.gvk.kind) {
+            Some(what) => steps::configure(config, |fields, _| {
+                let mut args = file::generator_args(fields)?;
+                if what == Generated::Secret {
+                    args.secret_type = fields.text("type")?;
+                }
                 if args.name.is_empty() {
                     args.name = config.id.name.clone();
                 }
                 if args.namespace.is_empty() {
                     args.namespace = config.id.namespace.clone();
                 }
-                let options = args.options.clone();
-                objects.push(generators::make(
-                    what,
-                    &args,
-                    options.as_ref(),
-                    &self.loader,
-                    &config.declared.file,
-                )?);
-            }
-            "HelmChartInflationGenerator" => {
-                let chart = file::helm_chart_fields(&mut fields)?;
-                let globals = HelmGlobals {
-                    chart_home: fields.text("chartHome")?,
-                    config_home: fields.text("configHome")?,
-                };
-                let helm = self.shared.options.helm.as_ref();
-                let fails = |error: Error| {
-                    fails(error.within(format_args!(
-                        "plugin {} fails configuration",
-                        config.original()
-                    )))
-                };
-                charts::check(&chart, helm, &self.loader).map_err(fails)?;
-                if let Some(helm) = helm {
-                    let schema = self.shared.schema();
-                    objects = charts::render(&chart, &globals, helm, &self.loader, &schema)?;
+                Ok(Generator::Pairs(what, args))
+            }),
+            None => match config.id.gvk.kind.as_str() {
+                "HelmChartInflationGenerator" => steps::configure(config, |fields, _| {
+                    let chart = file::helm_chart_fields(fields)?;
+                    let globals = HelmGlobals {
+                        chart_home: fields.text("chartHome")?,
+                        config_home: fields.text("configHome")?,
+                    };
+                    charts::check(&chart, self.shared.options.helm.as_ref(), &self.loader)?;
+                    Ok(Generator::Chart(Box::new(chart), globals))
+                }),
+                "IAMPolicyGenerator" => steps::configure(config, |fields, _| {
+                    let cloud = fields.text("cloud")?;
+                    let account = two_texts(fields, "serviceAccount", ["name", "projectId"])?;
+                    let service = two_texts(fields, "kubernetesService", ["name", "namespace"])?;
+                    let [name, project] = &account;
+                    let [service, namespace] = &service;
+                    generators::iam_policy(&cloud, (name, project), (service, namespace))
+                        .map(|object| Generator::Account(Box::new(object)))
+                }),
+                _ => {
+                    // Knowing it as a transformer, the original says that it
+                    // is one; what nobody knows it does not load.
+                    steps::of_document(config, &self.loader).and_then(|_| {
+                        Err(Error::new(
+                            ErrorKind::Unsupported,
+                            format!("plugin {} not a generator", config.original()),
+                        ))
+                    })
                 }
-            }
-            "IAMPolicyGenerator" => {
-                let cloud = fields.text("cloud")?;
-                let pair = |fields: &mut Fields<'_>, name, first, second| {
-                    let found = fields.object(name, |value, context| {
-                        match Fields::of(value, context)? {
-                            None => Ok((Str::new(), Str::new())),
-                            Some(mut fields) => Ok((fields.text(first)?, fields.text(second)?)),
-                        }
-                    })?;
-                    Ok::<_, Error>(found.unwrap_or_default())
-                };
-                let account = pair(&mut fields, "serviceAccount", "name", "projectId")?;
-                let service = pair(&mut fields, "kubernetesService", "name", "namespace")?;
-                objects.push(generators::iam_policy(
-                    &cloud,
-                    (&account.0, &account.1),
-                    (&service.0, &service.1),
-                )?);
-            }
-            _ => {
-                // Knowing it as a transformer, the original says that it is
-                // one; what nobody knows it does not load.
-                let message = match steps::of_document(config, &self.loader) {
-                    Ok(_) => format!("plugin {} not a generator", config.original()),
-                    Err(error) => error.message().to_owned(),
-                };
-                return Err(fails(Error::new(ErrorKind::Unsupported, message)));
-            }
-        }
-        self.absorb(into, objects, origin.as_ref())
+            },
+        };
+        Ok(PlannedGenerator {
+            generator: generator.map_err(fails)?,
+            file: config.declared.file.clone(),
+            origin: self.plugin_origin(config),
+        })
     }
 
     fn run_transformers(&self, into: &mut Accumulated) -> Result<()> {
@@ -687,19 +688,25 @@ impl<'a, 'o> Target<'a, 'o> {
                 step,
             })
             .collect();
-        planned.extend(self.external_transformers(&self.file.transformers)?);
+        let external = self.external_transformers(&self.file.transformers)?;
+        planned.extend(external.into_iter().flatten());
         self.run_planned(into, &planned)
     }
 
-    fn external_transformers(&self, entries: &[Str]) -> Result<Vec<Planned>> {
+    /// The transformers that documents configure. Several steps of one
+    /// document are one transformer.
+    fn external_transformers(&self, entries: &[Str]) -> Result<Vec<Vec<Planned>>> {
         let mut planned = Vec::new();
         for config in self.plugin_configs(entries)? {
             let mut steps = steps::of_document(&config, &self.loader)?;
             let origin = self.plugin_origin(&config);
             let last = steps.pop();
-            // Several steps of one document are one transformer.
-            planned.extend(steps.into_iter().map(|step| Planned { step, origin: None }));
-            planned.extend(last.map(|step| Planned { step, origin }));
+            let first = steps.into_iter().map(|step| Planned { step, origin: None });
+            planned.push(
+                first
+                    .chain(last.map(|step| Planned { step, origin }))
+                    .collect(),
+            );
         }
         Ok(planned)
     }
@@ -716,11 +723,7 @@ impl<'a, 'o> Target<'a, 'o> {
                 continue;
             }
             rest = others;
-            let schema = match step.needs_schema() {
-                true => self.shared.schema_if_set(),
-                false => Arc::default(),
-            };
-            step.run(&mut into.objects, &schema, &mut missed)
+            step.run(&mut into.objects, &self.shared.schemas, &mut missed)
                 .map_err(|error| error.at(&self.path, 0))?;
             if let Some(origin) = origin {
                 for _ in 0..step.count() {
@@ -748,56 +751,60 @@ impl<'a, 'o> Target<'a, 'o> {
         if self.file.validators.is_empty() {
             return Ok(());
         }
-        const VALIDATED: &str = "validated-by";
-        let planned = self.external_transformers(&self.file.validators)?;
-        let values = |objects: &Objects| {
-            let mut values = Vec::new();
-            for object in objects.iter() {
-                let mut value = object.to_value()?;
-                let labels = value
-                    .as_map_mut()
-                    .and_then(|map| map.get_mut("metadata"))
-                    .and_then(Value::as_map_mut)
-                    .and_then(|map| map.get_mut("labels"))
-                    .and_then(Value::as_map_mut);
-                if let Some(labels) = labels {
-                    labels.remove(VALIDATED);
-                }
-                values.push((object.id.to_string(), value));
-            }
-            Ok::<_, Error>(values)
-        };
-        let before = values(&into.objects)?;
-        self.run_planned(into, &planned)?;
-        let after = values(&into.objects)?;
-        if before == after {
-            return Ok(());
+        for mut validator in self.external_transformers(&self.file.validators)? {
+            // Validators leave no trace.
+            validator.iter_mut().for_each(|step| step.origin = None);
+            let before: Vec<Object> = into.objects.iter().cloned().collect();
+            self.run_planned(into, &validator)?;
+            refuse_changes(&before, &into.objects)
+                .map_err(|error| error.within("validator shouldn't modify the resource map"))?;
         }
-        let changed: BTreeSet<&str> = before
-            .iter()
-            .zip(&after)
-            .filter(|(before, after)| before != after)
-            .map(|(before, _)| before.0.as_str())
-            .collect();
-        Err(Error::new(
-            ErrorKind::Transform,
-            format!(
-                "validator shouldn't modify the resource map: {}",
-                changed.into_iter().collect::<Vec<_>>().join(", ")
-            ),
-        ))
+        Ok(())
     }
 }
 
-impl Shared<'_> {
-    /// The schema for one transformer; none of the kustomizations below may
-    /// set another once it was used.
-    fn schema_if_set(&self) -> Arc<Schema> {
-        match &*self.schema.borrow() {
-            Some(schema) => schema.clone(),
-            None => Schema::builtin(),
+/// Refuses what a validator did to objects, but for one label.
+fn refuse_changes(before: &[Object], after: &Objects) -> Result<()> {
+    const VALIDATED: &str = "validated-by";
+    let count = after.iter().count();
+    if before.len() != count {
+        return Err(transform(format!(
+            "lists have different number of entries: {} and {count}",
+            before.len()
+        )));
+    }
+    for old in before {
+        let new = match after.with_id(&old.id)[..] {
+            [] => {
+                return Err(transform(format!(
+                    "id in self missing from other; id: {}",
+                    old.id
+                )));
+            }
+            [at] => after.get(at),
+            [_, _, ..] => {
+                let count = after.with_id(&old.id).len();
+                return Err(transform(format!(
+                    "id in self matches {count} in other; id: {}",
+                    old.id
+                )));
+            }
+        };
+        let mut new = new.clone();
+        let mut labels = new.metadata_map("labels");
+        if labels.iter().any(|(key, _)| key == VALIDATED) {
+            labels.retain(|(key, _)| key != VALIDATED);
+            new.set_metadata_map("labels", &labels)?;
+        }
+        if old.annotated()? != new.annotated()? {
+            return Err(transform(format!(
+                "nodes unequal: \n -- {},\n -- {}",
+                old.show(),
+                new.show()
+            )));
         }
     }
+    Ok(())
 }
 
 impl Accumulated {
@@ -820,6 +827,19 @@ impl Accumulated {
         }
         vars::merge(&mut self.vars, other.vars)
     }
+}
+
+/// Two texts of an object.
+fn two_texts(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    texts: [&'static str; 2],
+) -> Result<[Str; 2]> {
+    let found = fields.object(name, |value, context| match Fields::of(value, context)? {
+        None => Ok(Default::default()),
+        Some(mut fields) => Ok([fields.text(texts[0])?, fields.text(texts[1])?]),
+    })?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Refuses objects of one file that have one identity.

@@ -13,7 +13,7 @@ use super::error::{Error, ErrorKind, Result};
 use super::file::{HelmChart, HelmGlobals};
 use super::loader::Loader;
 use super::object::Object;
-use super::schema::Schema;
+use super::schema::Schemas;
 use super::strategic::{self, NewItems};
 use crate::helm::{
     Capabilities, Chart, HelmOptions, KubeVersion, ReleaseName, Values, name_of_template, template,
@@ -54,7 +54,7 @@ pub(super) fn render(
     globals: &HelmGlobals,
     helm: &HelmSupport,
     loader: &Loader<'_>,
-    schema: &Schema,
+    schemas: &Schemas,
 ) -> Result<Vec<Object>> {
     let failed = |error: crate::helm::Error| {
         generate(format!("unable to render chart {}: {error}", chart.name))
@@ -97,7 +97,7 @@ pub(super) fn render(
     };
     let loaded = Chart::load(loader.tree(), &found, &helm.load_limits).map_err(failed)?;
     let mut values = Values::default();
-    let text = values_text(chart, &found, loader, schema)?;
+    let text = values_text(chart, &found, loader, schemas)?;
     values
         .file(&format!("{}-kustomize-values.yaml", chart.name), &text)
         .map_err(failed)?;
@@ -169,7 +169,7 @@ fn values_text(
     chart: &HelmChart,
     path: &TreePath,
     loader: &Loader<'_>,
-    schema: &Schema,
+    schemas: &Schemas,
 ) -> Result<Vec<u8>> {
     let load = || match chart.values_file.is_empty() {
         false => loader.load(&chart.values_file).map(|text| text.to_vec()),
@@ -214,10 +214,10 @@ fn values_text(
         .map_err(generate)?;
     let mut inline = Tree::from_value(inline);
     let merged = if chart.values_merge == "merge" {
-        strategic::merge(&mut inline, &file, schema, NewItems::Last)?;
+        strategic::merge(&mut inline, &file, schemas, NewItems::Last)?;
         inline
     } else {
-        strategic::merge(&mut file, &inline, schema, NewItems::Last)?;
+        strategic::merge(&mut file, &inline, schemas, NewItems::Last)?;
         file
     };
     let value = merged

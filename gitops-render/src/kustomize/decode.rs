@@ -49,6 +49,17 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether a scalar becomes text here, if the document's reader does that
+    /// at all: it loses sight of the types within embedded structs.
+    fn makes_text(&self) -> bool {
+        match self.parent {
+            None => self.lenient,
+            Some(parent) => {
+                parent.makes_text() && embedding(parent.structure(), self.name).is_empty()
+            }
+        }
+    }
+
     /// The path as Go shows it, with the names of embedded structs.
     fn path(&self) -> String {
         let Some(parent) = self.parent else {
@@ -73,7 +84,8 @@ impl<'a> Context<'a> {
         };
         match (self.name, parent.structure()) {
             ("labels", "Kustomization") => "Label",
-            ("fields" | "fieldSpecs", _) => "FieldSpec",
+            ("nameReference", "TransformerConfig") => "NameBackReferences",
+            ("fields" | "fieldSpecs", _) | (_, "TransformerConfig") => "FieldSpec",
             ("patches" | "patchesJson6902", "Kustomization") => "Patch",
             ("options", "Patch") => "PatchArgs",
             ("options", "ConfigMapArgs" | "SecretArgs") => "GeneratorOptions",
@@ -99,9 +111,24 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The type of the struct that is read here, as Go names it.
+    fn go_type(&self) -> String {
+        let structure = self.structure();
+        let package = match structure {
+            "TransformerConfig" | "NameBackReferences" => "builtinconfig",
+            _ => "types",
+        };
+        format!("{package}.{structure}")
+    }
+
     /// The error of a value that is not of the type that Go names so.
     pub(super) fn mismatch(&self, value: &Value, wanted: &str) -> Error {
+        let number;
         let found = match value {
+            Value::UInt(_) | Value::Float(_) if matches!(wanted, "int" | "int64") => {
+                number = format!("number {}", gitops_core::json::to_string(value));
+                &number
+            }
             Value::Null => "null",
             Value::Bool(_) => "bool",
             Value::Int(_) | Value::UInt(_) | Value::Float(_) => "number",
@@ -129,6 +156,19 @@ fn embedding(structure: &str, field: &str) -> &'static str {
         ("Selector" | "SourceSelector", "name" | "namespace") => "ResId",
         ("Selector" | "SourceSelector", "group" | "version" | "kind") => "ResId.Gvk",
         ("FieldSpec" | "Target", "group" | "version" | "kind") => "Gvk",
+        ("ConfigMapGeneratorPlugin", "name" | "namespace" | "behavior" | "options") => {
+            "ConfigMapArgs.GeneratorArgs"
+        }
+        ("ConfigMapGeneratorPlugin", "literals" | "files" | "envs" | "env") => {
+            "ConfigMapArgs.GeneratorArgs.KvPairSources"
+        }
+        ("SecretGeneratorPlugin", "name" | "namespace" | "behavior" | "options") => {
+            "SecretArgs.GeneratorArgs"
+        }
+        ("SecretGeneratorPlugin", "literals" | "files" | "envs" | "env") => {
+            "SecretArgs.GeneratorArgs.KvPairSources"
+        }
+        ("SecretGeneratorPlugin", "type") => "SecretArgs",
         ("ConfigMapArgs" | "SecretArgs", "name" | "namespace" | "behavior" | "options") => {
             "GeneratorArgs"
         }
@@ -144,7 +184,7 @@ fn embedding(structure: &str, field: &str) -> &'static str {
 fn scalar_text(value: &Value, context: &Context<'_>) -> Option<Str> {
     match value {
         Value::String(text) => Some(text.clone()),
-        _ if !context.lenient => None,
+        _ if !context.makes_text() => None,
         Value::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
         Value::Int(number) => Some(number.to_string().into()),
         Value::UInt(number) => Some(number.to_string().into()),
@@ -155,6 +195,21 @@ fn scalar_text(value: &Value, context: &Context<'_>) -> Option<Str> {
         }
         Value::Null | Value::List(_) | Value::Map(_) => None,
     }
+}
+
+/// Reads a value. Of several errors in an object, the one of the first key
+/// counts, as Go reads keys in order.
+pub(super) fn read_in_order<T>(value: &Value, read: impl Fn(&Value) -> Result<T>) -> Result<T> {
+    read(value).map_err(|error| {
+        let Value::Map(map) = value else { return error };
+        let mut entries: Vec<_> = map.iter().collect();
+        entries.sort_by_key(|(key, _)| *key);
+        let first = entries.into_iter().find_map(|(key, value)| {
+            let alone = Map::from_iter([(key.clone(), value.clone())]);
+            read(&Value::Map(alone)).err()
+        });
+        first.unwrap_or(error)
+    })
 }
 
 /// The fields of an object, taken one by one.
@@ -175,8 +230,22 @@ impl<'a> Fields<'a> {
                 context,
                 known: Vec::new(),
             })),
-            other => Err(context.mismatch(other, context.root)),
+            other => Err(context.mismatch(other, &context.go_type())),
         }
+    }
+
+    /// No fields at all.
+    pub(super) fn none(context: &'a Context<'a>) -> Self {
+        static NONE: Map = Map::new();
+        Fields {
+            map: &NONE,
+            context,
+            known: Vec::new(),
+        }
+    }
+
+    pub(super) fn context(&self) -> &'a Context<'a> {
+        self.context
     }
 
     /// The value of a field that is there and is not null.
@@ -200,12 +269,17 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<Str>> {
+        self.text_of(name, "string")
+    }
+
+    /// A text that is of a type of its own in Go.
+    pub(super) fn text_of(&mut self, name: &'static str, wanted: &str) -> Result<Option<Str>> {
         let context = self.context.field(name);
         match self.take(name) {
             None => Ok(None),
             Some(value) => match scalar_text(value, &context) {
                 Some(text) => Ok(Some(text)),
-                None => Err(context.mismatch(value, "string")),
+                None => Err(context.mismatch(value, wanted)),
             },
         }
     }
@@ -274,7 +348,7 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some(Value::List(items)) => items
                 .iter()
-                .map(|value| item(value, &context))
+                .map(|value| read_in_order(value, |value| item(value, &context)))
                 .collect::<Result<_>>()
                 .map(Some),
             Some(other) => Err(context.mismatch(other, wanted)),
@@ -290,7 +364,7 @@ impl<'a> Fields<'a> {
         let context = self.context.field(name);
         match self.take(name) {
             None => Ok(None),
-            Some(value) => read(value, &context).map(Some),
+            Some(value) => read_in_order(value, |value| read(value, &context)).map(Some),
         }
     }
 

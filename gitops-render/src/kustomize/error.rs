@@ -25,6 +25,7 @@ struct Repr {
     malformed: bool,
     /// Set for the answer of a server: Kustomize tries nothing else then.
     is_final: bool,
+    warnings: Vec<String>,
 }
 
 /// What kind of trouble it is.
@@ -63,6 +64,7 @@ impl Error {
             first: None,
             malformed: false,
             is_final: false,
+            warnings: Vec::new(),
         }))
     }
 
@@ -114,6 +116,17 @@ impl Error {
 
     pub(super) fn is_final(&self) -> bool {
         self.0.is_final
+    }
+
+    #[must_use]
+    pub(super) fn after(mut self, warnings: Vec<String>) -> Self {
+        self.0.warnings = warnings;
+        self
+    }
+
+    /// What Kustomize prints before it fails: deprecated fields.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
     }
 
     /// What kind of trouble it is.

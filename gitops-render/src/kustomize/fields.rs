@@ -6,6 +6,7 @@
 //! `PathMatcher`) says which items it means.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::rc::Rc;
 
 use gitops_core::Str;
@@ -128,7 +129,7 @@ type Setter<'a> = &'a mut dyn FnMut(&mut Tree, NodeId) -> Result<()>;
 pub(super) fn visit(
     tree: &mut Tree,
     gvk: &Gvk,
-    id: &dyn std::fmt::Display,
+    id: &dyn fmt::Display,
     spec: &FieldSpec,
     create: Create,
     set: Setter<'_>,

@@ -2,7 +2,7 @@
 
 use gitops_core::{Str, Value, yaml};
 
-use super::decode::{Context, Fields};
+use super::decode::{Context, Fields, read_in_order};
 use super::error::{Error, ErrorKind, Result};
 use super::fields::FieldSpec;
 use super::id::Gvk;
@@ -63,25 +63,54 @@ pub(super) struct Patch {
     pub(super) target: Option<Selector>,
     pub(super) allow_name_change: bool,
     pub(super) allow_kind_change: bool,
-    /// How Go prints the entry in the error about one that is empty.
+    /// The entry, for errors.
     pub(super) written: Value,
 }
 
 impl Patch {
-    /// The entry as Kustomize prints it in errors: without what is empty.
+    /// The entry of `patches` as Kustomize prints it in errors.
     pub(super) fn config(&self) -> String {
-        yaml::to_string(&without_empty(&self.written)).unwrap_or_default()
+        config_text(&self.written)
+    }
+
+    /// The entry of `patchesJson6902` as Kustomize prints it in errors.
+    pub(super) fn config_of_json6902(&self) -> String {
+        let mut written = self.written.clone();
+        if let Some(map) = written.as_map_mut() {
+            map.remove("options");
+            if let Some(patch) = map.remove("patch") {
+                map.insert("jsonOp", patch);
+            }
+        }
+        config_text(&written)
     }
 }
 
+/// What configures a built-in plugin, as Kustomize prints it in errors.
+pub(super) fn config_text(config: &Value) -> String {
+    yaml::to_string(&without_empty(config)).unwrap_or_default()
+}
+
+/// What Go leaves out of a struct that is empty there. Structs themselves are
+/// behind pointers, and a `sourceValue` is.
 fn without_empty(value: &Value) -> Value {
+    let is_empty = |key: &str, value: &Value| match value {
+        Value::Null | Value::Bool(false) | Value::Int(0) => true,
+        Value::String(text) => text.is_empty() && key != "sourceValue",
+        Value::List(list) => list.is_empty(),
+        _ => false,
+    };
     match value {
         Value::Map(map) => Value::Map(
             map.iter()
-                .filter(|(_, value)| !matches!(value, Value::String(text) if text.is_empty()))
-                .map(|(key, value)| (key.clone(), without_empty(value)))
+                .filter(|(key, value)| !is_empty(key, value))
+                .map(|(key, value)| match key.as_str() {
+                    "valuesInline" => (key.clone(), value.clone()),
+                    _ => (key.clone(), without_empty(value)),
+                })
                 .collect(),
         ),
+        Value::List(list) => list.iter().map(without_empty).collect(),
         other => other.clone(),
     }
 }
@@ -111,6 +140,8 @@ pub(super) struct Image {
 pub(super) struct ReplacementField {
     pub(super) path: Str,
     pub(super) replacement: Replacement,
+    /// The entry, for errors.
+    pub(super) written: Value,
 }
 
 /// A value that is copied from one object to others.
@@ -256,6 +287,39 @@ pub(super) struct HelmChart {
     pub(super) skip_tests: bool,
 }
 
+impl HelmChart {
+    /// The chart as Kustomize prints it in errors.
+    pub(super) fn config(&self, globals: &HelmGlobals) -> String {
+        let list = |texts: &[Str]| texts.iter().cloned().map(Value::from).collect();
+        let fields: [(&str, Value); 17] = [
+            ("chartHome", globals.chart_home.clone().into()),
+            ("configHome", globals.config_home.clone().into()),
+            ("name", self.name.clone().into()),
+            ("version", self.version.clone().into()),
+            ("repo", self.repo.clone().into()),
+            ("releaseName", self.release_name.clone().into()),
+            ("namespace", self.namespace.clone().into()),
+            ("additionalValuesFiles", list(&self.additional_values_files)),
+            ("valuesFile", self.values_file.clone().into()),
+            (
+                "valuesInline",
+                self.values_inline.clone().unwrap_or_default(),
+            ),
+            ("valuesMerge", self.values_merge.clone().into()),
+            ("includeCRDs", self.include_crds.into()),
+            ("skipHooks", self.skip_hooks.into()),
+            ("apiVersions", list(&self.api_versions)),
+            ("kubeVersion", self.kube_version.clone().into()),
+            ("nameTemplate", self.name_template.clone().into()),
+            ("skipTests", self.skip_tests.into()),
+        ];
+        let fields = fields
+            .into_iter()
+            .map(|(name, value)| (Str::from(name), value));
+        config_text(&Value::Map(fields.collect()))
+    }
+}
+
 impl Kustomization {
     /// Reads a kustomization file; the deprecated fields that it has go to
     /// `warnings`, as Kustomize prints them.
@@ -264,7 +328,9 @@ impl Kustomization {
         let value = yaml::parse(text)
             .map_err(|error| invalid(Error::new(ErrorKind::Kustomization, error.to_string())))?;
         let context = Context::root("Kustomization");
-        let (this, has_some) = Kustomization::read(&value, &context, warnings).map_err(invalid)?;
+        let read = |value: &Value| Kustomization::read(value, &context);
+        let (this, deprecated, has_some) = read_in_order(&value, read).map_err(invalid)?;
+        warnings.extend(deprecated);
         if !has_some {
             return Err(Error::new(
                 ErrorKind::Kustomization,
@@ -274,14 +340,13 @@ impl Kustomization {
         Ok(this)
     }
 
-    fn read(
-        value: &Value,
-        context: &Context<'_>,
-        warnings: &mut Vec<String>,
-    ) -> Result<(Kustomization, bool)> {
+    /// The kustomization, the deprecated fields that it has, and whether it has
+    /// any at all.
+    fn read(value: &Value, context: &Context<'_>) -> Result<(Kustomization, Vec<String>, bool)> {
         let mut this = Kustomization::default();
+        let mut warnings = Vec::new();
         let Some(mut fields) = Fields::of(value, context)? else {
-            return Ok((this, false));
+            return Ok((this, warnings, false));
         };
         let mut deprecated = |name: &str, instead: &str, experimental: &str| {
             warnings.push(format!(
@@ -433,7 +498,7 @@ impl Kustomization {
             this.kind = KUSTOMIZATION.into();
         }
         this.api_version = api_version;
-        Ok((this, has_some))
+        Ok((this, warnings, has_some))
     }
 
     /// What is wrong with kind and version; empty if nothing is.
@@ -550,7 +615,11 @@ pub(super) fn replacement_field(value: &Value, context: &Context<'_>) -> Result<
     let path = fields.text("path")?;
     let replacement = replacement_fields(&mut fields)?;
     fields.finish()?;
-    Ok(ReplacementField { path, replacement })
+    Ok(ReplacementField {
+        path,
+        replacement,
+        written: value.clone(),
+    })
 }
 
 /// One replacement of a file.
@@ -666,7 +735,9 @@ pub(super) fn sort_options(value: &Value, context: &Context<'_>) -> Result<SortO
         return Ok(SortOptions::default());
     };
     let options = SortOptions {
-        order: fields.text("order")?,
+        order: fields
+            .text_of("order", "types.SortOrder")?
+            .unwrap_or_default(),
         legacy: fields.object("legacySortOptions", |value, context| {
             let Some(mut fields) = Fields::of(value, context)? else {
                 return Ok(LegacyOrder::default());

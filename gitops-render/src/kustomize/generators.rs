@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, ErrorKind, Result, transform};
 use super::fields;
-use super::file::{GeneratorArgs, GeneratorOptions};
+use super::file::GeneratorArgs;
 use super::loader::Loader;
 use super::object::{Behavior, Declared, Object};
 
@@ -22,6 +22,17 @@ pub(super) enum Generated {
     Secret,
 }
 
+impl Generated {
+    /// What the plugin of that kind generates.
+    pub(super) fn of_plugin(kind: &str) -> Option<Self> {
+        match kind {
+            "ConfigMapGenerator" => Some(Generated::ConfigMap),
+            "SecretGenerator" => Some(Generated::Secret),
+            _ => None,
+        }
+    }
+}
+
 fn generate(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Generate, message)
 }
@@ -30,10 +41,10 @@ fn generate(message: impl Into<String>) -> Error {
 pub(super) fn make(
     what: Generated,
     args: &GeneratorArgs,
-    options: Option<&GeneratorOptions>,
     loader: &Loader<'_>,
     file: &TreePath,
 ) -> Result<Object> {
+    let options = args.options.as_ref();
     if args.name.is_empty() {
         return Err(generate("a configmap must have a name").at(file, 0));
     }

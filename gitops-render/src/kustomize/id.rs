@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use gitops_core::Str;
+use gitops_core::{Str, Value};
 
 use super::schema;
 
@@ -73,6 +73,17 @@ pub(super) struct Id {
 }
 
 impl Id {
+    /// The identity of an object of the output.
+    pub(super) fn of(object: &Value) -> Self {
+        let text = |path: &[&str]| object.at(path).and_then(Value::as_str).unwrap_or_default();
+        let gvk = Gvk::of(text(&["apiVersion"]), text(&["kind"]));
+        let (name, namespace) = (
+            text(&["metadata", "name"]),
+            text(&["metadata", "namespace"]),
+        );
+        Id::scoped(gvk, name.into(), namespace.into())
+    }
+
     /// The identity of an object, whose scope the built-in table knows.
     pub(super) fn scoped(gvk: Gvk, name: Str, namespace: Str) -> Self {
         let cluster_scoped = schema::is_cluster_scoped(&gvk.api_version(), &gvk.kind);

@@ -137,7 +137,7 @@ fn renamed(text: &str, image: &Image) -> String {
 
 /// Name, tag and digest of an image; what comes before the first slash may
 /// have a colon of its own.
-fn split(image: &str) -> (&str, &str, &str) {
+pub(super) fn split(image: &str) -> (&str, &str, &str) {
     let start = image.find('/').unwrap_or(0);
     let find = |mark: char| image[start..].find(mark).map(|at| start + at);
     match (find('@'), find(':')) {

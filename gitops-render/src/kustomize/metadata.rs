@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
+use gitops_core::Str;
 use gitops_core::yaml::node::{Kind, Node, NodeId, Style, Tag, Tree};
-use gitops_core::{Str, json};
 
 use super::error::{Error, Result, transform};
 use super::fields::{self, ByKind, Create, FieldSpec};
@@ -106,15 +106,7 @@ impl Namespace {
             }
             let matches = objects.with_id(&objects.get(at).id);
             if matches.len() != 1 {
-                let shown: Vec<String> = matches
-                    .iter()
-                    .map(|at| {
-                        objects
-                            .get(*at)
-                            .to_value()
-                            .map(|value| json::to_string(&value))
-                    })
-                    .collect::<Result<_>>()?;
+                let shown: Vec<String> = matches.iter().map(|at| objects.get(*at).show()).collect();
                 let declared = objects.get(at).declared.clone();
                 return Err(Error::new(
                     super::error::ErrorKind::Conflict,

@@ -3,9 +3,9 @@
 //! Kustomize keeps its memory in annotations of the object; here they are
 //! fields, and only what a document brings along is read from annotations.
 
-use gitops_core::Str;
+use gitops_core::redaction::HIDDEN;
 use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Tag, Tree};
-use gitops_core::{TreePath, Value, yaml};
+use gitops_core::{Map, Str, TreePath, Value, json, yaml};
 
 use super::error::{Error, ErrorKind, Result, transform};
 use super::fields;
@@ -235,7 +235,63 @@ impl Object {
         if self.from_chart {
             add("helm-generated", "true".into());
         }
+        if self.allow_name_change {
+            add("allowNameChange", "enabled".into());
+        }
+        if self.allow_kind_change {
+            add("allowKindChange", "enabled".into());
+        }
+        if !self.variables.is_empty() {
+            add("refBy", join(&self.variables));
+        }
         annotations
+    }
+
+    /// The document with the annotations that Kustomize would have written by
+    /// now.
+    pub(super) fn annotated(&self) -> Result<Value> {
+        let mut value = self.to_value()?;
+        let internal = self.internal_annotations();
+        if internal.is_empty() {
+            return Ok(value);
+        }
+        if let Some(object) = value.as_map_mut()
+            && let Some(metadata) = object.entry("metadata").as_map_mut()
+        {
+            let annotations = metadata.entry("annotations");
+            if annotations.as_map().is_none() {
+                *annotations = Value::Map(Map::new());
+            }
+            if let Some(annotations) = annotations.as_map_mut() {
+                for (name, text) in internal {
+                    annotations.insert(name, text);
+                }
+            }
+        }
+        Ok(value)
+    }
+
+    /// The object as messages of Kustomize print it, but for what Secrets hold.
+    pub(super) fn show(&self) -> String {
+        match self.presentable() {
+            Ok(value) => json::to_string(&value),
+            Err(error) => format!("<{error}>"),
+        }
+    }
+
+    fn presentable(&self) -> Result<Value> {
+        let mut value = self.annotated()?;
+        if self.id.gvk.kind == "Secret"
+            && let Some(object) = value.as_map_mut()
+        {
+            for field in ["data", "stringData"] {
+                let data = object.get_mut(field).and_then(Value::as_map_mut);
+                for (_, value) in data.into_iter().flat_map(Map::iter_mut) {
+                    *value = HIDDEN.into();
+                }
+            }
+        }
+        Ok(value)
     }
 
     /// Forgets what Kustomize keeps in annotations, as a patch that removes
@@ -462,11 +518,24 @@ impl Object {
 
     /// The document as Kustomize prints it, for messages.
     pub(super) fn to_yaml(&self) -> Result<String> {
-        yaml::to_string(&self.to_value()?).map_err(|error| transform(error.to_string()))
+        yaml::to_string(&self.presentable()?).map_err(|error| transform(error.to_string()))
+    }
+
+    /// Whether the document still is one that has a name and a kind.
+    pub(super) fn check_again(&self) -> Result<()> {
+        match self.id.gvk.kind.is_empty() || self.id.name.is_empty() {
+            true => Object::check_with(&self.tree, &self.internal_annotations()),
+            false => Ok(()),
+        }
     }
 
     /// Whether the document is one that has a name and a kind.
     pub(super) fn check(tree: &Tree) -> Result<()> {
+        Object::check_with(tree, &[])
+    }
+
+    /// [`check`](Object::check); `more` are annotations that messages show.
+    fn check_with(tree: &Tree, more: &[(Str, Str)]) -> Result<()> {
         let root = tree.root();
         let text = |node: Option<NodeId>| {
             node.filter(|node| !tree.node(*node).is_empty())
@@ -496,6 +565,9 @@ impl Object {
                     )
                 })
                 .collect();
+            if name == "annotations" {
+                pairs.extend(more.iter().map(|(key, value)| format!("{key}:{value}")));
+            }
             pairs.sort();
             format!("map[{}]", pairs.join(" "))
         };

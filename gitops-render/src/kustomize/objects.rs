@@ -242,13 +242,10 @@ impl Objects {
                 )));
             }
             _ => {
-                let ids: Vec<String> = matches
-                    .iter()
-                    .map(|at| self.list[*at].id.to_string())
-                    .collect();
+                let shown: Vec<String> = matches.iter().map(|at| self.list[*at].show()).collect();
                 return Err(generate(format!(
                     "found multiple objects [{}] that could accept merge of {}",
-                    ids.join(" "),
+                    shown.join(" "),
                     object.id
                 )));
             }

@@ -2,11 +2,14 @@
 //! fields of Argo CD's `spec.source.kustomize`, which there are edits of the
 //! file by `kustomize edit`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gitops_core::{Str, Value, yaml};
 
 use super::decode::Context;
 use super::error::{Error, ErrorKind, Result};
 use super::file::{self, Image, Kustomization, Label, Replica};
+use super::images;
 
 /// Changes to the kustomization at the root of a build.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,9 +58,10 @@ pub struct Overrides {
 pub struct ImageOverride {
     /// The image that is meant.
     pub name: Str,
-    /// Its new name; the old one stays if it is empty.
+    /// Its new name; the old one stays if it is empty. `*` stands for the one
+    /// that the file has for it, here and in the other fields.
     pub new_name: Str,
-    /// Its new tag; `*` for the one that the file has for it.
+    /// Its new tag.
     pub new_tag: Str,
     /// Its new digest.
     pub digest: Str,
@@ -71,40 +75,27 @@ impl ImageOverride {
     ///
     /// [`Error`], if it is none of these.
     pub fn parse(text: &str) -> Result<Self> {
-        let invalid = || {
-            Error::new(
+        let (key, image) = text.split_once('=').unwrap_or(("", text));
+        let (name, tag, digest) = images::split(image);
+        if name == text {
+            return Err(Error::new(
                 ErrorKind::Kustomization,
                 "invalid format of image, use one of the following options:\n\
                  - <image>=<newimage>:<newtag>\n\
                  - <image>=<newimage>@<digest>\n\
+                 - <image>=<newimage>:<newtag>@<digest>\n\
                  - <image>=<newimage>\n\
                  - <image>:<newtag>\n\
                  - <image>@<digest>",
-            )
-        };
-        let (name, rest) = match text.split_once('=') {
-            Some((name, rest)) if !name.is_empty() && !rest.is_empty() => (Some(name), rest),
-            Some(_) => return Err(invalid()),
-            None => (None, text),
-        };
-        let (rest, digest) = match rest.split_once('@') {
-            Some((rest, digest)) => (rest, digest),
-            None => (rest, ""),
-        };
-        let slash = rest.rfind('/').map_or(0, |at| at + 1);
-        let (image, tag) = match rest[slash..].rfind(':') {
-            Some(at) if digest.is_empty() => (&rest[..slash + at], &rest[slash + at + 1..]),
-            _ => (rest, ""),
-        };
-        if image.is_empty() || (name.is_none() && tag.is_empty() && digest.is_empty()) {
-            return Err(invalid());
+            ));
         }
+        let (name, new_name) = match key {
+            "" => (name, ""),
+            key => (key, name),
+        };
         Ok(ImageOverride {
-            name: name.unwrap_or(image).into(),
-            new_name: match name {
-                Some(_) if image != "*" => image.into(),
-                _ => Str::new(),
-            },
+            name: name.into(),
+            new_name: new_name.into(),
             new_tag: tag.into(),
             digest: digest.into(),
         })
@@ -123,15 +114,19 @@ impl Overrides {
                 field.clone_from(new);
             }
         }
-        for image in &self.images {
-            set_image(&mut file.images, image);
+        if !self.images.is_empty() {
+            set_images(&mut file.images, &self.images);
         }
-        for (name, count) in &self.replicas {
-            file.replicas.retain(|replica| replica.name != *name);
-            file.replicas.push(Replica {
+        if !self.replicas.is_empty() {
+            let ours = self.replicas.iter().map(|(name, count)| Replica {
                 name: name.clone(),
                 count: *count,
             });
+            // Of two for one name, the later counts.
+            let all = file.replicas.drain(..).chain(ours);
+            let by_name: BTreeMap<Str, Replica> =
+                all.map(|replica| (replica.name.clone(), replica)).collect();
+            file.replicas = by_name.into_values().collect();
         }
         self.add_labels(file)?;
         add_pairs(
@@ -166,6 +161,12 @@ impl Overrides {
             return Ok(());
         }
         if !self.labels_without_selectors {
+            if self.labels_in_templates {
+                return Err(Error::new(
+                    ErrorKind::Kustomization,
+                    "--without-selector flag must be specified for --include-templates to work",
+                ));
+            }
             return add_pairs(
                 &mut file.common_labels,
                 &self.common_labels,
@@ -173,22 +174,10 @@ impl Overrides {
                 "label",
             );
         }
+        // They join the first entry that goes where they go.
         let here = |label: &Label| {
-            !label.include_selectors
-                && label.include_templates == self.labels_in_templates
-                && label.fields.is_empty()
+            !label.include_selectors && label.include_templates == self.labels_in_templates
         };
-        if !self.force_common_labels {
-            for (key, _) in &self.common_labels {
-                if file
-                    .labels
-                    .iter()
-                    .any(|label| label.pairs.iter().any(|(known, _)| known == key))
-                {
-                    return Err(already(key, "label"));
-                }
-            }
-        }
         let at = match file.labels.iter().position(here) {
             Some(at) => at,
             None => {
@@ -202,7 +191,7 @@ impl Overrides {
         add_pairs(
             &mut file.labels[at].pairs,
             &self.common_labels,
-            true,
+            self.force_common_labels,
             "label",
         )
     }
@@ -211,7 +200,7 @@ impl Overrides {
 fn already(key: &str, what: &str) -> Error {
     Error::new(
         ErrorKind::Kustomization,
-        format!("{what} {key} already in kustomization file"),
+        format!("{what} {key} already in kustomization file. Use --force to override."),
     )
 }
 
@@ -222,38 +211,63 @@ fn add_pairs(
     what: &str,
 ) -> Result<()> {
     for (key, value) in new {
+        // `kustomize edit add` takes quotes around a value off.
+        let value = value
+            .strip_prefix('"')
+            .and_then(|value| value.strip_suffix('"'))
+            .map_or_else(|| value.clone(), Str::from);
         match pairs.iter_mut().find(|(known, _)| known == key) {
             Some(_) if !force => return Err(already(key, what)),
-            Some((_, known)) => known.clone_from(value),
-            None => pairs.push((key.clone(), value.clone())),
+            Some((_, known)) => *known = value,
+            None => pairs.push((key.clone(), value)),
         }
     }
     pairs.sort();
     Ok(())
 }
 
-fn set_image(images: &mut Vec<Image>, new: &ImageOverride) {
-    let known = images.iter().position(|image| image.name == new.name);
-    let mut image = match known {
-        Some(at) => images.remove(at),
-        None => Image {
-            name: new.name.clone(),
-            ..Image::default()
-        },
-    };
-    if !new.new_name.is_empty() {
-        image.new_name = new.new_name.clone();
+/// Sets images: an entry of the file for one of them goes, but for what a `*`
+/// keeps of it.
+fn set_images(images: &mut Vec<Image>, overrides: &[ImageOverride]) {
+    const KEPT: &str = "*";
+    let mut by_name: BTreeMap<Str, Image> = overrides
+        .iter()
+        .map(|new| {
+            let image = Image {
+                name: new.name.clone(),
+                new_name: new.new_name.clone(),
+                new_tag: new.new_tag.clone(),
+                tag_suffix: Str::new(),
+                digest: new.digest.clone(),
+            };
+            (new.name.clone(), image)
+        })
+        .collect();
+    let overridden: BTreeSet<Str> = by_name.keys().cloned().collect();
+    for known in images.drain(..) {
+        match by_name.get_mut(&known.name) {
+            Some(new) if overridden.contains(&known.name) => {
+                for (field, known) in [
+                    (&mut new.new_name, known.new_name),
+                    (&mut new.new_tag, known.new_tag),
+                    (&mut new.digest, known.digest),
+                ] {
+                    if field == KEPT {
+                        *field = known;
+                    }
+                }
+            }
+            _ => {
+                by_name.insert(known.name.clone(), known);
+            }
+        }
     }
-    if new.new_tag == "*" {
-        // The tag that the file has stays.
-    } else if !new.new_tag.is_empty() || !new.digest.is_empty() {
-        image.new_tag = new.new_tag.clone();
-        image.digest = new.digest.clone();
-        image.tag_suffix = Str::new();
-    } else {
-        image.new_tag = Str::new();
-        image.digest = Str::new();
+    for mut image in by_name.into_values() {
+        for field in [&mut image.new_name, &mut image.new_tag, &mut image.digest] {
+            if field == KEPT {
+                *field = Str::new();
+            }
+        }
+        images.push(image);
     }
-    images.push(image);
-    images.sort_by(|a, b| a.name.cmp(&b.name));
 }

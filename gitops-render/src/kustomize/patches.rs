@@ -1,7 +1,7 @@
 //! Patches: what they are, what they are for, and applying them.
 
 use gitops_core::selector::Selector as LabelSelector;
-use gitops_core::{Map, Str, TreePath, Value};
+use gitops_core::{Map, Str, TreePath, Value, json, yaml};
 
 use super::error::{Error, ErrorKind, Result, transform};
 use super::file::{Patch, Selector};
@@ -10,7 +10,7 @@ use super::json6902::JsonPatch;
 use super::loader::Loader;
 use super::object::Object;
 use super::objects::Objects;
-use super::schema::Schema;
+use super::schema::Schemas;
 use super::strategic::{self, NewItems};
 use super::{Limits, documents};
 use crate::re2::Re2;
@@ -209,7 +209,7 @@ impl Prepared {
     }
 
     /// Applies the patch; says whether it hit anything.
-    pub(super) fn apply(&self, objects: &mut Objects, schema: &Schema) -> Result<bool> {
+    pub(super) fn apply(&self, objects: &mut Objects, schemas: &Schemas) -> Result<bool> {
         let target = self.target.as_ref();
         match (&self.loaded, target) {
             (Loaded::Nothing, _) => Ok(true),
@@ -228,7 +228,7 @@ impl Prepared {
                     ))
                 })?;
                 for at in &selected {
-                    apply_strategic(objects, *at, &patches[0], schema, true)?;
+                    apply_strategic(objects, *at, &patches[0], schemas, true)?;
                 }
                 objects.check_unique()?;
                 Ok(!selected.is_empty())
@@ -244,7 +244,7 @@ impl Prepared {
                             ))
                             .at(&self.file, patch.declared.line)
                     })?;
-                    apply_strategic(objects, at, patch, schema, false)?;
+                    apply_strategic(objects, at, patch, schemas, false)?;
                 }
                 Ok(true)
             }
@@ -313,7 +313,7 @@ pub(super) fn apply_strategic(
     objects: &mut Objects,
     at: usize,
     patch: &Object,
-    schema: &Schema,
+    schemas: &Schemas,
     by_target: bool,
 ) -> Result<()> {
     let retyped;
@@ -326,6 +326,11 @@ pub(super) fn apply_strategic(
             copy.set_kind(&gvk.kind)?;
             copy.set_api_version(&gvk.api_version())?;
             copy.set_kind(&kind)?;
+            // What is null becomes text, and so removes nothing.
+            for field in ["labels", "annotations"] {
+                let pairs = copy.metadata_map(field);
+                copy.set_metadata_map(field, &pairs)?;
+            }
             retyped = copy;
             &retyped
         }
@@ -334,8 +339,10 @@ pub(super) fn apply_strategic(
         let before = object.id.clone();
         if patch.allow_name_change || patch.allow_kind_change {
             object.remember();
+            object.allow_name_change |= patch.allow_name_change;
+            object.allow_kind_change |= patch.allow_kind_change;
         }
-        if !strategic::merge(&mut object.tree, &patch.tree, schema, NewItems::First)?
+        if !strategic::merge(&mut object.tree, &patch.tree, schemas, NewItems::First)?
             || object.is_empty()
         {
             object.gone = true;
@@ -356,15 +363,8 @@ pub(super) fn apply_strategic(
 
 /// Applies a JSON patch to an object, which goes through JSON for it.
 pub(super) fn apply_json(object: &mut Object, patch: &JsonPatch) -> Result<()> {
-    let mut value = object.to_value()?;
     let internal = object.internal_annotations();
-    if !internal.is_empty()
-        && let Some(annotations) = annotations_of(&mut value)
-    {
-        for (name, text) in &internal {
-            annotations.insert(name.clone(), text.clone());
-        }
-    }
+    let mut value = object.annotated()?;
     patch.apply(&mut value).map_err(transform)?;
     if let Some(annotations) = value
         .as_map_mut()
@@ -385,16 +385,6 @@ pub(super) fn apply_json(object: &mut Object, patch: &JsonPatch) -> Result<()> {
     object.tree = Tree::from_value(&as_floats(value));
     let annotations = object.metadata_map("annotations");
     object.set_metadata_map("annotations", &annotations)
-}
-
-/// The annotations of an object, made if there are none.
-fn annotations_of(value: &mut Value) -> Option<&mut Map> {
-    let metadata = value.as_map_mut()?.entry("metadata");
-    let annotations = metadata.as_map_mut()?.entry("annotations");
-    if annotations.as_map().is_none() {
-        *annotations = Value::Map(Map::new());
-    }
-    annotations.as_map_mut()
 }
 
 /// Whether a patch removes or replaces all annotations.
@@ -479,13 +469,13 @@ pub(super) fn in_file(error: Error, path: &str) -> Error {
 pub(super) fn apply_all_strategic(
     objects: &mut Objects,
     patches: &[Object],
-    schema: &Schema,
+    schemas: &Schemas,
 ) -> Result<()> {
     for patch in patches {
         let at = objects
             .unique(&patch.original())
             .map_err(|error| error.at(&patch.declared.file, patch.declared.line))?;
-        apply_strategic(objects, at, patch, schema, true)?;
+        apply_strategic(objects, at, patch, schemas, true)?;
         objects.check_unique()?;
     }
     Ok(())
@@ -518,14 +508,21 @@ pub(super) fn load_json6902(
             &loaded
         }
     };
+    let shown = || match text.first() {
+        Some(b'[') => String::from_utf8_lossy(text).into_owned(),
+        _ => yaml::parse(text).map_or_else(|_| String::new(), |value| json::to_string(&value)),
+    };
     let patch = JsonPatch::parse(text).map_err(|problem| {
-        let shown = String::from_utf8_lossy(text);
-        Error::new(ErrorKind::Parse, problem).within(format_args!("decoding {shown}"))
+        let error = Error::new(ErrorKind::Parse, problem);
+        match error.message().starts_with("yaml: ") {
+            true => error,
+            false => error.within(format_args!("decoding {}", shown())),
+        }
     })?;
     if patch.is_empty() {
         return Err(transform(format!(
             "patch appears to be empty; file={path}, JsonOp={}",
-            String::from_utf8_lossy(text)
+            shown()
         )));
     }
     Ok(patch)

@@ -3,7 +3,7 @@
 use gitops_core::yaml::node::{Kind, Limits, Node, NodeId, Tree};
 use gitops_core::{Str, Value, json, yaml};
 
-use super::decode::Context;
+use super::decode::{Context, read_in_order};
 use super::error::{Error, ErrorKind, Result, transform};
 use super::fields;
 use super::file::{self, FieldOptions, Replacement, ReplacementField, Source, Target};
@@ -36,13 +36,17 @@ pub(super) fn load(entries: &[ReplacementField], loader: &Loader<'_>) -> Result<
             .at(&path, error.line())
         })?;
         let context = Context::lenient("Replacement");
+        let replacement = |value: &Value| {
+            read_in_order(value, |value| file::replacement(value, &context))
+                .map_err(|error| error.within("error unmarshaling JSON: while decoding JSON"))
+        };
         match &value {
             Value::List(list) => {
                 for value in list {
-                    loaded.push(file::replacement(value, &context)?);
+                    loaded.push(replacement(value)?);
                 }
             }
-            Value::Map(_) => loaded.push(file::replacement(&value, &context)?),
+            Value::Map(_) => loaded.push(replacement(&value)?),
             other => {
                 let kind = match other {
                     Value::Null => "invalid",

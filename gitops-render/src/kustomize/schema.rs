@@ -4,10 +4,13 @@
 //! The built-in part is a table (`schema.txt`) of the few fields that matter.
 //! A kustomization's `openapi` replaces it for the whole build.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
-use gitops_core::{Str, Value};
+use gitops_core::{Str, Value, yaml};
+
+use super::error::{Error, ErrorKind, Result};
 
 /// The types and kinds of an OpenAPI document.
 #[derive(Clone, Debug, Default)]
@@ -59,18 +62,112 @@ const PREFIXES: [&str; 4] = [
     "io.k8s.kube-aggregator.pkg.apis.",
 ];
 
+fn short_name(name: &str) -> &str {
+    PREFIXES
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name)
+}
+
 static BUILTIN: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::from_table()));
 
-static CLUSTER_SCOPED: LazyLock<HashSet<(&'static str, &'static str)>> = LazyLock::new(|| {
+static CLUSTER_SCOPED: LazyLock<HashSet<(&'static str, &'static str)>> =
+    LazyLock::new(|| kinds_after("cluster "));
+
+static NAMESPACED: LazyLock<HashSet<(&'static str, &'static str)>> =
+    LazyLock::new(|| kinds_after("namespaced "));
+
+fn kinds_after(word: &str) -> HashSet<(&'static str, &'static str)> {
     TABLE
         .lines()
-        .filter_map(|line| line.strip_prefix("cluster ")?.split_once(' '))
+        .filter_map(|line| line.strip_prefix(word)?.split_once(' '))
         .collect()
-});
+}
 
 /// Whether a kind is known to live outside of namespaces.
 pub(super) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
     CLUSTER_SCOPED.contains(&(api_version, kind))
+}
+
+/// The schema that a build merges by: the built-in one, or what the first
+/// kustomization says that names one.
+///
+/// What is named takes the place of the built-in one only if nobody needed
+/// that before. Kustomize then reads both, in the order in which they were
+/// needed, and of two definitions of one name the later counts.
+#[derive(Default)]
+pub(super) struct Schemas {
+    named: RefCell<Option<std::result::Result<Arc<Schema>, String>>>,
+    builtin: Cell<Need>,
+}
+
+/// Whether the built-in schema was needed while none was named.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Need {
+    #[default]
+    Not,
+    /// The scope of a kind was asked for that no table knows. The schema is
+    /// read after the next that is.
+    Later,
+    Read,
+}
+
+impl Schemas {
+    /// Whether a kustomization named a schema.
+    pub(super) fn is_named(&self) -> bool {
+        self.named.borrow().is_some()
+    }
+
+    /// Names the built-in schema.
+    pub(super) fn name_builtin(&self) {
+        *self.named.borrow_mut() = Some(Ok(Schema::builtin()));
+    }
+
+    /// Names the schema of an OpenAPI document. What is wrong with it matters
+    /// once it is read.
+    pub(super) fn name(&self, document: &[u8]) {
+        let schema = yaml::parse(document).map_err(|error| format!("invalid schema file: {error}"));
+        let schema = schema.map(|document| Arc::new(self.beside_builtin(&document)));
+        *self.named.borrow_mut() = Some(schema);
+    }
+
+    fn beside_builtin(&self, document: &Value) -> Schema {
+        match self.builtin.get() {
+            Need::Not => Schema::from_openapi(document, Schema::default(), true),
+            need => {
+                let builtin = (*Schema::builtin()).clone();
+                Schema::from_openapi(document, builtin, need == Need::Read)
+            }
+        }
+    }
+
+    /// Notes that an object of a kind is there.
+    pub(super) fn saw(&self, api_version: &str, kind: &str) {
+        let kind = (api_version, kind);
+        if self.builtin.get() == Need::Not
+            && !CLUSTER_SCOPED.contains(&kind)
+            && !NAMESPACED.contains(&kind)
+        {
+            self.builtin.set(Need::Later);
+        }
+    }
+
+    /// The schema for a merge, which reads it.
+    ///
+    /// # Errors
+    ///
+    /// If the document that was named is none.
+    pub(super) fn read(&self) -> Result<Arc<Schema>> {
+        match &*self.named.borrow() {
+            Some(Ok(named)) => return Ok(named.clone()),
+            Some(Err(problem)) => {
+                return Err(Error::new(ErrorKind::Kustomization, problem.clone()));
+            }
+            None => {}
+        }
+        self.builtin.set(Need::Read);
+        Ok(Schema::builtin())
+    }
 }
 
 impl Schema {
@@ -124,10 +221,10 @@ impl Schema {
         TypeId(self.types.len() - 1)
     }
 
-    /// The definitions of an OpenAPI v2 document, beside those of `base`: the
-    /// built-in ones, unless others are given. What is in both is as there.
-    pub(super) fn from_openapi(document: &Value, base: Option<Schema>) -> Self {
-        let mut schema = base.unwrap_or_else(|| (*Schema::builtin()).clone());
+    /// The definitions of an OpenAPI v2 document, beside those of `base`. What
+    /// is in both is as in the document if that `wins`.
+    pub(super) fn from_openapi(document: &Value, base: Schema, wins: bool) -> Self {
+        let mut schema = base;
         let Some(definitions) = document.get("definitions").and_then(Value::as_map) else {
             return schema;
         };
@@ -135,6 +232,11 @@ impl Schema {
             .keys()
             .map(|name| (name.as_str(), schema.add_type()))
             .collect();
+        if wins {
+            for name in definitions.keys() {
+                schema.names.remove(short_name(name));
+            }
+        }
         for (name, definition) in definitions {
             let id = ids[name.as_str()];
             schema.fill(id, definition, &ids);
@@ -149,7 +251,10 @@ impl Schema {
                     group => format!("{group}/{}", part("version")).into(),
                 };
                 let key = (version, part("kind").into());
-                schema.kinds.entry(key).or_insert(id);
+                let known = schema.kinds.entry(key).or_insert(id);
+                if wins {
+                    *known = id;
+                }
             }
         }
         schema
@@ -175,11 +280,10 @@ impl Schema {
             let name = reference.rsplit('/').next().unwrap_or_default();
             // A `/` within a name is written `~1`.
             let name = name.replace("~1", "/").replace("~0", "~");
-            let short = PREFIXES
-                .iter()
-                .find_map(|prefix| name.strip_prefix(prefix))
-                .unwrap_or(&name);
-            let id = self.names.get(short).or_else(|| ids.get(name.as_str()));
+            let id = self
+                .names
+                .get(short_name(&name))
+                .or_else(|| ids.get(name.as_str()));
             return id.map_or(Shape::Plain, |id| Shape::Object(*id));
         }
         if text("type") == Some("array") {

@@ -2,12 +2,13 @@
 //! and those that documents of the built-in plugins' kinds configure.
 
 use gitops_core::yaml::node::{Kind, Node, NodeId, Tree};
-use gitops_core::{Str, Value};
+use gitops_core::{Map, Str, Value};
 
 use super::decode::{Context, Fields};
 use super::error::{Error, ErrorKind, Result, transform};
 use super::fields::{self, FieldSpec};
 use super::file::{self, Image, Kustomization, Replacement, Replica, Selector};
+use super::generators::Generated;
 use super::id::Gvk;
 use super::json6902::JsonPatch;
 use super::loader::Loader;
@@ -17,7 +18,7 @@ use super::object::Object;
 use super::objects::Objects;
 use super::origin::Origin;
 use super::patches::{self, Prepared, apply_json};
-use super::schema::Schema;
+use super::schema::Schemas;
 use super::specs::{self, Specs, field_spec};
 use super::{images, replacements};
 
@@ -100,22 +101,17 @@ impl Step {
         }
     }
 
-    /// Whether it merges by the schema.
-    pub(super) fn needs_schema(&self) -> bool {
-        matches!(self, Step::Strategic(_) | Step::Patch(_))
-    }
-
     /// Runs it. A patch that hits nothing is named in `missed`.
     pub(super) fn run(
         &self,
         objects: &mut Objects,
-        schema: &Schema,
+        schemas: &Schemas,
         missed: &mut Vec<String>,
     ) -> Result<()> {
         match self {
-            Step::Strategic(patches) => patches::apply_all_strategic(objects, patches, schema),
+            Step::Strategic(patches) => patches::apply_all_strategic(objects, patches, schemas),
             Step::Patch(patch) => {
-                if !patch.apply(objects, schema)? {
+                if !patch.apply(objects, schemas)? {
                     missed.push(patch.source().to_owned());
                 }
                 Ok(())
@@ -252,8 +248,14 @@ pub(super) fn of_kustomization(
     }
     for patch in &file.patches_json6902 {
         let target = patch.target.as_ref();
-        let loaded = patches::load_json6902(&patch.path, &patch.patch, target, loader)
-            .map_err(|error| in_config(error, "PatchJson6902Transformer", &patch.config()))?;
+        let loaded =
+            patches::load_json6902(&patch.path, &patch.patch, target, loader).map_err(|error| {
+                in_config(
+                    error,
+                    "PatchJson6902Transformer",
+                    &patch.config_of_json6902(),
+                )
+            })?;
         let step = Step::Json6902 {
             target: target.cloned().unwrap_or_default(),
             patch: loaded,
@@ -275,7 +277,12 @@ pub(super) fn of_kustomization(
         steps.push((step, "ImageTagTransformer"));
     }
     if !file.replacements.is_empty() {
-        let loaded = replacements::load(&file.replacements, loader)?;
+        let loaded = replacements::load(&file.replacements, loader).map_err(|error| {
+            let written = file.replacements.iter().map(|entry| entry.written.clone());
+            let config = Map::from_iter([(Str::from("Replacements"), written.collect::<Value>())]);
+            let config = file::config_text(&Value::Map(config));
+            in_config(error, "ReplacementTransformer", &config)
+        })?;
         steps.push((Step::Replacements(loaded), "ReplacementTransformer"));
     }
     Ok(steps)
@@ -306,14 +313,52 @@ fn label_specs(label: &file::Label, specs: &Specs) -> Result<Vec<FieldSpec>> {
 /// The transformers that a document configures.
 pub(super) fn of_document(config: &Object, loader: &Loader<'_>) -> Result<Vec<Step>> {
     refuse_external(config)?;
-    let value = config.to_value()?;
-    let kind = config.id.gvk.kind.clone();
-    read_steps(&kind, &value, config, loader).map_err(|error| match error.kind() {
-        ErrorKind::Unsupported => error,
-        _ => error.within(format_args!(
+    let kind = &config.id.gvk.kind;
+    let steps = configure(config, |fields, value| {
+        read_steps(kind, value, fields, loader)
+    })?;
+    steps.ok_or_else(|| {
+        let message = match Generated::of_plugin(kind) {
+            None if !matches!(
+                &**kind,
+                "IAMPolicyGenerator" | "HelmChartInflationGenerator"
+            ) =>
+            {
+                format!("unable to load builtin {}", config.id.gvk)
+            }
+            _ => format!("plugin {} not a transformer", config.original()),
+        };
+        Error::new(ErrorKind::Unsupported, message)
+    })
+}
+
+/// Reads what a document says about the plugin of its kind.
+pub(super) fn configure<T>(
+    config: &Object,
+    read: impl FnOnce(&mut Fields<'_>, &Value) -> Result<T>,
+) -> Result<T> {
+    let value = config.to_value().map_err(|error| {
+        error.within(format_args!(
+            "marshalling yaml from res {}",
+            config.original()
+        ))
+    })?;
+    let plugin = format!("{}Plugin", config.id.gvk.kind);
+    let context = Context::lenient(&plugin);
+    let configured = Fields::of(&value, &context).and_then(|fields| {
+        // An object is a mapping.
+        let mut fields = fields.unwrap_or_else(|| Fields::none(&context));
+        read(&mut fields, &value)
+    });
+    configured.map_err(|error| {
+        let error = match error.message().starts_with("json: ") {
+            true => error.within("error unmarshaling JSON: while decoding JSON"),
+            false => error,
+        };
+        error.within(format_args!(
             "plugin {} fails configuration",
             config.original()
-        )),
+        ))
     })
 }
 
@@ -333,16 +378,13 @@ pub(super) fn refuse_external(config: &Object) -> Result<()> {
     .at(&config.declared.file, config.declared.line))
 }
 
+/// `None` for plugins that are not transformers.
 fn read_steps(
     kind: &str,
     value: &Value,
-    config: &Object,
+    fields: &mut Fields<'_>,
     loader: &Loader<'_>,
-) -> Result<Vec<Step>> {
-    let context = Context::lenient(kind);
-    let Some(mut fields) = Fields::of(value, &context)? else {
-        return Ok(Vec::new());
-    };
+) -> Result<Option<Vec<Step>>> {
     let specs = fields.list("fieldSpecs", "[]types.FieldSpec", field_spec)?;
     let affix = |affix: Str, end: End, specs: &Option<Vec<FieldSpec>>| match specs {
         None => Err(transform("fieldSpecs is not expected to be nil")),
@@ -352,7 +394,7 @@ fn read_steps(
             specs: specs.clone(),
         }),
     };
-    Ok(match kind {
+    Ok(Some(match kind {
         "AnnotationsTransformer" => vec![Step::Pairs {
             pairs: fields.text_map("annotations")?.unwrap_or_default(),
             specs: specs.unwrap_or_default(),
@@ -362,7 +404,7 @@ fn read_steps(
             specs: specs.unwrap_or_default(),
         }],
         "NamespaceTransformer" => vec![Step::Namespace(Namespace {
-            name: metadata_text(&mut fields, "namespace")?,
+            name: metadata_text(fields, "namespace")?,
             specs: specs.unwrap_or_default(),
             unset_only: fields.flag("unsetOnly")?,
             subjects: subjects(&fields.text("setRoleBindingSubjects")?)?,
@@ -382,7 +424,7 @@ fn read_steps(
             specs: specs.unwrap_or_default(),
         }],
         "PatchTransformer" => {
-            let patch = file::patch(value, &context)?;
+            let patch = file::patch(value, fields.context())?;
             vec![Step::Patch(Box::new(Prepared::load(&patch, loader)?))]
         }
         "PatchJson6902Transformer" => {
@@ -412,23 +454,9 @@ fn read_steps(
             vec![Step::Replacements(replacements::load(&entries, loader)?)]
         }
         "HashTransformer" => vec![Step::Hashes],
-        "ValueAddTransformer" => vec![value_add(&mut fields, loader)?],
-        "ConfigMapGenerator"
-        | "SecretGenerator"
-        | "IAMPolicyGenerator"
-        | "HelmChartInflationGenerator" => {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("plugin {} not a transformer", config.original()),
-            ));
-        }
-        _ => {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("unable to load builtin {}", config.id.gvk),
-            ));
-        }
-    })
+        "ValueAddTransformer" => vec![value_add(fields, loader)?],
+        _ => return Ok(None),
+    }))
 }
 
 /// A text of the document's metadata.

@@ -12,7 +12,7 @@ use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Style, Tag, Tree};
 
 use super::error::{Result, transform};
 use super::fields::{clear, demand, put_field};
-use super::schema::{Schema, Shape};
+use super::schema::{Schema, Schemas, Shape};
 
 /// Where new items of a list go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,11 @@ pub(super) enum NewItems {
 pub(super) fn merge(
     tree: &mut Tree,
     patch: &Tree,
-    schema: &Schema,
+    schemas: &Schemas,
     new_items: NewItems,
 ) -> Result<bool> {
     let source = tree.copy(patch, patch.root());
+    let schema = &schemas.read()?;
     let walk = Walk { schema, new_items };
     let target = tree.root();
     let merged = walk.node(tree, [Some(target), Some(source)], None)?;

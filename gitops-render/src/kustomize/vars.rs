@@ -33,7 +33,7 @@ impl Var {
     }
 
     /// How Go's `%v` shows it.
-    fn show(&self) -> String {
+    pub(super) fn show(&self) -> String {
         format!("{{{} {} {{{}}}}}", self.name, self.gvk, self.field_path)
     }
 }

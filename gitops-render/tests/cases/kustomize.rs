@@ -414,3 +414,144 @@ fn applications_lay_their_wishes_over_the_file() {
     assert_eq!(rendered.manifests[0].origin.to_string(), "a.yaml:1");
     assert_eq!(rendered.warnings.len(), 1, "commonLabels is deprecated");
 }
+
+/// What `kustomize edit set image` and `kustomize build` made of them.
+#[test]
+fn images_of_applications_replace_those_of_the_file() {
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [pod.yaml]\nimages: [{name: nginx, newName: file/nginx, newTag: v9, \
+             digest: 'sha256:bb', tagSuffix: -s}]\n",
+        ),
+        (
+            "pod.yaml",
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, \
+             image: 'nginx:1@sha256:aa'}]}\n",
+        ),
+    ];
+    for (image, expected) in [
+        ("nginx:2", "nginx:2"),
+        ("nginx=x", "x:1@sha256:aa"),
+        ("nginx=*:3", "file/nginx:3"),
+        ("nginx=y:*", "y:v9"),
+        ("nginx@sha256:cc", "nginx@sha256:cc"),
+        ("nginx:4@sha256:dd", "nginx:4@sha256:dd"),
+        ("nginx=z@*", "z@sha256:bb"),
+        ("nginx=", "nginx:1@sha256:aa"),
+        ("nginx=host:5000/z", "host:5000/z:1@sha256:aa"),
+        ("other:1", "file/nginx:v9@sha256:bb"),
+    ] {
+        let options = KustomizeOptions {
+            overrides: Overrides {
+                images: vec![ImageOverride::parse(image).expect(image)],
+                ..Overrides::default()
+            },
+            ..KustomizeOptions::default()
+        };
+        let text = built(&files, &options).expect(image);
+        let found = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("- image: "));
+        assert_eq!(found, Some(expected), "{image}");
+    }
+    assert!(ImageOverride::parse("host:5000/z").is_err());
+}
+
+#[test]
+fn labels_of_applications_join_those_that_go_where_they_go() {
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [a.yaml]\nlabels: [{pairs: {l: file}}, {pairs: {t: file}, includeTemplates: true}]\n",
+        ),
+        ("a.yaml", SETTINGS),
+    ];
+    let with = |key: &str, [without_selectors, templates, force]: [bool; 3]| {
+        let options = KustomizeOptions {
+            overrides: Overrides {
+                common_labels: vec![(key.into(), "\"new\"".into())],
+                labels_without_selectors: without_selectors,
+                labels_in_templates: templates,
+                force_common_labels: force,
+                ..Overrides::default()
+            },
+            ..KustomizeOptions::default()
+        };
+        built(&files, &options).map_err(|error| error.to_string())
+    };
+    let taken = |key: &str| {
+        Err(format!(
+            "label {key} already in kustomization file. Use --force to override."
+        ))
+    };
+    assert_eq!(with("l", [true, false, false]), taken("l"));
+    assert_eq!(with("t", [true, true, false]), taken("t"));
+    assert!(
+        with("l", [false, true, false]).is_err_and(|error| error.contains("--without-selector"))
+    );
+    for (key, how) in [
+        ("l", [true, false, true]),
+        ("k", [true, false, false]),
+        ("t", [true, true, true]),
+    ] {
+        let text = with(key, how).expect(key);
+        assert!(text.contains(&format!("{key}: new")), "{text}");
+    }
+}
+
+#[test]
+fn an_error_has_the_warnings_before_it() {
+    let files = [(
+        "kustomization.yaml",
+        "bases: [missing]\ncommonLabels: {a: b}\n",
+    )];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("nothing is there");
+    assert_eq!(error.warnings().len(), 2);
+    assert!(error.warnings()[0].starts_with("# Warning: 'bases' is deprecated."));
+}
+
+#[test]
+fn files_are_named_after_their_objects() {
+    let objects = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n---\n\
+                   apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: Web, namespace: Far}\n---\n\
+                   apiVersion: v1\nkind: Namespace\nmetadata: {name: far}\n";
+    let tree: MemoryTree = [
+        ("kustomization.yaml", "resources: [a.yaml]"),
+        ("a.yaml", objects),
+    ]
+    .try_into()
+    .expect("paths");
+    let built = build(&tree, &TreePath::ROOT, &KustomizeOptions::default()).expect("it is built");
+    let files = built.to_files().expect("texts");
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "v1_namespace_far.yaml",
+            "default_v1_configmap_settings.yaml",
+            "far_apps_v1_deployment_web.yaml",
+        ]
+    );
+}
+
+#[test]
+fn what_secrets_hold_is_not_in_errors() {
+    let secret = |namespace: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: s, namespace: {namespace}}}\nstringData: {{password: hunter2}}\n"
+        )
+    };
+    let files = [
+        (
+            "kustomization.yaml",
+            "namespace: one\nresources: [a.yaml, b.yaml]",
+        ),
+        ("a.yaml", &secret("a")),
+        ("b.yaml", &secret("b")),
+    ];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("one identity");
+    assert!(error.message().contains("ID conflict"), "{error}");
+    assert!(error.message().contains("(hidden)"), "{error}");
+    assert!(!error.message().contains("hunter2"), "{error}");
+}

@@ -188,7 +188,9 @@ impl<'a, 'o> Composer<'a, 'o> {
     }
 
     fn event(&mut self) -> Result<Event<'a>, Error> {
-        self.parser.next().map_err(|fault| syntax(&fault))
+        self.parser
+            .next()
+            .map_err(|fault| syntax(&fault, Lines::OfProblem))
     }
 
     fn apply(&mut self, event: Event<'a>, state: &mut State<'a>) -> Result<(), Error> {
@@ -626,19 +628,29 @@ fn is_standard(tag: &str, name: &str) -> bool {
     tag.strip_prefix(TAG_PREFIX) == Some(name)
 }
 
+/// The versions of go-yaml, which have different ideas of a fault's line.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Lines {
+    /// Where the problem is: version 2, which `sigs.k8s.io/yaml` reads with.
+    OfProblem,
+    /// Where what it is in begins: version 3, which kyaml reads with.
+    OfContext,
+}
+
 /// A fault with go-yaml's idea of its line.
-pub(super) fn syntax(fault: &Fault) -> Error {
-    let context = fault.context.unwrap_or_default();
-    let line = if fault.mark.line != 0 {
-        // The parser's lines count from 0 here, the scanner's from 1.
-        Some(fault.mark.line + u32::from(fault.stage == Stage::Scanner))
-    } else if context.line != 0 {
-        Some(context.line)
-    } else {
-        None
-    };
+pub(super) fn syntax(fault: &Fault, lines: Lines) -> Error {
     if fault.stage == Stage::Reader {
         return Error::nowhere(fault.problem.clone().into_owned());
     }
+    let context = fault.context.unwrap_or_default().line;
+    // The parser's lines count from 0 here, the scanner's from 1.
+    let from = u32::from(fault.stage == Stage::Scanner);
+    let line = match lines {
+        Lines::OfProblem if fault.mark.line != 0 => Some(fault.mark.line + from),
+        Lines::OfProblem => Some(context),
+        Lines::OfContext if context != 0 => Some(context + from),
+        Lines::OfContext => Some(fault.mark.line + from).filter(|_| fault.mark.line != 0),
+    };
+    let line = line.filter(|line| *line != 0);
     Error::new(fault.problem.clone().into_owned(), line, fault.mark)
 }

@@ -79,6 +79,13 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// A parser that reads as far ahead as version 3 of go-yaml.
+    pub(super) fn looking_ahead(input: &'a Input<'_>) -> Self {
+        let mut parser = Parser::new(input, 0..input.text.len(), 0);
+        parser.scanner.look_ahead(2);
+        parser
+    }
+
     pub(super) fn next(&mut self) -> Scan<Event<'a>> {
         match self.state {
             State::StreamStart => {

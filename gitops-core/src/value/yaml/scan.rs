@@ -102,6 +102,9 @@ pub(super) struct Scanner<'a> {
     keys_by_token: Vec<(usize, usize)>,
     tokens: VecDeque<Token<'a>>,
     tokens_parsed: usize,
+    /// How many tokens are read beyond the one in front: version 3 of go-yaml
+    /// notices what is wrong with them before what is wrong with that.
+    lookahead: usize,
     started: bool,
     ended: bool,
 }
@@ -140,9 +143,15 @@ impl<'a> Scanner<'a> {
             keys_by_token: Vec::new(),
             tokens: VecDeque::new(),
             tokens_parsed: 0,
+            lookahead: 0,
             started: false,
             ended: false,
         }
+    }
+
+    /// Reads this many tokens ahead.
+    pub(super) fn look_ahead(&mut self, tokens: usize) {
+        self.lookahead = tokens;
     }
 
     /// The next token, left in the queue.
@@ -164,7 +173,7 @@ impl<'a> Scanner<'a> {
 
     fn fetch_more_tokens(&mut self) -> Scan<()> {
         loop {
-            if !self.tokens.is_empty() {
+            if self.tokens.len() > self.lookahead || (self.ended && !self.tokens.is_empty()) {
                 // Wait as long as a key may start at the token in front.
                 let Some(slot) = self.key_slot(self.tokens_parsed) else {
                     return Ok(());

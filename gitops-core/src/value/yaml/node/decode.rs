@@ -28,6 +28,9 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
+/// How go-yaml begins a list of what does not fit.
+const UNMARSHAL: &str = "yaml: unmarshal errors:";
+
 /// How a scalar looks after it was written.
 pub(super) struct Written<'a> {
     /// Its tag, if that is written too.
@@ -109,7 +112,55 @@ impl Tree {
     /// [`DecodeError`] for keys that are there twice or that JSON cannot have,
     /// for numbers that it cannot have, and for tags that do not fit.
     pub fn to_value(&self, id: NodeId) -> Result<Value, DecodeError> {
-        self.value(id, false, true)
+        self.value(id, false, true).map_err(|error| {
+            let mut lines = String::new();
+            if error.0.starts_with(UNMARSHAL) {
+                self.collect_duplicates(id, &mut 0, &mut lines);
+            }
+            match lines.is_empty() {
+                true => error,
+                false => DecodeError(UNMARSHAL.to_owned() + &lines),
+            }
+        })
+    }
+
+    /// Adds a line for every key of every mapping that is there twice. What is
+    /// in a mapping that has some is not looked at.
+    fn collect_duplicates(&self, id: NodeId, count: &mut usize, lines: &mut String) {
+        /// Go says all, however many they are.
+        const MOST: usize = 100;
+        match &self.node(id).content {
+            Content::Scalar(_) => {}
+            Content::Alias(target) => self.collect_duplicates(*target, count, lines),
+            Content::List(items) => {
+                for item in items {
+                    self.collect_duplicates(*item, count, lines);
+                }
+            }
+            Content::Map(entries) => {
+                let before = *count;
+                let mut same = HashMap::<&str, Vec<NodeId>>::with_capacity(entries.len());
+                for (key, _) in entries {
+                    same.entry(self.text(*key).unwrap_or_default())
+                        .or_default()
+                        .push(*key);
+                }
+                for (key, _) in entries {
+                    let keys = &same[self.text(*key).unwrap_or_default()];
+                    let later = keys.iter().skip_while(|other| *other != key).skip(1);
+                    for other in later.take(MOST.saturating_sub(*count)) {
+                        *count += 1;
+                        lines.push_str(&self.duplicate_key(*key, *other));
+                    }
+                }
+                if *count > before {
+                    return;
+                }
+                for (_, value) in entries {
+                    self.collect_duplicates(*value, count, lines);
+                }
+            }
+        }
     }
 
     fn value(&self, id: NodeId, flow: bool, outermost: bool) -> Result<Value, DecodeError> {
@@ -191,19 +242,19 @@ impl Tree {
         }
         match found {
             None => Ok(()),
-            Some((first, second)) => Err(self.duplicate_key(first, second)),
+            Some((first, second)) => Err(DecodeError(
+                UNMARSHAL.to_owned() + &self.duplicate_key(first, second),
+            )),
         }
     }
 
-    fn duplicate_key(&self, first: NodeId, second: NodeId) -> DecodeError {
+    fn duplicate_key(&self, first: NodeId, second: NodeId) -> String {
         let (first, second, text) = (
             self.written_line(first),
             self.written_line(second),
             self.text(second).unwrap_or_default(),
         );
-        DecodeError(format!(
-            "yaml: unmarshal errors:\n  line {second}: mapping key {text:?} already defined at line {first}"
-        ))
+        format!("\n  line {second}: mapping key {text:?} already defined at line {first}")
     }
 
     /// Adds what `value` says, spelled as go-yaml v3 spells Go's values.

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 
 use super::super::block::{self, Maker};
+use super::super::compose::{self, Lines};
 use super::super::input::Input;
 use super::super::parse::{EventKind, Parser};
 use super::super::resolve::{self, TAG_PREFIX};
-use super::super::{Boundary, Dialect, Error, compose};
+use super::super::{Boundary, Dialect, Error};
 use super::{Content, Extras, Kind, Limits, Node, NodeId, Quoting, Style, Tag, Tree};
 use crate::Str;
 
@@ -201,19 +202,23 @@ impl Node {
 
 /// Reads a document with the parser.
 fn parse(input: &Input<'_>, limits: &Limits) -> Result<Option<Tree>, Error> {
-    let mut parser = Parser::new(input, 0..input.text.len(), 0);
+    let mut parser = Parser::looking_ahead(input);
     let mut tree = Tree {
         nodes: Vec::with_capacity(likely_nodes(&input.text)),
         root: NodeId(0),
     };
     let mut stack: Vec<Frame> = Vec::new();
     let mut anchors = HashMap::<&str, NodeId>::new();
-    let first = parser.next().map_err(|fault| compose::syntax(&fault))?;
+    let first = parser
+        .next()
+        .map_err(|fault| compose::syntax(&fault, Lines::OfContext))?;
     if !matches!(first.kind, EventKind::DocumentStart) {
         return Ok(None);
     }
     loop {
-        let event = parser.next().map_err(|fault| compose::syntax(&fault))?;
+        let event = parser
+            .next()
+            .map_err(|fault| compose::syntax(&fault, Lines::OfContext))?;
         let line = event.mark.line + 1;
         let tagged = !matches!(&*event.tag, "" | "!");
         let mut opens = false;
