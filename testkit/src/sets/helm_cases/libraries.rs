@@ -19,7 +19,7 @@ pub(super) fn parse(set: &mut Set, name: &str, case: Value) {
         "parseTests" | "errorTests" => set.push(name, move || {
             let parsed = File::parse(
                 text(&case, "name"),
-                text(&case, "input").as_bytes(),
+                text(&case, "input").to_owned().into(),
                 &functions(),
             );
             let actual: Answer = match parsed {
