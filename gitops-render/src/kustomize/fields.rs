@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use gitops_core::Str;
 use gitops_core::yaml::node::{
@@ -20,41 +21,54 @@ use super::object::make_collection;
 use crate::re2::Re2;
 
 /// A field of the objects of some kinds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct FieldSpec {
     /// The kinds; what is empty fits all.
     pub(super) gvk: Gvk,
     pub(super) path: Str,
     /// Whether the field is made where it is missing.
     pub(super) create: bool,
-    /// The names on the way, and whether each is said to be a list.
-    steps: Vec<(Str, bool)>,
+    /// The names on the way, and whether each is said to be a list; most specs
+    /// are for kinds that are not there.
+    steps: OnceLock<Vec<(Str, bool)>>,
+}
+
+impl PartialEq for FieldSpec {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.gvk, &self.path, self.create) == (&other.gvk, &other.path, other.create)
+    }
 }
 
 impl FieldSpec {
     pub(super) fn new(gvk: Gvk, path: Str, create: bool) -> Self {
-        let step = |step: &str| match step.strip_suffix("[]") {
-            Some(list) => (list.into(), true),
-            None => (step.into(), false),
-        };
-        let steps = match path.contains('\\') || path.starts_with('/') {
-            false => path.split('/').map(step).collect(),
-            true => {
-                let parts = split_path(&path, '/');
-                parts.iter().map(|part| step(part)).collect()
-            }
-        };
         FieldSpec {
             gvk,
             path,
             create,
-            steps,
+            steps: OnceLock::new(),
         }
+    }
+
+    fn steps(&self) -> &[(Str, bool)] {
+        let step = |step: &str| match step.strip_suffix("[]") {
+            Some(list) => (list.into(), true),
+            None => (step.into(), false),
+        };
+        self.steps.get_or_init(|| {
+            let path = &self.path;
+            match path.contains('\\') || path.starts_with('/') {
+                false => path.split('/').map(step).collect(),
+                true => {
+                    let parts = split_path(path, '/');
+                    parts.iter().map(|part| step(part)).collect()
+                }
+            }
+        })
     }
 
     /// The names on the way to the field.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.steps.iter().map(|(name, _)| name.as_str())
+        self.steps().iter().map(|(name, _)| name.as_str())
     }
 
     /// Whether writing to the field may change who an object is.
@@ -138,7 +152,7 @@ pub(super) fn visit(
         return Ok(());
     }
     let root = tree.root();
-    descend(tree, root, spec, &spec.steps, create, set).map_err(|error| {
+    descend(tree, root, spec, spec.steps(), create, set).map_err(|error| {
         error.within(format_args!(
             "considering field '{}' of object {id}",
             spec.path

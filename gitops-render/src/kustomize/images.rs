@@ -21,7 +21,7 @@ pub(super) fn set_images(
     if images.is_empty() {
         return Ok(());
     }
-    let patterns: Vec<Rc<Re2>> = images.iter().map(pattern).collect::<Result<_>>()?;
+    let patterns: Vec<Pattern<'_>> = images.iter().map(Pattern::new).collect::<Result<_>>()?;
     let may_rename = specs.iter().any(FieldSpec::may_rename);
     let mut by_kind = ByKind::new(specs);
     for &at in places {
@@ -56,7 +56,7 @@ pub(super) fn set_images(
                     let Some(text) = object.tree.text(*node) else {
                         continue;
                     };
-                    if pattern.regex.is_match(text.as_bytes()) {
+                    if pattern.is_match(text) {
                         let renamed = renamed(text, image);
                         fields::set_scalar(&mut object.tree, *node, Node::scalar(renamed))?;
                     }
@@ -72,11 +72,59 @@ pub(super) fn set_images(
     Ok(())
 }
 
-/// The pattern that Kustomize makes of an image's name.
-fn pattern(image: &Image) -> Result<Rc<Re2>> {
-    let tail = "(:[a-zA-Z0-9_.{}-]*)?(@sha256:[a-zA-Z0-9_.{}-]*)?$";
-    Re2::cached(&format!("^{}{tail}", image.name))
-        .map_err(|error| transform(format!("image name {:?}: {error}", image.name)))
+/// The pattern that Kustomize makes of an image's name: a regular expression,
+/// in which dots stand for anything.
+enum Pattern<'i> {
+    /// A name without other signs that mean something. Most are, and compiling
+    /// an expression takes longer than setting the images of a small build.
+    Plain(&'i str),
+    Expression(Rc<Re2>),
+}
+
+impl<'i> Pattern<'i> {
+    fn new(image: &'i Image) -> Result<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:-_@".contains(&byte);
+        match image.name.bytes().all(plain) {
+            true => Ok(Pattern::Plain(&image.name)),
+            false => Pattern::expression(&image.name).map(Pattern::Expression),
+        }
+    }
+
+    fn expression(name: &str) -> Result<Rc<Re2>> {
+        let tail = "(:[a-zA-Z0-9_.{}-]*)?(@sha256:[a-zA-Z0-9_.{}-]*)?$";
+        Re2::cached(&format!("^{name}{tail}"))
+            .map_err(|error| transform(format!("image name {name:?}: {error}")))
+    }
+
+    fn is_match(&self, text: &str) -> bool {
+        match self {
+            Pattern::Plain(name) if text.is_ascii() => is_plain_match(name, text),
+            // A dot stands for a character, however many bytes it has.
+            Pattern::Plain(name) => Pattern::expression(name)
+                .is_ok_and(|expression| expression.regex.is_match(text.as_bytes())),
+            Pattern::Expression(expression) => expression.regex.is_match(text.as_bytes()),
+        }
+    }
+}
+
+/// Whether a text is a name, with a tag and a digest or without.
+fn is_plain_match(name: &str, text: &str) -> bool {
+    let Some((start, rest)) = text.split_at_checked(name.len()) else {
+        return false;
+    };
+    let same = |(wanted, found): (u8, u8)| wanted == found || wanted == b'.' && found != b'\n';
+    if !name.bytes().zip(start.bytes()).all(same) {
+        return false;
+    }
+    let version = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '{' | '}' | '-');
+    let rest = match rest.strip_prefix(':') {
+        Some(tag) => tag.trim_start_matches(version),
+        None => rest,
+    };
+    match rest.strip_prefix("@sha256:") {
+        Some(digest) => digest.chars().all(version),
+        None => rest.is_empty(),
+    }
 }
 
 /// The images of all `containers` and `initContainers`, wherever they are.
@@ -154,6 +202,26 @@ pub(super) fn split(image: &str) -> (&str, &str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_name_matches_as_its_expression(
+            name in "[a.:/@]{0,4}",
+            mut text in "[a.:/]{0,3}",
+            tail in "(:[a.{}:]{0,2})?(@sha256:[a.:\n]{0,2})?[é\n]?",
+        ) {
+            text.push_str(&tail);
+            let expression = Pattern::expression(&name).expect("nothing in it means anything");
+            for text in [&tail, &text, &format!("{name}{tail}")] {
+                prop_assert_eq!(
+                    Pattern::Plain(&name).is_match(text),
+                    expression.regex.is_match(text.as_bytes()),
+                    "{:?} {:?}", name, text
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_port_is_no_tag() {
