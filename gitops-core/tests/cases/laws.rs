@@ -112,6 +112,17 @@ fn document() -> impl Strategy<Value = String> {
     proptest::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
 }
 
+/// A text whose first document is whole and whose second begins with a mistake,
+/// which go-yaml v3 has seen when it hands the first one out.
+#[test]
+fn a_tree_is_read_with_a_look_at_what_follows() {
+    let text = b"a: 1\n---\n%a: b";
+    let limits = Limits::default();
+    let [fast, slow] = [Tree::parse, Tree::parse_slowly].map(|parse| parse(text, &limits));
+    let fast = fast.expect_err("the second document is none").to_string();
+    assert_eq!(fast, slow.expect_err("it is none").to_string());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 512,

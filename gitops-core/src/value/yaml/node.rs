@@ -338,6 +338,11 @@ impl Tree {
     /// Adds a node, which is not yet part of anything.
     pub fn add(&mut self, node: Node) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("limits are far below 2^32 nodes"));
+        if self.nodes.len() == self.nodes.capacity() {
+            // What is added to a manifest is little beside what is there: to
+            // double it, as vectors do, would waste half of it.
+            self.nodes.reserve_exact(8.max(self.nodes.len() / 4));
+        }
         self.nodes.push(node);
         id
     }

@@ -29,6 +29,8 @@ impl Tree {
         let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
         let mut nodes = Nodes::new(&input.text, limits);
         match block::document(&input, &Boundary::default(), &mut nodes) {
+            // The parser looks into the next document, and may fail there.
+            Some(found) if found.end < input.text.len() => parse(&input, limits),
             Some(found) if !found.exists => Ok(None),
             Some(block::Found {
                 node: Some(root), ..
@@ -291,10 +293,10 @@ fn parse(input: &Input<'_>, limits: &Limits) -> Result<Option<Tree>, Error> {
     Ok(Some(tree))
 }
 
-/// Small manifests have a node for every eight bytes or so; a few more come
-/// later.
+/// Small manifests have a node for every eight bytes or so; labels, a namespace
+/// and the like come later.
 fn likely_nodes(text: &str) -> usize {
-    (text.len() / 8 + 8).min(1 << 20)
+    (text.len() / 8 + 12).min(1 << 20)
 }
 
 /// Makes the nodes of a tree.
