@@ -389,8 +389,8 @@ impl Map {
     }
 
     /// A new map with the same keys, of the same Go type, and copies of the
-    /// values. What nobody has touched is copied as it is: nothing inside has
-    /// an identity that the copy could share.
+    /// maps and lists inside. What nobody has touched is copied as it is:
+    /// nothing inside has an identity that the copy could share.
     pub(crate) fn try_copy<E>(
         &self,
         mut copy: impl FnMut(&Value) -> Result<Value, E>,
@@ -399,13 +399,19 @@ impl Map {
             return Ok(self.clone());
         };
         cell.report_all();
+        let mut copy = |value: &Value| match value {
+            Value::Map(_) | Value::List(_) => copy(value),
+            other => Ok(other.clone()),
+        };
         let entries = match &*cell.entries.borrow() {
             Entries::Core(map) => Entries::Core(map.clone()),
             Entries::Few(few) => {
-                let copied = few
-                    .iter()
-                    .map(|(key, value)| Ok((key.clone(), copy(value)?)));
-                Entries::Few(copied.collect::<Result<_, E>>()?)
+                // `collect` would not know how many there are.
+                let mut copied = Vec::with_capacity(few.len());
+                for (key, value) in few {
+                    copied.push((key.clone(), copy(value)?));
+                }
+                Entries::Few(copied)
             }
             Entries::Many(many) => {
                 let copied = many

@@ -171,6 +171,9 @@ fn deep_copy(context: &mut Context<'_>, value: &Value, depth: usize) -> Result<V
             Value::Map(map.try_copy(|value| deep_copy(context, value, depth + 1))?)
         }
         Value::List(list) if !list.is_nil() => {
+            if let Some(source) = list.untouched() {
+                return Ok(Value::List(source.clone().into()));
+            }
             context.charge(list.len())?;
             let mut copied = Vec::with_capacity(list.len());
             for item in list.iter() {
