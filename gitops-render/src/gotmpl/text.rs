@@ -31,7 +31,7 @@ impl Str {
     /// A string of these bytes.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
-            Ok(text) => Str(Repr::Text(text.into())),
+            Ok(text) => Str::from(text),
             Err(_) => Str(Repr::Raw(bytes.into())),
         }
     }
@@ -154,19 +154,22 @@ impl PartialEq<&str> for Str {
 
 impl From<&str> for Str {
     fn from(text: &str) -> Self {
-        Str(Repr::Text(text.into()))
+        // What `into` makes of a long text is copied byte by byte.
+        let mut copy = EcoString::with_capacity(text.len());
+        copy.push_str(text);
+        Str(Repr::Text(copy))
     }
 }
 
 impl From<String> for Str {
     fn from(text: String) -> Self {
-        Str(Repr::Text(text.into()))
+        Str::from(text.as_str())
     }
 }
 
 impl From<&String> for Str {
     fn from(text: &String) -> Self {
-        Str(Repr::Text(text.into()))
+        Str::from(text.as_str())
     }
 }
 
@@ -178,7 +181,7 @@ impl From<EcoString> for Str {
 
 impl From<Cow<'_, str>> for Str {
     fn from(text: Cow<'_, str>) -> Self {
-        Str(Repr::Text(text.into()))
+        Str::from(&*text)
     }
 }
 
