@@ -656,8 +656,10 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             }
         }
         let plan = plan::plan(&rendered.manifests, &live, &plan_options);
+        // The destination may be among the tasks without being declared.
         let wanted = plan.tasks.iter().filter(|task| !task.is_prune());
-        let wanted = wanted.map(|task| task.key.clone()).collect();
+        let wanted = wanted.map(|task| task.key.clone());
+        let wanted = wanted.chain(plan.declared.iter().cloned()).collect();
         self.memory.entry(app.name.clone()).or_default().declared = Some(wanted);
         status
             .conditions

@@ -163,22 +163,42 @@ impl<C: Cluster> Run<'_, C> {
         .await
     }
 
-    /// Deletes an object by its key and waits until it is gone; our finalizer
-    /// must not keep it.
+    /// Deletes an earlier run of a hook, and nothing else of its name.
+    pub(super) async fn clear(&self, task: &Task) -> Result<(), ClusterError> {
+        match self.find(task).await? {
+            None => Ok(()),
+            Some(found) if self.plan.may_clear(&found) => self.remove_found(task, &found).await,
+            Some(_) => Err(ClusterError::AlreadyExists {
+                key: task.key.clone(),
+            }),
+        }
+    }
+
+    /// Deletes an object by its key and waits until it is gone.
     pub(super) async fn remove(&self, task: &Task) -> Result<(), ClusterError> {
+        match self.find(task).await? {
+            None => Ok(()),
+            Some(found) => self.remove_found(task, &found).await,
+        }
+    }
+
+    async fn find(&self, task: &Task) -> Result<Option<Manifest>, ClusterError> {
         let found = self
             .patiently("get", &task.key, false, || {
                 self.cluster.get(&task.key, &task.version)
             })
             .await;
-        let found = match found {
-            Ok(Some(found)) => found,
-            Ok(None) | Err(ClusterError::UnknownKind { .. }) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        self.drop_finalizer(&found).await?;
-        if !is_leaving(&found) {
-            match self.delete(&task.key, uid(&found), Str::new()).await {
+        match found {
+            Err(ClusterError::UnknownKind { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// Our finalizer must not keep it.
+    async fn remove_found(&self, task: &Task, found: &Manifest) -> Result<(), ClusterError> {
+        self.drop_finalizer(found).await?;
+        if !is_leaving(found) {
+            match self.delete(&task.key, uid(found), Str::new()).await {
                 Ok(()) | Err(ClusterError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
