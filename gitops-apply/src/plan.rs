@@ -92,6 +92,11 @@ impl Plan {
         counts
     }
 
+    /// How the application's objects are recognised.
+    pub(crate) fn tracking(&self) -> &Tracking {
+        &self.tracking
+    }
+
     /// Whether an object that is to be pruned may be as it is now: it is the
     /// application's still, and nobody wants it kept.
     pub(crate) fn may_prune(&self, live: &Manifest) -> bool {

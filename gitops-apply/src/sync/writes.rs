@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Run, locked};
 use crate::cluster::{Cluster, ClusterError, Deletion, Write};
+use crate::live;
 use crate::plan::{Action, Task, migrate};
 
 impl<C: Cluster> Run<'_, C> {
@@ -216,6 +217,14 @@ impl<C: Cluster> Run<'_, C> {
         let Some(planned) = task.live() else {
             return Ok(None);
         };
+        if task.key.kind == "Namespace" && task.key.group.is_empty() && !is_leaving(planned) {
+            let vacant = self
+                .patiently("list", &task.key, false, || self.is_vacant(&task.key.name))
+                .await?;
+            if !vacant {
+                return Ok(Some("ignored (the namespace holds what is to stay)"));
+            }
+        }
         let mut live = planned.clone();
         for _ in 0..RACES {
             if is_leaving(&live) {
@@ -252,6 +261,13 @@ impl<C: Cluster> Run<'_, C> {
             Ok(()) | Err(ClusterError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a namespace is as empty as it was when the plan was made.
+    async fn is_vacant(&self, namespace: &Str) -> Result<bool, ClusterError> {
+        let kinds = self.cluster.kinds().await?;
+        let (tracking, limit) = (self.plan.tracking(), self.options.concurrency);
+        live::is_vacant(self.cluster, &kinds, tracking, namespace, limit).await
     }
 
     pub(super) async fn delete(
