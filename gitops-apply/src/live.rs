@@ -308,10 +308,6 @@ impl LiveState {
         declared: &BTreeMap<Gvk, BTreeSet<ObjectKey>>,
         options: &LiveOptions,
     ) -> Result<(), ClusterError> {
-        // What may not be seen may be there.
-        if silent_groups(&self.kinds).next().is_some() {
-            return Ok(());
-        }
         let is_declared = |key: &ObjectKey| declared.values().any(|keys| keys.contains(key));
         let candidates = self.objects.iter().filter(|(key, object)| {
             key.kind == "Namespace"
@@ -321,38 +317,50 @@ impl LiveState {
         });
         let candidates: Vec<Str> = candidates.map(|(key, _)| key.name.clone()).collect();
         for namespace in candidates {
-            let kinds = self.kinds.preferred().filter(|kind| {
-                kind.namespaced && kind.can("list") && !is_excluded(&kind.gvk.group, &kind.gvk.kind)
-            });
-            let selections: Vec<Selection> = kinds
-                .map(|kind| Selection::within(kind.gvk.clone(), namespace.clone()))
-                .collect();
-            let mut listings = at_once(
-                selections.iter().map(|selection| cluster.list(selection)),
-                options.concurrency,
-            );
-            let mut vacant = true;
-            while let Some(listing) = listings.next().await {
-                vacant &= match listing {
-                    Ok(listing) => listing.items.iter().all(|object| {
-                        options.tracking.owns(object)
-                            || comes_with_a_namespace(object)
-                            || has_owner(object)
-                    }),
-                    // Gone since discovery.
-                    Err(ClusterError::UnknownKind { .. } | ClusterError::NotFound { .. }) => true,
-                    // What may not be seen may be there.
-                    Err(ClusterError::Forbidden { .. } | ClusterError::Refused { .. }) => false,
-                    Err(error) => return Err(error),
-                };
-            }
-            drop(listings);
-            if vacant {
+            let (kinds, limit) = (&self.kinds, options.concurrency);
+            if is_vacant(cluster, kinds, &options.tracking, &namespace, limit).await? {
                 self.vacant.insert(namespace);
             }
         }
         Ok(())
     }
+}
+
+/// Whether a namespace holds nothing of others, for sure.
+pub(crate) async fn is_vacant<C: Cluster>(
+    cluster: &C,
+    kinds: &Kinds,
+    tracking: &Tracking,
+    namespace: &Str,
+    concurrency: usize,
+) -> Result<bool, ClusterError> {
+    // What may not be seen may be there.
+    if silent_groups(kinds).next().is_some() {
+        return Ok(false);
+    }
+    let listed = kinds.preferred().filter(|kind| {
+        kind.namespaced && kind.can("list") && !is_excluded(&kind.gvk.group, &kind.gvk.kind)
+    });
+    let selections: Vec<Selection> = listed
+        .map(|kind| Selection::within(kind.gvk.clone(), namespace.clone()))
+        .collect();
+    let mut listings = at_once(
+        selections.iter().map(|selection| cluster.list(selection)),
+        concurrency,
+    );
+    let mut vacant = true;
+    while let Some(listing) = listings.next().await {
+        vacant &= match listing {
+            Ok(listing) => listing.items.iter().all(|object| {
+                tracking.owns(object) || comes_with_a_namespace(object) || has_owner(object)
+            }),
+            // Gone since discovery.
+            Err(ClusterError::UnknownKind { .. } | ClusterError::NotFound { .. }) => true,
+            Err(ClusterError::Forbidden { .. } | ClusterError::Refused { .. }) => false,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(vacant)
 }
 
 /// What another object owns shares its fate.

@@ -67,6 +67,9 @@ pub struct Plan {
     pub(crate) sees_all: bool,
     #[serde(skip)]
     pub(crate) recorded: Recorded,
+    /// What is declared, whether or not anything is done with it.
+    #[serde(skip)]
+    pub(crate) declared: BTreeSet<ObjectKey>,
     #[serde(skip)]
     tracking: Tracking,
 }
@@ -89,10 +92,22 @@ impl Plan {
         counts
     }
 
+    /// How the application's objects are recognised.
+    pub(crate) fn tracking(&self) -> &Tracking {
+        &self.tracking
+    }
+
     /// Whether an object that is to be pruned may be as it is now: it is the
     /// application's still, and nobody wants it kept.
     pub(crate) fn may_prune(&self, live: &Manifest) -> bool {
         self.tracking.owns(live) && !prune::is_to_be_kept(live)
+    }
+
+    /// Whether an object that is in the way of a hook may be deleted: an earlier
+    /// run of the hook, ours or nobody's.
+    pub(crate) fn may_clear(&self, live: &Manifest) -> bool {
+        let unmarked = self.tracking.owner(live).is_none();
+        self.tracking.owns(live) || (unmarked && hooks::is_hook(live))
     }
 
     /// Whether the cluster is what the manifests say: nothing to create, to
@@ -157,6 +172,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         manager: options.manager.clone(),
         sees_all: options.select.is_none() && live.unreadable.is_empty(),
         recorded: live.recorded.clone(),
+        declared: BTreeSet::new(),
         tracking: options.tracking.clone(),
     };
     if let Some(problem) = live.recorded.problem() {
@@ -176,7 +192,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
     let wanted = declared::settle(desired, live, options, &mut plan);
 
     // Whatever is declared is not pruned, even if nothing is done with it.
-    let declared: BTreeSet<ObjectKey> = wanted
+    plan.declared = wanted
         .iter()
         .map(|(object, _)| object.key().clone())
         .collect();
@@ -209,7 +225,7 @@ pub fn plan(desired: &[Manifest], live: &LiveState, options: &PlanOptions) -> Pl
         }
     }
 
-    prune::tasks(&declared, live, options, &mut plan);
+    prune::tasks(live, options, &mut plan);
     if options.app.create_namespace && !options.namespace.is_empty() {
         let created = plan.tasks.iter().any(|task| {
             task.desired.is_some()

@@ -49,7 +49,7 @@ mod sources;
 use lookup::Answers;
 
 pub use render::{Desired, DesiredError, Surroundings, ToolError, desired};
-pub use run::{RunOptions, run};
+pub use run::{Discovered, RunOptions, run};
 pub use sources::{Repositories, Snapshot, SourceError};
 
 /// How applications are reconciled.
@@ -342,10 +342,16 @@ pub struct Reconciler<'c, C> {
     repositories: Arc<Repositories>,
     options: ReconcileOptions,
     memory: BTreeMap<Str, Memory>,
+    /// Whether there are no other applications than those in memory.
+    complete: bool,
 }
 
 impl<'c, C: Cluster> Reconciler<'c, C> {
     /// Reconciles with `cluster` what `repositories` declare.
+    ///
+    /// Where more than one application is declared, all of them have to be made
+    /// known by [`manage`](Reconciler::manage) before one is synced: an object
+    /// that moves from one to another would be pruned otherwise.
     pub fn new(cluster: &'c C, repositories: Arc<Repositories>, options: ReconcileOptions) -> Self {
         Reconciler {
             cache: options
@@ -356,6 +362,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             repositories,
             options,
             memory: BTreeMap::new(),
+            complete: true,
         }
     }
 
@@ -367,6 +374,13 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             let memory = self.memory.entry(app.name.clone()).or_default();
             memory.app = Some(app.clone());
         }
+    }
+
+    /// Says whether the applications that were made known are all there are;
+    /// they are taken to be from the start. If one cannot be read it is not known
+    /// what it declares, and nothing is pruned.
+    pub fn set_complete(&mut self, complete: bool) {
+        self.complete = complete;
     }
 
     /// Forgets an application that is no more, and what it declared.
@@ -633,7 +647,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         plan_options.now = now.as_second();
         plan_options.ignore = app.ignore_differences.clone();
         let others = self.memory.iter().filter(|(name, _)| **name != app.name);
-        plan_options.complete = sight.others_known;
+        plan_options.complete = sight.others_known && self.complete;
         for declared in others.map(|(_, memory)| &memory.declared) {
             match declared {
                 Some(declared) => plan_options.claimed.extend(declared.iter().cloned()),
@@ -642,8 +656,10 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             }
         }
         let plan = plan::plan(&rendered.manifests, &live, &plan_options);
+        // The destination may be among the tasks without being declared.
         let wanted = plan.tasks.iter().filter(|task| !task.is_prune());
-        let wanted = wanted.map(|task| task.key.clone()).collect();
+        let wanted = wanted.map(|task| task.key.clone());
+        let wanted = wanted.chain(plan.declared.iter().cloned()).collect();
         self.memory.entry(app.name.clone()).or_default().declared = Some(wanted);
         status
             .conditions

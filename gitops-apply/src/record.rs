@@ -318,7 +318,9 @@ impl Recorded {
                 State::Marks => {}
                 State::Inventory(inventory) => {
                     if task.desired.is_some() {
-                        note(inventory, task, task.live());
+                        // What may be created again has another uid then.
+                        let fixed = !task.options.force;
+                        note(inventory, task, task.live().filter(|_| fixed));
                     }
                 }
                 State::ApplySet(set) => set.add(&task.key),

@@ -1,8 +1,10 @@
 //! A difference for machines and for people.
 
 use gitops_core::{Map, Value, yaml};
-use similar::{ChangeTag, TextDiff};
+use similar::udiff::UnifiedHunkHeader;
+use similar::{ChangeTag, group_diff_ops};
 
+use crate::lines;
 use crate::patch::{self, json::Patch};
 use crate::three_way::{Difference, Outcome};
 
@@ -43,11 +45,15 @@ impl Difference {
         let mut out = String::new();
         out.push_str(&paint(format!("--- live {}", self.key), "1"));
         out.push_str(&paint(format!("+++ desired {}", self.key), "1"));
-        let diff = TextDiff::from_lines(&before, &after);
-        for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-            out.push_str(&paint(hunk.header().to_string(), "36"));
-            for change in hunk.iter_changes() {
-                let line = change.value().trim_end_matches('\n');
+        let (before, after): (Vec<&str>, Vec<&str>) =
+            (before.lines().collect(), after.lines().collect());
+        for hunk in group_diff_ops(lines::steps(&before, &after), 3) {
+            out.push_str(&paint(UnifiedHunkHeader::new(&hunk).to_string(), "36"));
+            let changes = hunk
+                .iter()
+                .flat_map(|step| step.iter_changes(before.as_slice(), after.as_slice()));
+            for change in changes {
+                let line = change.value();
                 match change.tag() {
                     ChangeTag::Equal => {
                         out.push(' ');

@@ -13,6 +13,7 @@
 mod emit;
 mod ignore;
 pub mod immutable;
+mod lines;
 pub mod managed_fields;
 mod mask;
 mod normalize;

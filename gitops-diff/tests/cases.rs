@@ -120,6 +120,45 @@ fn defaults_and_equal_quantities_are_no_difference() {
     assert_eq!(same.unified(false).unwrap(), "");
 }
 
+/// Long texts are compared, however much of them differs.
+#[test]
+fn long_texts_are_compared_by_lines_that_stand_out() {
+    let config = |line: &dyn Fn(usize) -> String| {
+        let text: String = (0..30_000).map(|at| line(at) + "\n").collect();
+        let text = serde_json::to_string(&text).unwrap();
+        format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}, data: {{text: {text}}}}}"
+        )
+    };
+    let before = config(&|at| format!("line {at}"));
+    let all = config(&|at| format!("other {at}"));
+    let shown = compare(&all, &before).unified(false).unwrap();
+    assert_eq!(
+        shown.lines().filter(|line| line.starts_with('-')).count(),
+        30_001
+    );
+    assert_eq!(
+        shown.lines().filter(|line| line.starts_with('+')).count(),
+        30_001
+    );
+    let some = config(&|at| match at % 10_000 {
+        5_000 => format!("other {at}"),
+        _ => format!("line {at}"),
+    });
+    let shown = compare(&some, &before).unified(false).unwrap();
+    let hunks = shown.lines().filter(|line| line.starts_with("@@"));
+    assert_eq!(
+        hunks.collect::<Vec<_>>(),
+        [
+            "@@ -5001,7 +5001,7 @@",
+            "@@ -15001,7 +15001,7 @@",
+            "@@ -25001,7 +25001,7 @@"
+        ]
+    );
+    let changed = shown.lines().filter(|line| line.starts_with(['-', '+']));
+    assert_eq!(changed.count(), 8);
+}
+
 #[test]
 fn what_is_equal_by_meaning_is_not_shown_beside_what_is_not() {
     let live = LIVE.replace("replicas: 2", "replicas: 5");

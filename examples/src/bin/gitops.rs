@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gitops_apply::cluster::kube::KubeOptions;
-use gitops_apply::reconcile::{self, AppStatus, ReconcileOptions, RunOptions, SyncStatus};
+use gitops_apply::reconcile::{
+    self, AppStatus, Discovered, ReconcileOptions, RunOptions, SyncStatus,
+};
 use gitops_apply::report::Event;
 use gitops_apply::{Cluster, KubeCluster, Reconciler, SyncRequest};
 use gitops_core::app::App;
@@ -200,28 +202,32 @@ impl Repo {
         )?)
     }
 
-    /// The applications that were asked for. One that cannot be read is said
-    /// so, and the others go on.
-    fn select(&self, found: Found) -> Result<Vec<App>, Failure> {
+    /// The applications that were asked for, and the others. One that cannot be
+    /// read is said so, and the others go on.
+    fn select(&self, found: Found) -> Result<Discovered, Failure> {
         for error in &found.errors {
             eprintln!("error: {error}");
         }
-        if self.app.is_empty() {
-            return Ok(found.apps);
-        }
-        let mut selected = Vec::new();
+        let complete = found.errors.is_empty();
         for name in &self.app {
             let app = found.apps.iter().find(|app| app.name == *name);
             let names = found.apps.iter().map(|app| app.name.as_str());
             match (app, gitops_core::suggest::nearest(name, names)) {
-                (Some(app), _) => selected.push(app.clone()),
+                (Some(_), _) => {}
                 (None, Some(near)) => {
                     return Err(format!("no application {name:?}; did you mean {near:?}?").into());
                 }
                 (None, None) => return Err(format!("no application {name:?}").into()),
             }
         }
-        Ok(selected)
+        let is_selected =
+            |app: &App| self.app.is_empty() || self.app.iter().any(|name| *name == *app.name);
+        let (apps, others) = found.apps.into_iter().partition(is_selected);
+        Ok(Discovered {
+            apps,
+            others,
+            complete,
+        })
     }
 }
 
@@ -229,7 +235,7 @@ fn apps(repo: &Repo) -> Result<ExitCode, Failure> {
     let found = repo.open()?.discover()?;
     let commit = found.commit.clone();
     let failed = !found.errors.is_empty();
-    let apps = repo.select(found)?;
+    let apps = repo.select(found)?.apps;
     if repo.output == Output::Json {
         let list: Vec<serde_json::Value> = apps.iter().map(describe).collect();
         println!("{}", serde_json::to_string_pretty(&list)?);
@@ -313,7 +319,7 @@ fn render(repo: &Repo, name: &str) -> Result<ExitCode, Failure> {
         map: Vec::new(),
         output: repo.output,
     };
-    let apps = named.select(found)?;
+    let apps = named.select(found)?.apps;
     let app = apps.first().ok_or("no such application")?;
     let desired = reconcile::desired(
         app,
@@ -357,18 +363,20 @@ impl OnCluster {
 async fn diff(target: &OnCluster) -> Result<ExitCode, Failure> {
     let workspace = target.repo.open()?;
     let found = workspace.discover()?;
-    let mut failed = !found.errors.is_empty();
-    let apps = target.repo.select(found)?;
+    let found = target.repo.select(found)?;
+    let mut failed = !found.complete;
     let cluster = target.connect().await?;
     let mut reconciler = Reconciler::new(
         &cluster,
         workspace.repositories.clone(),
         ReconcileOptions::default(),
     );
+    reconciler.manage(found.apps.iter().chain(&found.others));
+    reconciler.set_complete(found.complete);
     let screen = Screen::stdout();
     let mut statuses = Vec::new();
     let mut different = false;
-    for app in &apps {
+    for app in &found.apps {
         let status = reconciler.refresh(app, Timestamp::now()).await;
         failed |= status.failed();
         different |= status.sync == SyncStatus::OutOfSync;
@@ -395,21 +403,23 @@ async fn diff(target: &OnCluster) -> Result<ExitCode, Failure> {
 async fn sync(target: &OnCluster, dry_run: bool, prune: bool) -> Result<ExitCode, Failure> {
     let workspace = target.repo.open()?;
     let found = workspace.discover()?;
-    let mut failed = !found.errors.is_empty();
-    let apps = target.repo.select(found)?;
+    let found = target.repo.select(found)?;
+    let mut failed = !found.complete;
     let cluster = target.connect().await?;
     let mut reconciler = Reconciler::new(
         &cluster,
         workspace.repositories.clone(),
         ReconcileOptions::default(),
     );
+    reconciler.manage(found.apps.iter().chain(&found.others));
+    reconciler.set_complete(found.complete);
     let screen = Screen::stdout();
     let request = SyncRequest {
         prune: prune.then_some(true),
         dry_run,
     };
     let mut statuses = Vec::new();
-    for app in &apps {
+    for app in &found.apps {
         let progress = Progress::new(&app.name);
         let status = reconciler
             .sync(app, request, Timestamp::now(), |event| progress.show(event))
@@ -447,18 +457,18 @@ async fn keep(target: &OnCluster, poll: u64) -> Result<ExitCode, Failure> {
             // The repository may be back at the next poll.
             Ok(Err(error)) => {
                 eprintln!("error: {}", explain(&error));
-                return Vec::new();
+                return Discovered::default();
             }
             Err(error) => {
                 eprintln!("error: {error}");
-                return Vec::new();
+                return Discovered::default();
             }
         };
         match target.repo.select(found) {
-            Ok(apps) => apps,
+            Ok(found) => found,
             Err(error) => {
                 eprintln!("error: {error}");
-                Vec::new()
+                Discovered::default()
             }
         }
     };

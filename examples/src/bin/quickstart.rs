@@ -168,6 +168,7 @@ impl Platform<'_> {
     /// One look at every application.
     async fn look(&mut self) -> Result<(), Failure> {
         let apps: Vec<App> = self.workspace.discover()?.apps;
+        self.reconciler.manage(&apps);
         for app in &apps {
             let status = self
                 .reconciler

@@ -108,12 +108,8 @@ fn keep_occupied(prunes: &mut [Task], others: &[Task]) {
 }
 
 /// The tasks for live objects of ours that are declared no more.
-pub(super) fn tasks(
-    declared: &BTreeSet<ObjectKey>,
-    live: &LiveState,
-    options: &PlanOptions,
-    plan: &mut Plan,
-) {
+pub(super) fn tasks(live: &LiveState, options: &PlanOptions, plan: &mut Plan) {
+    let declared = &plan.declared;
     let mut tasks = Vec::new();
     let mut extra = 0;
     for (key, current) in &live.objects {

@@ -36,26 +36,55 @@ impl Default for RunOptions {
     }
 }
 
+/// The applications that there are.
+#[derive(Clone, Debug, Default)]
+pub struct Discovered {
+    /// Those to reconcile.
+    pub apps: Vec<App>,
+    /// Those that are declared besides. What they declare is not pruned by the
+    /// ones above.
+    pub others: Vec<App>,
+    /// Whether that is all. If something could not be read, the applications of
+    /// last time go on, and nothing is pruned.
+    pub complete: bool,
+}
+
 /// Keeps reconciling until `stop` is ready.
 ///
-/// `discover` says which applications there are; it is asked at each poll. `report` is told of each look, `observe` of what happens
-/// during a sync.
+/// `discover` says which applications there are; it is asked at each poll.
+/// `report` is told of each look, `observe` of what happens during a sync.
 ///
 /// All applications are looked at when Git is polled, in order of their waves.
 /// In between, those whose objects change in the cluster are.
 pub async fn run<C: Cluster>(
     reconciler: &mut Reconciler<'_, C>,
     options: &RunOptions,
-    mut discover: impl AsyncFnMut() -> Vec<App>,
+    mut discover: impl AsyncFnMut() -> Discovered,
     mut report: impl FnMut(&AppStatus) + Send,
     mut observe: impl FnMut(&Event) + Send,
     stop: impl Future<Output = ()> + Send,
 ) {
     let mut stop = std::pin::pin!(stop);
+    let mut apps: Vec<App> = Vec::new();
     loop {
-        let mut apps = discover().await;
+        let found = discover().await;
+        let known = |name: &Str| {
+            let mut known = found.apps.iter().chain(&found.others);
+            known.any(|app| app.name == *name)
+        };
+        match found.complete {
+            true => {
+                let gone = reconciler.memory.keys().filter(|name| !known(name));
+                let gone: Vec<Str> = gone.cloned().collect();
+                gone.iter().for_each(|name| reconciler.forget(name));
+                apps.clear();
+            }
+            false => apps.retain(|app| !known(&app.name)),
+        }
+        reconciler.set_complete(found.complete);
+        reconciler.manage(found.apps.iter().chain(&found.others));
+        apps.extend(found.apps);
         apps.sort_by(|a, b| a.wave.cmp(&b.wave).then_with(|| a.name.cmp(&b.name)));
-        reconciler.manage(&apps);
         for app in &apps {
             let status = reconciler
                 .reconcile(app, Timestamp::now(), &mut observe)

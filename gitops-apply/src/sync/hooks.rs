@@ -2,7 +2,7 @@
 
 use gitops_core::{Manifest, Map, Str, Value};
 
-use super::writes::resource_version;
+use super::writes::{resource_version, uid};
 use super::{Run, locked};
 use crate::cluster::{Cluster, ClusterError, Write};
 use crate::health;
@@ -91,7 +91,7 @@ impl<C: Cluster> Run<'_, C> {
             .collect();
         for index in created {
             let key = &self.plan.tasks[index].key;
-            match self.delete(key, Str::new(), Str::new()).await {
+            match self.delete(key, self.created(index), Str::new()).await {
                 Ok(()) | Err(ClusterError::NotFound { .. }) => {}
                 Err(error) => {
                     let message = format!(
@@ -104,6 +104,14 @@ impl<C: Cluster> Run<'_, C> {
         }
     }
 
+    /// The uid of what was created for a task.
+    fn created(&self, index: usize) -> Str {
+        locked(&self.written)
+            .get(&index)
+            .map(uid)
+            .unwrap_or_default()
+    }
+
     /// Hooks that run are stopped when the time is over.
     pub(super) async fn terminate(&self, running: &[usize]) {
         for &index in running {
@@ -112,7 +120,10 @@ impl<C: Cluster> Run<'_, C> {
                 continue;
             }
             self.release(&[index]).await;
-            match self.delete(&task.key, Str::new(), Str::new()).await {
+            match self
+                .delete(&task.key, self.created(index), Str::new())
+                .await
+            {
                 Ok(()) | Err(ClusterError::NotFound { .. }) => {
                     self.amend(index, OperationPhase::Succeeded, "Deleted");
                 }

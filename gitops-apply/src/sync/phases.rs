@@ -134,7 +134,7 @@ impl<C: Cluster> Run<'_, C> {
             policies.contains(&DeletePolicy::BeforeHookCreation)
         });
         let mut answers = at_once(
-            old.map(|index| async move { (index, self.remove(&self.plan.tasks[index]).await) }),
+            old.map(|index| async move { (index, self.clear(&self.plan.tasks[index]).await) }),
             self.options.concurrency,
         );
         let mut failed = Vec::new();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Run, locked};
 use crate::cluster::{Cluster, ClusterError, Deletion, Write};
+use crate::live;
 use crate::plan::{Action, Task, migrate};
 
 impl<C: Cluster> Run<'_, C> {
@@ -163,22 +164,42 @@ impl<C: Cluster> Run<'_, C> {
         .await
     }
 
-    /// Deletes an object by its key and waits until it is gone; our finalizer
-    /// must not keep it.
+    /// Deletes an earlier run of a hook, and nothing else of its name.
+    pub(super) async fn clear(&self, task: &Task) -> Result<(), ClusterError> {
+        match self.find(task).await? {
+            None => Ok(()),
+            Some(found) if self.plan.may_clear(&found) => self.remove_found(task, &found).await,
+            Some(_) => Err(ClusterError::AlreadyExists {
+                key: task.key.clone(),
+            }),
+        }
+    }
+
+    /// Deletes an object by its key and waits until it is gone.
     pub(super) async fn remove(&self, task: &Task) -> Result<(), ClusterError> {
+        match self.find(task).await? {
+            None => Ok(()),
+            Some(found) => self.remove_found(task, &found).await,
+        }
+    }
+
+    async fn find(&self, task: &Task) -> Result<Option<Manifest>, ClusterError> {
         let found = self
             .patiently("get", &task.key, false, || {
                 self.cluster.get(&task.key, &task.version)
             })
             .await;
-        let found = match found {
-            Ok(Some(found)) => found,
-            Ok(None) | Err(ClusterError::UnknownKind { .. }) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        self.drop_finalizer(&found).await?;
-        if !is_leaving(&found) {
-            match self.delete(&task.key, uid(&found), Str::new()).await {
+        match found {
+            Err(ClusterError::UnknownKind { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// Our finalizer must not keep it.
+    async fn remove_found(&self, task: &Task, found: &Manifest) -> Result<(), ClusterError> {
+        self.drop_finalizer(found).await?;
+        if !is_leaving(found) {
+            match self.delete(&task.key, uid(found), Str::new()).await {
                 Ok(()) | Err(ClusterError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -196,6 +217,14 @@ impl<C: Cluster> Run<'_, C> {
         let Some(planned) = task.live() else {
             return Ok(None);
         };
+        if task.key.kind == "Namespace" && task.key.group.is_empty() && !is_leaving(planned) {
+            let vacant = self
+                .patiently("list", &task.key, false, || self.is_vacant(&task.key.name))
+                .await?;
+            if !vacant {
+                return Ok(Some("ignored (the namespace holds what is to stay)"));
+            }
+        }
         let mut live = planned.clone();
         for _ in 0..RACES {
             if is_leaving(&live) {
@@ -232,6 +261,13 @@ impl<C: Cluster> Run<'_, C> {
             Ok(()) | Err(ClusterError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a namespace is as empty as it was when the plan was made.
+    async fn is_vacant(&self, namespace: &Str) -> Result<bool, ClusterError> {
+        let kinds = self.cluster.kinds().await?;
+        let (tracking, limit) = (self.plan.tracking(), self.options.concurrency);
+        live::is_vacant(self.cluster, &kinds, tracking, namespace, limit).await
     }
 
     pub(super) async fn delete(

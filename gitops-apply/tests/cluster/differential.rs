@@ -234,7 +234,12 @@ fn pod(dice: &mut Dice, indent: &str) -> String {
 /// controllers write.
 fn comparable(object: &Map) -> Map {
     let mut object = object.clone();
-    object.remove("status");
+    // Controllers write the status of built-in kinds.
+    let kind = object.get("kind").and_then(Value::as_str);
+    let is_ours = kind == Some("Listed");
+    if !is_ours {
+        object.remove("status");
+    }
     if let Some(Value::Map(spec)) = object.get_mut("spec") {
         for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             spec.remove(name);
@@ -247,7 +252,7 @@ fn comparable(object: &Map) -> Map {
         if let Some(Value::List(owners)) = metadata.get_mut("managedFields") {
             let mut kept: Vec<Value> = owners
                 .iter()
-                .filter(|owner| owner.get("subresource").is_none())
+                .filter(|owner| is_ours || owner.get("subresource").is_none())
                 .cloned()
                 .collect();
             for owner in &mut kept {
@@ -302,6 +307,7 @@ enum Step {
     Apply { force: bool },
     Replace,
     Patch,
+    Status { force: bool },
 }
 
 /// Runs the steps, and panics at the first that differs.
@@ -359,10 +365,16 @@ pub(crate) async fn prediction_memory_and_server_agree<C: Cluster>(server: &C, n
         let step = match (dice.roll(8), &before) {
             (0 | 1, Some(_)) => Step::Replace,
             (2, Some(_)) => Step::Patch,
+            (3 | 4, Some(_)) if kind == "Listed" => Step::Status {
+                force: dice.roll(2) == 0,
+            },
             (turn, _) => Step::Apply { force: turn > 4 },
         };
         let write = Write {
-            force: matches!(step, Step::Apply { force: true }),
+            force: matches!(
+                step,
+                Step::Apply { force: true } | Step::Status { force: true }
+            ),
             ..Write::by(manager)
         };
         let context = format!("step {number}: {manager} {step:?} {kind}");
@@ -436,6 +448,25 @@ pub(crate) async fn prediction_memory_and_server_agree<C: Cluster>(server: &C, n
                     .expect("it is there");
                 let theirs = server.replace(&pinned(live, &wanted), &write).await;
                 (theirs, memory.replace(&pinned(&own, &wanted), &write).await)
+            }
+            // What is sent beside the status is left out.
+            Step::Status { .. } => {
+                let mut object = wanted.to_value();
+                let mut status = Map::new();
+                for name in ["phase", "reason"] {
+                    if dice.likely() {
+                        status.insert(name, dice.one(&["a", "b"]));
+                    }
+                }
+                let map = object.as_map_mut().expect("an object");
+                map.insert("status", status);
+                let object = Manifest::new(object, Origin::default()).expect("an object");
+                let write = Write {
+                    subresource: "status".into(),
+                    ..write
+                };
+                let theirs = server.apply(&object, &write).await;
+                (theirs, memory.apply(&object, &write).await)
             }
             Step::Patch => {
                 let patch = Map::from_iter([(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gitops_apply::cluster::Write;
-use gitops_apply::reconcile::{self, RunOptions};
+use gitops_apply::reconcile::{self, Discovered, RunOptions};
 use gitops_apply::{Cluster, ReconcileOptions, Reconciler, Record};
 use gitops_core::Value;
 use gitops_core::app::App;
@@ -49,7 +49,11 @@ async fn a_loop_undoes_what_others_did() {
         };
         let run_options = RunOptions::default();
         let stop = tokio::time::sleep(Duration::from_secs(30));
-        let discover = async || vec![app.clone()];
+        let discover = async || Discovered {
+            apps: vec![app.clone()],
+            others: Vec::new(),
+            complete: true,
+        };
         tokio::join!(
             reconcile::run(
                 &mut reconciler,
@@ -62,4 +66,67 @@ async fn a_loop_undoes_what_others_did() {
             meddle
         );
     }
+}
+
+/// What an application declares that cannot be read just now may be anything;
+/// one that is no more declares nothing.
+#[tokio::test(start_paused = true)]
+async fn a_loop_prunes_if_it_knows_every_application() {
+    let world = crate::memory().await;
+    let [one, two] = ["one", "two"].map(Repository::new);
+    one.write("stays.yaml", &config_map("stays", "1"));
+    one.write("goes.yaml", &config_map("goes", "1"));
+    two.write("two.yaml", &config_map("two", "1"));
+    let [first, second] = [one.app("one", "test", ""), two.app("two", "test", "")];
+    let found = repositories(&[&one, &two]);
+    let mut reconciler = Reconciler::new(&world.cluster, found, options());
+    let there = async |name: &str| world.get("v1", "ConfigMap", name).await.is_some();
+    let poll = Duration::from_secs(60);
+    let script = async {
+        tokio::time::sleep(poll / 2).await;
+        assert!(there("goes").await && there("two").await);
+        one.remove("goes.yaml");
+        tokio::time::sleep(poll).await;
+        assert!(there("goes").await, "an application is not known");
+        // Its repository goes with it.
+        two.remove("two.yaml");
+        two.write("broken.yaml", "a: [");
+        tokio::time::sleep(poll).await;
+        assert!(!there("goes").await);
+        assert!(
+            there("two").await,
+            "deleting an application is another matter"
+        );
+    };
+    let mut polls = 0;
+    let discover = async || {
+        polls += 1;
+        let (apps, complete) = match polls {
+            1 => (vec![first.clone(), second.clone()], true),
+            2 => (vec![first.clone()], false),
+            _ => (vec![first.clone()], true),
+        };
+        Discovered {
+            apps,
+            others: Vec::new(),
+            complete,
+        }
+    };
+    let run_options = RunOptions {
+        poll,
+        ..RunOptions::default()
+    };
+    let stop = tokio::time::sleep(poll * 4);
+    let (report, observe) = (|_: &_| {}, |_: &_| {});
+    tokio::join!(
+        reconcile::run(
+            &mut reconciler,
+            &run_options,
+            discover,
+            report,
+            observe,
+            stop
+        ),
+        script
+    );
 }

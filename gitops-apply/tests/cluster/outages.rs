@@ -5,6 +5,7 @@ use std::time::Duration;
 use gitops_apply::cluster::memory::Fault;
 use gitops_apply::report::{Event, OperationPhase, ResultCode};
 use gitops_apply::{ClusterError, Record, SyncOptions, sync};
+use gitops_core::inventory::Tracking;
 
 use crate::memory;
 use crate::records::Kept;
@@ -133,4 +134,49 @@ async fn nothing_is_pruned_while_a_group_of_the_api_is_away() {
         world.cluster.silence("metrics.k8s.io/v1beta1", false);
         assert!(kept.sync(&[]).await.succeeded());
     }
+}
+
+/// What is created again has another uid, also if nobody hears of it.
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_while_it_is_created_again_is_still_ours() {
+    let world = memory().await;
+    let kept = Kept {
+        world: &world,
+        tracking: Tracking::new("shop"),
+        record: Record::inventory("shop", "test"),
+    };
+    let force = r#""argocd.argoproj.io/sync-options": "Force=true""#;
+    let frozen = |value: &str| {
+        let mut map = world.config_map("m", force, value);
+        let edited = map.edit(|object| {
+            let object = object.as_map_mut().expect("a map");
+            object.insert("immutable", true);
+        });
+        edited.expect("an object");
+        map
+    };
+    let other = world.config_map("other", "", "1");
+    assert!(kept.sync(&[frozen("1"), other.clone()]).await.succeeded());
+    let mut deleted = false;
+    let mut lost = false;
+    world.cluster.inject(move |request| {
+        let error = ClusterError::Unreachable("gone".into());
+        deleted |= request.verb == "delete";
+        match (deleted && request.verb == "apply", lost) {
+            (_, true) => Some(Fault::Refuse(error)),
+            (true, false) => {
+                lost = true;
+                Some(Fault::Lose(error))
+            }
+            (false, false) => None,
+        }
+    });
+    let report = kept.sync(&[frozen("2"), other.clone()]).await;
+    assert_eq!(report.phase, OperationPhase::Error, "{report}");
+    world.cluster.inject(|_| None);
+    let live = world.get("v1", "ConfigMap", "m").await.expect("there");
+    let value = live.at(&["data", "value"]).and_then(|value| value.as_str());
+    assert_eq!(value, Some("2"));
+    assert!(kept.sync(&[other]).await.succeeded());
+    assert_eq!(world.get("v1", "ConfigMap", "m").await, None);
 }

@@ -462,6 +462,25 @@ pub(crate) async fn a_namespace_goes_when_it_is_empty<C: Cluster>(world: &World<
     assert_eq!(action(&plan, "Namespace"), Some(occupied), "{plan}");
     let plan = kept.plan(&[]).await;
     assert_eq!(action(&plan, "Namespace"), Some(Action::Prune), "{plan}");
+    // What has come since the plan was made holds it.
+    let late = world.cluster.apply(&within("late"), &write).await;
+    let late = late.expect("applied");
+    let report = sync(&plan, &world.cluster, &SyncOptions::default(), |_| {}).await;
+    let held = report
+        .results
+        .iter()
+        .find(|result| result.key.kind == "Namespace");
+    let held = held.map(|result| result.message.as_str());
+    let message = "ignored (the namespace holds what is to stay)";
+    assert_eq!(held, Some(message), "{report}");
+    let there = world.cluster.get(namespace.key(), "").await;
+    assert!(there.expect("an answer").is_some());
+    world
+        .cluster
+        .delete(late.key(), &at_once())
+        .await
+        .expect("deleted");
+    let plan = kept.plan(&[]).await;
     let options = SyncOptions {
         wait_for_last: true,
         timeout: Some(std::time::Duration::from_secs(60)),

@@ -358,6 +358,37 @@ pub(crate) async fn hooks_run_to_their_end<C: Cluster>(world: &World<C>) {
     }
 }
 
+/// A hook takes the place of its last run, and of nothing else.
+pub(crate) async fn hooks_clear_away_only_hooks<C: Cluster>(world: &World<C>) {
+    let foreign = world.config_map("setup", "", "not a hook");
+    let write = Write::by("somebody");
+    world
+        .cluster
+        .apply(&foreign, &write)
+        .await
+        .expect("created");
+    let hook = r#""argocd.argoproj.io/hook": "PreSync""#;
+    let wanted = [world.config_map("setup", hook, "1")];
+    let (report, _) = world.sync(&wanted).await;
+    assert_eq!(report.phase, OperationPhase::Failed, "{report}");
+    assert!(report.message.contains("already exists"), "{report}");
+    let live = world.get("v1", "ConfigMap", "setup").await.expect("there");
+    assert_eq!(text(&live, &["data", "value"]), "not a hook");
+    let away = Deletion {
+        propagation: Propagation::Background,
+        ..Deletion::default()
+    };
+    let deleted = world.cluster.delete(live.key(), &away).await;
+    deleted.expect("deleted");
+    // One that Helm left has no mark.
+    let left = world.config_map("setup", r#""helm.sh/hook": "pre-install""#, "0");
+    world.cluster.apply(&left, &write).await.expect("created");
+    for _ in 0..2 {
+        let (report, log) = world.sync(&wanted).await;
+        assert!(report.succeeded(), "{report}\n{log:#?}");
+    }
+}
+
 pub(crate) async fn is_gone<C: Cluster>(world: &World<C>, job: &str) -> bool {
     has_gone(world, "batch/v1", "Job", job).await
 }
@@ -1057,6 +1088,7 @@ macro_rules! on_every_cluster {
             waves_wait_for_health
             a_degraded_object_stops_later_waves
             hooks_run_to_their_end
+            hooks_clear_away_only_hooks
             a_failing_hook_runs_the_hooks_for_failures
             what_is_declared_no_more_is_pruned_in_reverse
             nothing_is_pruned_before_every_wave_is_applied
