@@ -144,8 +144,13 @@ pub(super) fn read(text: &[u8], limits: &Limits) -> Result<Vec<(Tree, u32)>> {
 }
 
 fn inline(tree: &mut Tree, limits: &Limits) -> Result<()> {
-    tree.inline_aliases(&limits.documents)
-        .map_err(|problem| Error::new(ErrorKind::Parse, problem))
+    tree.inline_aliases(&limits.documents).map_err(|problem| {
+        let kind = match problem.starts_with("aliases stand for") {
+            true => ErrorKind::Limit,
+            false => ErrorKind::Parse,
+        };
+        Error::new(kind, problem)
+    })
 }
 
 /// Splits at lines that begin with `---`, each part with the number of lines

@@ -72,23 +72,20 @@ pub(super) fn make(
         set(&mut tree, &["type"], Node::string(of))?;
     }
     let pairs = load_pairs(args, loader).map_err(|error| error.at(file, 0))?;
-    match what {
-        Generated::ConfigMap => {
-            for (key, value) in &pairs {
-                let (field, text) = match std::str::from_utf8(value) {
-                    Ok(text) => ("data", Str::from(text)),
-                    Err(_) => ("binaryData", wrapped_base64(value)),
-                };
-                put(&mut tree, field, key, text)?;
-            }
+    let mut texts = [Vec::new(), Vec::new()];
+    for (key, value) in pairs {
+        match (what, std::str::from_utf8(&value)) {
+            (Generated::ConfigMap, Ok(text)) => texts[0].push((key, Str::from(text))),
+            (Generated::ConfigMap, Err(_)) => texts[1].push((key, wrapped_base64(&value))),
+            (Generated::Secret, _) => texts[0].push((key, wrapped_base64(&value))),
         }
-        Generated::Secret => {
-            let root = tree.root();
-            fields::get_or_add_map(&mut tree, root, "data")?;
-            for (key, value) in &pairs {
-                put(&mut tree, "data", key, wrapped_base64(value))?;
-            }
-        }
+    }
+    let [data, binary] = texts;
+    if what == Generated::Secret || !data.is_empty() {
+        add_data_map(&mut tree, "data", &data)?;
+    }
+    if !binary.is_empty() {
+        add_data_map(&mut tree, "binaryData", &binary)?;
     }
     if let Some(options) = options {
         for (field, pairs) in [
@@ -125,21 +122,25 @@ fn set(tree: &mut Tree, path: &[&str], value: Node) -> Result<()> {
     fields::set_at(tree, path, value)
 }
 
-fn put(tree: &mut Tree, field: &str, key: &str, text: Str) -> Result<()> {
+/// Adds a map of texts, whose keys differ, to the top of a document.
+fn add_data_map(tree: &mut Tree, field: &str, pairs: &[(Str, Str)]) -> Result<()> {
     let root = tree.root();
     let map = fields::get_or_add_map(tree, root, field)?;
-    let value = tree.add(Node::string(text));
-    fields::set_field(tree, map, key, value, Style::default())
+    for (key, text) in pairs {
+        let value = tree.add(Node::string(text.clone()));
+        fields::add_field(tree, map, key, value, Style::default())?;
+    }
+    Ok(())
 }
 
 /// Sets the map of that name at the top of a document; an empty one goes.
 pub(super) fn set_data_map(object: &mut Object, field: &str, pairs: &[(Str, Str)]) -> Result<()> {
     let root = object.tree.root();
     fields::clear(&mut object.tree, root, field)?;
-    for (key, value) in pairs {
-        put(&mut object.tree, field, key, value.clone())?;
+    match pairs.is_empty() {
+        true => Ok(()),
+        false => add_data_map(&mut object.tree, field, pairs),
     }
-    Ok(())
 }
 
 /// Base64 in lines of 70, if it needs more than one.

@@ -61,7 +61,7 @@ impl Chosen {
     pub(super) fn new(selector: &Selector) -> Result<Self> {
         let labels = |text: &Str| {
             text.parse::<LabelSelector>()
-                .map_err(|error| transform(error.to_string()))
+                .map_err(|error| transform(requirement(&error.to_string())))
         };
         Ok(Chosen {
             group: Pattern::new(&selector.gvk.group)?,
@@ -110,6 +110,26 @@ impl Chosen {
             || self.namespace.fits(now.effective_namespace()))
             && (self.name.fits(&first.name) || self.name.fits(&now.name))
             && self.fits_metadata(object)
+    }
+}
+
+/// What is wrong with a label selector, in the words of kyaml's parser, which
+/// is an older one.
+fn requirement(problem: &str) -> String {
+    let problem = problem
+        .replace(
+            "expected: in, notin, =, ==, !=, gt, lt",
+            "expected: '=', '!=', '==', 'in', notin'",
+        )
+        .replace("expected: an identifier", "expected: identifier");
+    let between = [
+        "expected: identifier after ','",
+        "expected: ',' or 'end of string'",
+        "expected: !, identifier, or 'end of string'",
+    ];
+    match between.iter().any(|end| problem.ends_with(end)) {
+        true => problem,
+        false => format!("unable to parse requirement: {problem}"),
     }
 }
 
@@ -172,10 +192,13 @@ impl Prepared {
                 (text, format!("[path: {}]", go_quoted(&patch.path)), file)
             }
         };
-        let strategic = documents::parse(&text, &file, loader.limits());
         let json = match text.is_empty() {
             true => Err("empty json patch operations".to_owned()),
-            false => JsonPatch::parse(&text),
+            false => JsonPatch::parse(&text, loader.limits()),
+        };
+        let strategic = match documents::parse(&text, &file, loader.limits()) {
+            Err(error) if error.kind() == ErrorKind::Limit => return Err(error),
+            parsed => parsed,
         };
         let loaded = match (strategic, json) {
             (Ok(strategic), Ok(json)) if !strategic.is_empty() && !json.is_empty() => {
@@ -512,7 +535,7 @@ pub(super) fn load_json6902(
         Some(b'[') => String::from_utf8_lossy(text).into_owned(),
         _ => yaml::parse(text).map_or_else(|_| String::new(), |value| json::to_string(&value)),
     };
-    let patch = JsonPatch::parse(text).map_err(|problem| {
+    let patch = JsonPatch::parse(text, loader.limits()).map_err(|problem| {
         let error = Error::new(ErrorKind::Parse, problem);
         match error.message().starts_with("yaml: ") {
             true => error,
