@@ -7,6 +7,8 @@
 use gitops_core::{Str, Value, json, yaml};
 
 use super::Limits;
+use super::decode::json_kind;
+use super::error::quoted;
 
 /// A decoded patch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,7 +41,7 @@ impl JsonPatch {
             other => {
                 return Err(format!(
                     "json: cannot unmarshal {} into Go value of type jsonpatch.Patch",
-                    go_kind(&other)
+                    json_kind(&other)
                 ));
             }
         };
@@ -71,17 +73,6 @@ impl JsonPatch {
     }
 }
 
-fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Int(_) | Value::UInt(_) | Value::Float(_) => "number",
-        Value::String(_) => "string",
-        Value::List(_) => "array",
-        Value::Map(_) => "object",
-    }
-}
-
 impl Operation {
     fn decode(value: &Value) -> Result<Self, String> {
         let map = match value {
@@ -90,7 +81,7 @@ impl Operation {
             other => {
                 return Err(format!(
                     "json: cannot unmarshal {} into Go value of type jsonpatch.Operation",
-                    go_kind(other)
+                    json_kind(other)
                 ));
             }
         };
@@ -99,7 +90,7 @@ impl Operation {
             None | Some(Value::Null) => Err(missing.to_owned()),
             Some(other) => Err(format!(
                 "json: cannot unmarshal {} into Go value of type string",
-                go_kind(other)
+                json_kind(other)
             )),
         };
         Ok(Operation {
@@ -341,8 +332,14 @@ fn atoi(key: &str) -> Result<i64, String> {
     let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     match key.parse() {
         Ok(number) if valid => Ok(number),
-        _ if valid => Err(format!("strconv.Atoi: parsing {key:?}: value out of range")),
-        _ => Err(format!("strconv.Atoi: parsing {key:?}: invalid syntax")),
+        _ if valid => Err(format!(
+            "strconv.Atoi: parsing {}: value out of range",
+            quoted(key)
+        )),
+        _ => Err(format!(
+            "strconv.Atoi: parsing {}: invalid syntax",
+            quoted(key)
+        )),
     }
 }
 

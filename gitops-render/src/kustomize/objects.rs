@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use gitops_core::Str;
 use smallvec::SmallVec;
 
-use super::error::{Error, ErrorKind, Result, transform};
+use super::error::{Error, ErrorKind, Result, quoted, transform};
 use super::id::{self, Id};
 use super::object::{Behavior, Object};
 
@@ -344,8 +344,13 @@ fn overlay(first: Vec<(Str, Str)>, second: Vec<(Str, Str)>) -> Vec<(Str, Str)> {
 /// An identity as Go's `%#v` prints it.
 fn go_syntax(id: &Id) -> String {
     format!(
-        "resid.ResId{{Gvk:resid.Gvk{{Group:{:?}, Version:{:?}, Kind:{:?}, \
-         isClusterScoped:{}}}, Name:{:?}, Namespace:{:?}}}",
-        id.gvk.group, id.gvk.version, id.gvk.kind, id.cluster_scoped, id.name, id.namespace
+        "resid.ResId{{Gvk:resid.Gvk{{Group:{}, Version:{}, Kind:{}, \
+         isClusterScoped:{}}}, Name:{}, Namespace:{}}}",
+        quoted(&id.gvk.group),
+        quoted(&id.gvk.version),
+        quoted(&id.gvk.kind),
+        id.cluster_scoped,
+        quoted(&id.name),
+        quoted(&id.namespace)
     )
 }

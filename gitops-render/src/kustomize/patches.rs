@@ -3,7 +3,7 @@
 use gitops_core::selector::Selector as LabelSelector;
 use gitops_core::{Map, Str, TreePath, Value, json, yaml};
 
-use super::error::{Error, ErrorKind, Result, transform};
+use super::error::{Error, ErrorKind, Result, quoted, transform};
 use super::file::{Patch, Selector};
 use super::id::Gvk;
 use super::json6902::JsonPatch;
@@ -113,6 +113,12 @@ impl Chosen {
     }
 }
 
+/// Whether a [`Chosen`] failed because of labels, and not of a pattern.
+pub(super) fn is_of_labels(error: &Error) -> bool {
+    let words = ["unable to parse requirement: ", "found '"];
+    words.iter().any(|words| error.message().starts_with(words))
+}
+
 /// What is wrong with a label selector, in the words of kyaml's parser, which
 /// is an older one.
 fn requirement(problem: &str) -> String {
@@ -179,7 +185,7 @@ impl Prepared {
             }
             (false, true) => (
                 bytes::Bytes::copy_from_slice(inline.as_bytes()),
-                format!("[patch: {}]", go_quoted(inline)),
+                format!("[patch: {}]", quoted(inline)),
                 TreePath::default(),
             ),
             (true, false) => {
@@ -189,7 +195,7 @@ impl Prepared {
                         patch.path
                     ))
                 })?;
-                (text, format!("[path: {}]", go_quoted(&patch.path)), file)
+                (text, format!("[path: {}]", quoted(&patch.path)), file)
             }
         };
         let json = match text.is_empty() {
@@ -247,7 +253,7 @@ impl Prepared {
                 let selected = select(objects, target).map_err(|error| {
                     error.within(format_args!(
                         "unable to find patch target {} in `resources`",
-                        go_quoted(&show(target))
+                        quoted(&show(target))
                     ))
                 })?;
                 for at in &selected {
@@ -263,7 +269,7 @@ impl Prepared {
                         error
                             .within(format_args!(
                                 "no resource matches strategic merge patch {}",
-                                go_quoted(&id.to_string())
+                                quoted(&id.to_string())
                             ))
                             .at(&self.file, patch.declared.line)
                     })?;
@@ -308,25 +314,6 @@ pub(super) fn show(selector: &Selector) -> String {
         selector.annotations,
         selector.labels
     )
-}
-
-/// Text as Go's `%q` shows it.
-pub(super) fn go_quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            c if c.is_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// Merges a patch into an object. Kind and name stay, unless they may change.
