@@ -635,4 +635,28 @@ fn what_secrets_hold_is_not_in_errors() {
     assert!(error.message().contains("ID conflict"), "{error}");
     assert!(error.message().contains("(hidden)"), "{error}");
     assert!(!error.message().contains("hunter2"), "{error}");
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [a.yaml]\nreplacements:\n- sourceValue: x\n  targets: [{select: {kind: Secret}, fieldPaths: [stringData.0]}]\n",
+        ),
+        ("a.yaml", &secret("a")),
+    ];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("no list");
+    assert!(
+        error
+            .message()
+            .ends_with("node contents:\n{password: (hidden)}\n"),
+        "{error}"
+    );
+    let files = [(
+        "kustomization.yaml",
+        "secretGenerator: [{name: s, literals: [password=hunter2, hunter3]}]\n",
+    )];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("no key");
+    assert_eq!(
+        error.message(),
+        "loading KV pairs: literal sources [password=(hidden) (hidden)]: invalid literal source \
+         (hidden), expected key=value"
+    );
 }
