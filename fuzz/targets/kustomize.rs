@@ -30,6 +30,7 @@ fuzz_target!(|text: &[u8]| {
             documents: node::Limits {
                 depth: 200,
                 nodes: 100_000,
+                aliased: 100_000,
             },
         },
         ..KustomizeOptions::default()

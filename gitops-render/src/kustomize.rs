@@ -316,13 +316,13 @@ pub fn build(
     for mut object in outcome.objects {
         object.finish(outcome.origins, outcome.transformations)?;
         // What Go's decoder refuses is shown as the map that it did not get.
-        let value =
-            object
-                .to_value()
-                .map_err(|error| match error.message().starts_with("yaml: ") {
-                    true => error.within("map[string]interface {}(nil)"),
-                    false => error,
-                })?;
+        let value = object
+            .to_value()
+            .map_err(|error| match error.message().starts_with("yaml: ") {
+                true => error.within("map[string]interface {}(nil)"),
+                false => error,
+            })
+            .map_err(|error| error.after(built.warnings.clone()))?;
         built.objects.push(value);
         built.places.push(Place {
             source: Str::new(),

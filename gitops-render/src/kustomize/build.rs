@@ -349,6 +349,7 @@ impl<'a, 'o> Target<'a, 'o> {
             let within = |error: Error| {
                 error.within(format_args!("accumulation err='{}'", of_file.message()))
             };
+            self.warn_of_protocol(path);
             let loader = match self.loader.descend(path) {
                 Ok(loader) => loader,
                 Err(_) if of_file.is_malformed() => return Err(of_file),
@@ -370,6 +371,17 @@ impl<'a, 'o> Target<'a, 'o> {
                 .map_err(within)?;
         }
         Ok(())
+    }
+
+    fn warn_of_protocol(&self, path: &str) {
+        let prefix = path.get(..5);
+        if prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case("git::")) {
+            let warning = "Warning: Forcing the git protocol using the 'git::' URL prefix is not \
+                           supported. Kustomize currently strips this invalid prefix, but will \
+                           stop doing so in a future release. Please remove the 'git::' prefix \
+                           from your configuration.";
+            self.shared.warn(warning.to_owned());
+        }
     }
 
     /// The kustomization in a directory that `path` names here.
@@ -429,8 +441,9 @@ impl<'a, 'o> Target<'a, 'o> {
 
     fn add_component(&self, into: Accumulated, path: &str) -> Result<Accumulated> {
         let quoted = |what: &str, error: Error| {
-            error.reworded(|words| format!("{what} {}", patches::go_quoted(words)))
+            error.reworded(|words| format!("{what} {}", super::error::quoted(words)))
         };
+        self.warn_of_protocol(path);
         let loader = self
             .loader
             .descend(path)

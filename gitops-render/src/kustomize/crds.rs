@@ -19,7 +19,8 @@ pub(super) fn load(paths: &[Str], loader: &Loader<'_>) -> Result<Specs> {
         let (text, file) = loader.load_at(path)?;
         let parsed = match text.first() {
             Some(b'{') => json::parse(&text).map_err(|error| error.to_string()),
-            _ => yaml::parse(&text).map_err(|error| error.to_string()),
+            _ => yaml::parse(&text)
+                .map_err(|error| format!("error converting YAML to JSON: {error}")),
         };
         let definitions = parsed.map_err(|problem| {
             Error::new(

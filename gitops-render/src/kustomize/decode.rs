@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use gitops_core::{Map, Str, Value};
 
-use super::error::{Error, ErrorKind, Result};
+use super::error::{Error, ErrorKind, Result, quoted};
 
 /// Where in a document a value stands.
 #[derive(Debug)]
@@ -129,12 +129,7 @@ impl<'a> Context<'a> {
                 number = format!("number {}", gitops_core::json::to_string(value));
                 &number
             }
-            Value::Null => "null",
-            Value::Bool(_) => "bool",
-            Value::Int(_) | Value::UInt(_) | Value::Float(_) => "number",
-            Value::String(_) => "string",
-            Value::List(_) => "array",
-            Value::Map(_) => "object",
+            _ => json_kind(value),
         };
         let mut message = format!("json: cannot unmarshal {found} into Go ");
         let path = self.path();
@@ -145,6 +140,18 @@ impl<'a> Context<'a> {
             let _ = write!(message, "struct field {holder}.{path} of type {wanted}");
         }
         Error::new(ErrorKind::Kustomization, message)
+    }
+}
+
+/// What Go's JSON decoder calls a value.
+pub(super) fn json_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::UInt(_) | Value::Float(_) => "number",
+        Value::String(_) => "string",
+        Value::List(_) => "array",
+        Value::Map(_) => "object",
     }
 }
 
@@ -379,7 +386,7 @@ impl<'a> Fields<'a> {
                 .iter()
                 .any(|known| known.eq_ignore_ascii_case(key))
             {
-                let message = format!("json: unknown field {key:?}");
+                let message = format!("json: unknown field {}", quoted(key));
                 return Err(Error::new(ErrorKind::Kustomization, message));
             }
         }

@@ -128,7 +128,15 @@ pub(super) fn read(text: &[u8], limits: &Limits) -> Result<Vec<(Tree, u32)>> {
             // An anchor may stand in one item and its alias in another.
             let mut whole = tree.clone();
             inline(&mut whole, limits)?;
-            for item in whole.items(items).to_vec() {
+            let listed: Vec<_> = match &whole.node(items).content {
+                // The original takes keys and values for items, too.
+                Content::Map(entries) => {
+                    let both = |(key, value): &(_, _)| [*key, *value];
+                    entries.iter().flat_map(both).collect()
+                }
+                _ => whole.items(items).to_vec(),
+            };
+            for item in listed {
                 let line = lines_before + whole.node(item).line;
                 documents.push((whole.subtree(item), line, false));
             }
@@ -144,8 +152,13 @@ pub(super) fn read(text: &[u8], limits: &Limits) -> Result<Vec<(Tree, u32)>> {
 }
 
 fn inline(tree: &mut Tree, limits: &Limits) -> Result<()> {
-    tree.inline_aliases(&limits.documents)
-        .map_err(|problem| Error::new(ErrorKind::Parse, problem))
+    tree.inline_aliases(&limits.documents).map_err(|problem| {
+        let kind = match problem.starts_with("aliases stand for") {
+            true => ErrorKind::Limit,
+            false => ErrorKind::Parse,
+        };
+        Error::new(kind, problem)
+    })
 }
 
 /// Splits at lines that begin with `---`, each part with the number of lines

@@ -166,6 +166,11 @@ impl std::error::Error for Error {}
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
+/// Text as Go's `%q` shows it.
+pub(super) fn quoted(text: &str) -> String {
+    crate::gotmpl::printf::quote(text.as_bytes())
+}
+
 /// A transformation that does not apply.
 pub(super) fn transform(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Transform, message)

@@ -348,6 +348,48 @@ pub(super) fn put_field(
     value: NodeId,
     key_style: Style,
 ) -> Result<()> {
+    let field = tree.get(map, name);
+    match field {
+        None => add_field(tree, map, name, value, key_style),
+        Some(field) => {
+            quote_if_need_be(tree, value);
+            replace_value(tree, field, value);
+            Ok(())
+        }
+    }
+}
+
+/// Adds a field that a mapping does not have.
+pub(super) fn add_field(
+    tree: &mut Tree,
+    map: NodeId,
+    name: &str,
+    value: NodeId,
+    key_style: Style,
+) -> Result<()> {
+    quote_if_need_be(tree, value);
+    demand(tree, map, Kind::Map)?;
+    let key = tree.add(Node {
+        style: key_style,
+        ..Node::scalar(name)
+    });
+    tree.push_entry(map, key, value);
+    Ok(())
+}
+
+/// Puts a value in the place of another, which keeps its style.
+pub(super) fn replace_value(tree: &mut Tree, field: NodeId, value: NodeId) {
+    if field == value {
+        return;
+    }
+    let style = tree.node(field).style;
+    tree.node_mut(value).style = style;
+    let node = tree.node(value).clone();
+    *tree.node_mut(field) = node;
+}
+
+/// Quotes text that a reader of YAML 1.1 would take for something else.
+pub(super) fn quote_if_need_be(tree: &mut Tree, value: NodeId) {
     let node = tree.node(value);
     if node.is_text()
         && node.style.is_default()
@@ -355,24 +397,6 @@ pub(super) fn put_field(
     {
         tree.node_mut(value).style = Style::quoted(Quoting::Double);
     }
-    demand(tree, map, Kind::Map)?;
-    match tree.get(map, name) {
-        Some(field) if field == value => {}
-        Some(field) => {
-            let style = tree.node(field).style;
-            tree.node_mut(value).style = style;
-            let node = tree.node(value).clone();
-            *tree.node_mut(field) = node;
-        }
-        None => {
-            let key = tree.add(Node {
-                style: key_style,
-                ..Node::scalar(name)
-            });
-            tree.push_entry(map, key, value);
-        }
-    }
-    Ok(())
 }
 
 /// Removes a field of a mapping.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use gitops_core::redaction::HIDDEN;
 use gitops_core::yaml::node::{Kind, Node, NodeId, Quoting, Style, Tag, Tree};
 use gitops_core::{Map, Str, TreePath, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Error, ErrorKind, Result, transform};
+use super::error::{Error, ErrorKind, Result, quoted, transform};
 use super::fields;
 use super::file::GeneratorArgs;
 use super::loader::Loader;
@@ -71,24 +72,21 @@ pub(super) fn make(
         };
         set(&mut tree, &["type"], Node::string(of))?;
     }
-    let pairs = load_pairs(args, loader).map_err(|error| error.at(file, 0))?;
-    match what {
-        Generated::ConfigMap => {
-            for (key, value) in &pairs {
-                let (field, text) = match std::str::from_utf8(value) {
-                    Ok(text) => ("data", Str::from(text)),
-                    Err(_) => ("binaryData", wrapped_base64(value)),
-                };
-                put(&mut tree, field, key, text)?;
-            }
+    let pairs = load_pairs(what, args, loader).map_err(|error| error.at(file, 0))?;
+    let mut texts = [Vec::new(), Vec::new()];
+    for (key, value) in pairs {
+        match (what, std::str::from_utf8(&value)) {
+            (Generated::ConfigMap, Ok(text)) => texts[0].push((key, Str::from(text))),
+            (Generated::ConfigMap, Err(_)) => texts[1].push((key, wrapped_base64(&value))),
+            (Generated::Secret, _) => texts[0].push((key, wrapped_base64(&value))),
         }
-        Generated::Secret => {
-            let root = tree.root();
-            fields::get_or_add_map(&mut tree, root, "data")?;
-            for (key, value) in &pairs {
-                put(&mut tree, "data", key, wrapped_base64(value))?;
-            }
-        }
+    }
+    let [data, binary] = texts;
+    if what == Generated::Secret || !data.is_empty() {
+        add_data_map(&mut tree, "data", &data)?;
+    }
+    if !binary.is_empty() {
+        add_data_map(&mut tree, "binaryData", &binary)?;
     }
     if let Some(options) = options {
         for (field, pairs) in [
@@ -125,21 +123,25 @@ fn set(tree: &mut Tree, path: &[&str], value: Node) -> Result<()> {
     fields::set_at(tree, path, value)
 }
 
-fn put(tree: &mut Tree, field: &str, key: &str, text: Str) -> Result<()> {
+/// Adds a map of texts, whose keys differ, to the top of a document.
+fn add_data_map(tree: &mut Tree, field: &str, pairs: &[(Str, Str)]) -> Result<()> {
     let root = tree.root();
     let map = fields::get_or_add_map(tree, root, field)?;
-    let value = tree.add(Node::string(text));
-    fields::set_field(tree, map, key, value, Style::default())
+    for (key, text) in pairs {
+        let value = tree.add(Node::string(text.clone()));
+        fields::add_field(tree, map, key, value, Style::default())?;
+    }
+    Ok(())
 }
 
 /// Sets the map of that name at the top of a document; an empty one goes.
 pub(super) fn set_data_map(object: &mut Object, field: &str, pairs: &[(Str, Str)]) -> Result<()> {
     let root = object.tree.root();
     fields::clear(&mut object.tree, root, field)?;
-    for (key, value) in pairs {
-        put(&mut object.tree, field, key, value.clone())?;
+    match pairs.is_empty() {
+        true => Ok(()),
+        false => add_data_map(&mut object.tree, field, pairs),
     }
-    Ok(())
 }
 
 /// Base64 in lines of 70, if it needs more than one.
@@ -166,7 +168,14 @@ fn shown(list: &[Str]) -> String {
 }
 
 /// The keys and values, from env files, literals and files.
-fn load_pairs(args: &GeneratorArgs, loader: &Loader<'_>) -> Result<BTreeMap<Str, Bytes>> {
+///
+/// Messages do not show what a Secret is to hold.
+fn load_pairs(
+    what: Generated,
+    args: &GeneratorArgs,
+    loader: &Loader<'_>,
+) -> Result<BTreeMap<Str, Bytes>> {
+    let secret = what == Generated::Secret;
     let in_pairs = |error: Error, what: &str, list: &[Str]| {
         error
             .within(format_args!("{what} {}", shown(list)))
@@ -176,7 +185,7 @@ fn load_pairs(args: &GeneratorArgs, loader: &Loader<'_>) -> Result<BTreeMap<Str,
     for path in &args.envs {
         let found = loader
             .load(path)
-            .and_then(|content| read_env_file(&content, &mut pairs));
+            .and_then(|content| read_env_file(&content, secret, &mut pairs));
         found.map_err(|error| in_pairs(error, "env source files:", &args.envs))?;
     }
     for literal in &args.literals {
@@ -186,10 +195,17 @@ fn load_pairs(args: &GeneratorArgs, loader: &Loader<'_>) -> Result<BTreeMap<Str,
                 pairs.push((Str::from(key), value));
             }
             _ => {
+                let shown = |literal: &Str| match literal.split_once('=') {
+                    _ if !secret => literal.clone(),
+                    Some((key, _)) => format!("{key}={HIDDEN}").into(),
+                    None => HIDDEN.into(),
+                };
                 let error = generate(format!(
-                    "invalid literal source {literal}, expected key=value"
+                    "invalid literal source {}, expected key=value",
+                    shown(literal)
                 ));
-                return Err(in_pairs(error, "literal sources", &args.literals));
+                let literals: Vec<Str> = args.literals.iter().map(shown).collect();
+                return Err(in_pairs(error, "literal sources", &literals));
             }
         }
     }
@@ -215,10 +231,14 @@ fn load_pairs(args: &GeneratorArgs, loader: &Loader<'_>) -> Result<BTreeMap<Str,
 fn split_file_source(source: &str) -> Result<(&str, &str)> {
     match (source.matches('=').count(), source.split_once('=')) {
         (1, Some(("", path))) => Err(generate(format!(
-            "missing key name for file path {path:?} in source {source:?}"
+            "missing key name for file path {} in source {}",
+            quoted(path),
+            quoted(source)
         ))),
         (1, Some((key, ""))) => Err(generate(format!(
-            "missing file path for key name {key:?} in source {source:?}"
+            "missing file path for key name {} in source {}",
+            quoted(key),
+            quoted(source)
         ))),
         (1, Some((key, path))) => Ok((key, path)),
         (0, _) => {
@@ -227,7 +247,8 @@ fn split_file_source(source: &str) -> Result<(&str, &str)> {
             Ok((if base.is_empty() { "." } else { base }, source))
         }
         _ => Err(generate(format!(
-            "source {source:?} key name or file path contains '='"
+            "source {} key name or file path contains '='",
+            quoted(source)
         ))),
     }
 }
@@ -245,7 +266,7 @@ fn without_quotes(text: &str) -> &str {
 }
 
 /// The lines `KEY=value` of an env file.
-fn read_env_file(content: &[u8], pairs: &mut Vec<(Str, Bytes)>) -> Result<()> {
+fn read_env_file(content: &[u8], secret: bool, pairs: &mut Vec<(Str, Bytes)>) -> Result<()> {
     /// Go's scanner ends, without a word, at a line that is longer.
     const LONGEST: usize = 64 << 10;
     let mut lines = content.split(|byte| *byte == b'\n').peekable();
@@ -256,6 +277,10 @@ fn read_env_file(content: &[u8], pairs: &mut Vec<(Str, Bytes)>) -> Result<()> {
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Ok(mut text) = std::str::from_utf8(line) else {
+            if secret {
+                let problem = format!("line {HIDDEN} has invalid utf8 bytes");
+                return Err(generate(problem));
+            }
             let bytes: Vec<String> = line.iter().map(u8::to_string).collect();
             return Err(generate(format!(
                 "line [{}] has invalid utf8 bytes : {}",

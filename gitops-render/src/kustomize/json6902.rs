@@ -6,9 +6,18 @@
 
 use gitops_core::{Str, Value, json, yaml};
 
+use super::Limits;
+use super::decode::json_kind;
+use super::error::quoted;
+
 /// A decoded patch.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct JsonPatch(Vec<Operation>);
+pub(super) struct JsonPatch {
+    operations: Vec<Operation>,
+    /// How many nodes it may copy: a few dozen copies of what was copied would
+    /// be more than any memory holds.
+    copies: usize,
+}
 
 /// One operation; what is missing is noticed when it is applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +30,7 @@ struct Operation {
 
 impl JsonPatch {
     /// Reads a patch that is JSON if it starts with a bracket, YAML if not.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(text: &[u8], limits: &Limits) -> Result<Self, String> {
         let value = match text.first() {
             Some(b'[') => json::parse(text).map_err(|error| error.to_string())?,
             _ => yaml::parse(text).map_err(|error| error.to_string())?,
@@ -32,7 +41,7 @@ impl JsonPatch {
             other => {
                 return Err(format!(
                     "json: cannot unmarshal {} into Go value of type jsonpatch.Patch",
-                    go_kind(&other)
+                    json_kind(&other)
                 ));
             }
         };
@@ -40,30 +49,27 @@ impl JsonPatch {
             .iter()
             .map(Operation::decode)
             .collect::<Result<_, _>>()
-            .map(JsonPatch)
+            .map(|operations| JsonPatch {
+                operations,
+                copies: limits.documents.nodes,
+            })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.operations.is_empty()
     }
 
     /// Applies the operations in order.
     pub(super) fn apply(&self, document: &mut Value) -> Result<(), String> {
-        for operation in &self.0 {
-            operation.apply(document)?;
+        let mut room = self.copies;
+        for operation in &self.operations {
+            operation.apply(document, &mut room).map_err(|problem| {
+                problem.unwrap_or_else(|| {
+                    format!("copy operations copy more than {} nodes", self.copies)
+                })
+            })?;
         }
         Ok(())
-    }
-}
-
-fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Int(_) | Value::UInt(_) | Value::Float(_) => "number",
-        Value::String(_) => "string",
-        Value::List(_) => "array",
-        Value::Map(_) => "object",
     }
 }
 
@@ -75,7 +81,7 @@ impl Operation {
             other => {
                 return Err(format!(
                     "json: cannot unmarshal {} into Go value of type jsonpatch.Operation",
-                    go_kind(other)
+                    json_kind(other)
                 ));
             }
         };
@@ -84,7 +90,7 @@ impl Operation {
             None | Some(Value::Null) => Err(missing.to_owned()),
             Some(other) => Err(format!(
                 "json: cannot unmarshal {} into Go value of type string",
-                go_kind(other)
+                json_kind(other)
             )),
         };
         Ok(Operation {
@@ -95,16 +101,19 @@ impl Operation {
         })
     }
 
-    fn apply(&self, document: &mut Value) -> Result<(), String> {
-        match self.kind.as_str() {
+    /// Applies the operation; `room` is left for copies. Without a message,
+    /// there was too little of it.
+    fn apply(&self, document: &mut Value, room: &mut usize) -> Result<(), Option<String>> {
+        let done = match self.kind.as_str() {
             "add" => self.add(document),
             "remove" => self.remove(document),
             "replace" => self.replace(document),
             "move" => self.move_value(document),
-            "copy" => self.copy(document),
+            "copy" => return self.copy(document, room),
             "test" => self.test(document),
             kind => Err(format!("Unexpected kind: {kind}")),
-        }
+        };
+        done.map_err(Some)
     }
 
     fn value(&self) -> Value {
@@ -200,7 +209,7 @@ impl Operation {
             .map_err(|problem| format!("error in move for path: '{path}': {problem}"))
     }
 
-    fn copy(&self, document: &mut Value) -> Result<(), String> {
+    fn copy(&self, document: &mut Value, room: &mut usize) -> Result<(), Option<String>> {
         let from = self
             .from
             .as_ref()
@@ -213,6 +222,9 @@ impl Operation {
         let value = get(source, &key)
             .map_err(|problem| format!("error in copy for from: '{from}': {problem}"))?
             .unwrap_or_default();
+        if !take_room(&value, room) {
+            return Err(None);
+        }
         let path = self
             .path
             .as_ref()
@@ -224,7 +236,7 @@ impl Operation {
             )
         })?;
         add(target, &key, value)
-            .map_err(|problem| format!("error while adding value during copy: {problem}"))
+            .map_err(|problem| Some(format!("error while adding value during copy: {problem}")))
     }
 
     fn test(&self, document: &mut Value) -> Result<(), String> {
@@ -251,6 +263,19 @@ impl Operation {
             Some(value) if found.same(value) => Ok(()),
             Some(_) => Err(failed()),
         }
+    }
+}
+
+/// Takes the nodes of a value off what is left; whether there was enough.
+fn take_room(value: &Value, room: &mut usize) -> bool {
+    let Some(left) = room.checked_sub(1) else {
+        return false;
+    };
+    *room = left;
+    match value {
+        Value::List(list) => list.iter().all(|item| take_room(item, room)),
+        Value::Map(map) => map.iter().all(|(_, item)| take_room(item, room)),
+        _ => true,
     }
 }
 
@@ -307,8 +332,14 @@ fn atoi(key: &str) -> Result<i64, String> {
     let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     match key.parse() {
         Ok(number) if valid => Ok(number),
-        _ if valid => Err(format!("strconv.Atoi: parsing {key:?}: value out of range")),
-        _ => Err(format!("strconv.Atoi: parsing {key:?}: invalid syntax")),
+        _ if valid => Err(format!(
+            "strconv.Atoi: parsing {}: value out of range",
+            quoted(key)
+        )),
+        _ => Err(format!(
+            "strconv.Atoi: parsing {}: invalid syntax",
+            quoted(key)
+        )),
     }
 }
 

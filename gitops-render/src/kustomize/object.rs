@@ -477,9 +477,13 @@ impl Object {
             return Ok(());
         }
         let map = self.tree.add(Node::map());
-        for (key, value) in pairs {
+        for (at, (key, value)) in pairs.iter().enumerate() {
+            // Of a key that is there twice, the later counts.
+            if pairs.get(at + 1).is_some_and(|(next, _)| next == key) {
+                continue;
+            }
             let value = self.tree.add(Node::string(value.clone()));
-            fields::set_field(&mut self.tree, map, key, value, Default::default())?;
+            fields::add_field(&mut self.tree, map, key, value, Default::default())?;
         }
         fields::set_field(&mut self.tree, metadata, field, map, Default::default())
     }

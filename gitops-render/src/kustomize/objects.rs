@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::fast::RandomState;
-use gitops_core::Str;
+use gitops_core::redaction::{HIDDEN, Redaction};
+use gitops_core::{Str, Value};
 use smallvec::SmallVec;
 
-use super::error::{Error, ErrorKind, Result, transform};
+use super::error::{Error, ErrorKind, Result, quoted, transform};
 use super::id::{self, Id};
 use super::object::{Behavior, Object};
 
@@ -90,7 +91,8 @@ impl Objects {
         at: usize,
         write: impl FnOnce(&mut Object) -> Result<T>,
     ) -> Result<T> {
-        write(&mut self.list[at])
+        let object = &mut self.list[at];
+        write(object).map_err(|error| without_secrets(error, object))
     }
 
     /// Changes an object and finds out its identity anew.
@@ -102,7 +104,7 @@ impl Objects {
         let object = &mut self.list[at];
         let before = object.previous.len();
         let old = object.id.clone();
-        let result = change(object)?;
+        let result = change(object).map_err(|error| without_secrets(error, object))?;
         object.refresh();
         let new_history = object.previous.len() > before;
         let moved = !same_identity(&old, &object.id);
@@ -294,6 +296,27 @@ impl Objects {
     }
 }
 
+/// An error in which the contents of a field of a Secret stand, without what
+/// the Secret holds.
+fn without_secrets(error: Error, object: &Object) -> Error {
+    const CONTENTS: &str = "node contents:";
+    let Some(at) = error.message().find(CONTENTS) else {
+        return error;
+    };
+    if object.id.gvk.kind != "Secret" {
+        return error;
+    }
+    error.reworded(|words| {
+        let (before, contents) = words.split_at(at + CONTENTS.len());
+        let mut redaction = Redaction::default();
+        match object.to_value() {
+            Ok(Value::Map(secret)) => redaction.add(&secret),
+            _ => return format!("{before}\n{HIDDEN}"),
+        }
+        format!("{before}{}", redaction.hide(contents))
+    })
+}
+
 fn same_identity(a: &Id, b: &Id) -> bool {
     a.name == b.name && a.gvk == b.gvk && a.namespace == b.namespace
 }
@@ -344,8 +367,13 @@ fn overlay(first: Vec<(Str, Str)>, second: Vec<(Str, Str)>) -> Vec<(Str, Str)> {
 /// An identity as Go's `%#v` prints it.
 fn go_syntax(id: &Id) -> String {
     format!(
-        "resid.ResId{{Gvk:resid.Gvk{{Group:{:?}, Version:{:?}, Kind:{:?}, \
-         isClusterScoped:{}}}, Name:{:?}, Namespace:{:?}}}",
-        id.gvk.group, id.gvk.version, id.gvk.kind, id.cluster_scoped, id.name, id.namespace
+        "resid.ResId{{Gvk:resid.Gvk{{Group:{}, Version:{}, Kind:{}, \
+         isClusterScoped:{}}}, Name:{}, Namespace:{}}}",
+        quoted(&id.gvk.group),
+        quoted(&id.gvk.version),
+        quoted(&id.gvk.kind),
+        id.cluster_scoped,
+        quoted(&id.name),
+        quoted(&id.namespace)
     )
 }

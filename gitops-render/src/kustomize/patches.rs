@@ -3,7 +3,7 @@
 use gitops_core::selector::Selector as LabelSelector;
 use gitops_core::{Map, Str, TreePath, Value, json, yaml};
 
-use super::error::{Error, ErrorKind, Result, transform};
+use super::error::{Error, ErrorKind, Result, quoted, transform};
 use super::file::{Patch, Selector};
 use super::id::Gvk;
 use super::json6902::JsonPatch;
@@ -61,7 +61,7 @@ impl Chosen {
     pub(super) fn new(selector: &Selector) -> Result<Self> {
         let labels = |text: &Str| {
             text.parse::<LabelSelector>()
-                .map_err(|error| transform(error.to_string()))
+                .map_err(|error| transform(requirement(&error.to_string())))
         };
         Ok(Chosen {
             group: Pattern::new(&selector.gvk.group)?,
@@ -113,6 +113,32 @@ impl Chosen {
     }
 }
 
+/// Whether a [`Chosen`] failed because of labels, and not of a pattern.
+pub(super) fn is_of_labels(error: &Error) -> bool {
+    let words = ["unable to parse requirement: ", "found '"];
+    words.iter().any(|words| error.message().starts_with(words))
+}
+
+/// What is wrong with a label selector, in the words of kyaml's parser, which
+/// is an older one.
+fn requirement(problem: &str) -> String {
+    let problem = problem
+        .replace(
+            "expected: in, notin, =, ==, !=, gt, lt",
+            "expected: '=', '!=', '==', 'in', notin'",
+        )
+        .replace("expected: an identifier", "expected: identifier");
+    let between = [
+        "expected: identifier after ','",
+        "expected: ',' or 'end of string'",
+        "expected: !, identifier, or 'end of string'",
+    ];
+    match between.iter().any(|end| problem.ends_with(end)) {
+        true => problem,
+        false => format!("unable to parse requirement: {problem}"),
+    }
+}
+
 /// The places of the objects that are meant.
 pub(super) fn select(objects: &Objects, selector: &Selector) -> Result<Vec<usize>> {
     let chosen = Chosen::new(selector)?;
@@ -159,7 +185,7 @@ impl Prepared {
             }
             (false, true) => (
                 bytes::Bytes::copy_from_slice(inline.as_bytes()),
-                format!("[patch: {}]", go_quoted(inline)),
+                format!("[patch: {}]", quoted(inline)),
                 TreePath::default(),
             ),
             (true, false) => {
@@ -169,13 +195,16 @@ impl Prepared {
                         patch.path
                     ))
                 })?;
-                (text, format!("[path: {}]", go_quoted(&patch.path)), file)
+                (text, format!("[path: {}]", quoted(&patch.path)), file)
             }
         };
-        let strategic = documents::parse(&text, &file, loader.limits());
         let json = match text.is_empty() {
             true => Err("empty json patch operations".to_owned()),
-            false => JsonPatch::parse(&text),
+            false => JsonPatch::parse(&text, loader.limits()),
+        };
+        let strategic = match documents::parse(&text, &file, loader.limits()) {
+            Err(error) if error.kind() == ErrorKind::Limit => return Err(error),
+            parsed => parsed,
         };
         let loaded = match (strategic, json) {
             (Ok(strategic), Ok(json)) if !strategic.is_empty() && !json.is_empty() => {
@@ -224,7 +253,7 @@ impl Prepared {
                 let selected = select(objects, target).map_err(|error| {
                     error.within(format_args!(
                         "unable to find patch target {} in `resources`",
-                        go_quoted(&show(target))
+                        quoted(&show(target))
                     ))
                 })?;
                 for at in &selected {
@@ -240,7 +269,7 @@ impl Prepared {
                         error
                             .within(format_args!(
                                 "no resource matches strategic merge patch {}",
-                                go_quoted(&id.to_string())
+                                quoted(&id.to_string())
                             ))
                             .at(&self.file, patch.declared.line)
                     })?;
@@ -285,25 +314,6 @@ pub(super) fn show(selector: &Selector) -> String {
         selector.annotations,
         selector.labels
     )
-}
-
-/// Text as Go's `%q` shows it.
-pub(super) fn go_quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            c if c.is_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// Merges a patch into an object. Kind and name stay, unless they may change.
@@ -512,7 +522,7 @@ pub(super) fn load_json6902(
         Some(b'[') => String::from_utf8_lossy(text).into_owned(),
         _ => yaml::parse(text).map_or_else(|_| String::new(), |value| json::to_string(&value)),
     };
-    let patch = JsonPatch::parse(text).map_err(|problem| {
+    let patch = JsonPatch::parse(text, loader.limits()).map_err(|problem| {
         let error = Error::new(ErrorKind::Parse, problem);
         match error.message().starts_with("yaml: ") {
             true => error,

@@ -4,14 +4,14 @@ use gitops_core::yaml::node::{Kind, Limits, Node, NodeId, Tree};
 use gitops_core::{Str, Value, json, yaml};
 
 use super::decode::{Context, read_in_order};
-use super::error::{Error, ErrorKind, Result, transform};
+use super::error::{Error, ErrorKind, Result, quoted, transform};
 use super::fields;
 use super::file::{self, FieldOptions, Replacement, ReplacementField, Source, Target};
 use super::id::Id;
 use super::loader::Loader;
 use super::object::Object;
 use super::objects::Objects;
-use super::patches::Chosen;
+use super::patches::{self, Chosen};
 
 const DEFAULT_PATH: &str = "metadata.name";
 
@@ -204,7 +204,10 @@ fn put(objects: &mut Objects, value: &Tree, target: &Target) -> Result<()> {
     let Some(select) = &target.select else {
         return Err(transform("target must specify resources to select"));
     };
-    let in_selector = |error: Error| error.within("error creating target selector");
+    let in_selector = |error: Error| match patches::is_of_labels(&error) {
+        true => error,
+        false => error.within("error creating target selector"),
+    };
     let chosen = Chosen::new(select).map_err(in_selector)?;
     let rejected: Vec<(Chosen, bool, bool)> = target
         .reject
@@ -268,8 +271,14 @@ fn copy_to(
         return Ok(());
     }
     let missing = || match create {
-        Some(_) => format!("unable to find or create field {path:?} in replacement target"),
-        None => format!("unable to find field {path:?} in replacement target"),
+        Some(_) => format!(
+            "unable to find or create field {} in replacement target",
+            quoted(path)
+        ),
+        None => format!(
+            "unable to find field {} in replacement target",
+            quoted(path)
+        ),
     };
     let root = tree.root();
     let found =

@@ -5,7 +5,7 @@ use gitops_core::yaml::node::{Kind, Node, NodeId, Tree};
 use gitops_core::{Map, Str, Value};
 
 use super::decode::{Context, Fields};
-use super::error::{Error, ErrorKind, Result, transform};
+use super::error::{Error, ErrorKind, Result, quoted, transform};
 use super::fields::{self, FieldSpec};
 use super::file::{self, Image, Kustomization, Replacement, Replica, Selector};
 use super::generators::Generated;
@@ -476,8 +476,9 @@ fn subjects(text: &str) -> Result<Subjects> {
         "allServiceAccounts" => Ok(Subjects::ServiceAccounts),
         "none" => Ok(Subjects::None),
         other => Err(transform(format!(
-            "invalid value {other:?} for setRoleBindingSubjects: must be one of \
-             \"defaultOnly\", \"none\" or \"allServiceAccounts\""
+            "invalid value {} for setRoleBindingSubjects: must be one of \
+             \"defaultOnly\", \"none\" or \"allServiceAccounts\"",
+            quoted(other)
         ))),
     }
 }

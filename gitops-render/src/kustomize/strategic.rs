@@ -5,13 +5,13 @@
 //! become part of the result, and fields are written into the nodes that are
 //! there, so that a node that stands in two places changes in both.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use gitops_core::Str;
 use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Style, Tag, Tree};
 
 use super::error::{Result, transform};
-use super::fields::{clear, demand, put_field};
+use super::fields::{add_field, demand, put_field, quote_if_need_be, replace_value};
 use super::schema::{Schema, Schemas, Shape};
 
 /// Where new items of a list go.
@@ -48,6 +48,43 @@ pub(super) fn merge(
 struct Walk<'s> {
     schema: &'s Schema,
     new_items: NewItems,
+}
+
+/// Where the fields of two mappings are. Most mappings are small, and looking
+/// through them is faster than an index.
+enum Index {
+    Small,
+    Large([HashMap<Str, Entry>; 2]),
+}
+
+/// A key and its value.
+type Entry = (NodeId, NodeId);
+
+impl Index {
+    fn of(tree: &Tree, maps: Sources) -> Self {
+        const SMALL: usize = 32;
+        let is_small = |map: &NodeId| tree.entries(*map).len() <= SMALL;
+        if maps.iter().flatten().all(is_small) {
+            return Index::Small;
+        }
+        Index::Large(maps.map(|map| {
+            let entries = map.map(|map| tree.entries(map)).unwrap_or_default();
+            let mut index = HashMap::with_capacity(entries.len());
+            for (key, value) in entries {
+                if let Some(name) = tree.node(*key).text() {
+                    index.entry(name.clone()).or_insert((*key, *value));
+                }
+            }
+            index
+        }))
+    }
+
+    fn find(&self, tree: &Tree, maps: Sources, name: &str) -> [Option<Entry>; 2] {
+        match self {
+            Index::Small => maps.map(|map| map.and_then(|map| tree.entry(map, name))),
+            Index::Large([first, second]) => [first.get(name).copied(), second.get(name).copied()],
+        }
+    }
 }
 
 /// What is there, and what the patch says.
@@ -156,16 +193,17 @@ impl Walk<'_> {
                     .filter_map(|(key, _)| tree.node(*key).text().cloned()),
             );
         }
+        let index = Index::of(tree, [Some(dest), source]);
+        let mut gone = HashSet::new();
         for name in names {
-            let ours = tree.entry(dest, &name);
-            let theirs = source.and_then(|source| tree.entry(source, &name));
+            let [ours, theirs] = index.find(tree, [Some(dest), source], &name);
             let field = shape.and_then(|shape| self.schema.field(shape, &name));
             let values = [ours.map(|(_, value)| value), theirs.map(|(_, value)| value)];
             let merged = self.node(tree, values, field.as_ref())?;
-            match merged {
-                None => clear(tree, dest, &name)?,
-                Some(merged) if tree.node(merged.node).is_null() && !merged.keep_null => {
-                    clear(tree, dest, &name)?;
+            match merged.filter(|merged| merged.keep_null || !tree.node(merged.node).is_null()) {
+                None => {
+                    demand(tree, dest, Kind::Map)?;
+                    gone.extend(ours.map(|(key, _)| key));
                 }
                 Some(merged) => {
                     let key = [ours, theirs]
@@ -174,9 +212,23 @@ impl Walk<'_> {
                         .filter(|(_, value)| *value == merged.node)
                         .map(|(key, _)| tree.node(key).style)
                         .next_back();
-                    put_field(tree, dest, &name, merged.node, key.unwrap_or_default())?;
+                    match ours {
+                        None => {
+                            let style = key.unwrap_or_default();
+                            add_field(tree, dest, &name, merged.node, style)?;
+                        }
+                        Some((_, field)) => {
+                            quote_if_need_be(tree, merged.node);
+                            replace_value(tree, field, merged.node);
+                        }
+                    }
                 }
             }
+        }
+        if !gone.is_empty()
+            && let Content::Map(entries) = &mut tree.node_mut(dest).content
+        {
+            entries.retain(|(key, _)| !gone.contains(key));
         }
         Ok(Merged::of(Some(dest)))
     }
@@ -298,6 +350,11 @@ impl Walk<'_> {
         shape: &Shape,
         dest: NodeId,
     ) -> Result<Option<Merged>> {
+        if let [key] = keys
+            && let Some(index) = ItemIndex::of(tree, sources, key)
+        {
+            return self.merge_many_items(tree, &index, &values, shape, dest);
+        }
         let added = tree.add(Node::list());
         if keys.len() > 1 {
             fill_in(&mut values);
@@ -343,6 +400,39 @@ impl Walk<'_> {
         Ok(Merged::of(Some(dest)))
     }
 
+    /// [`merge_items`](Self::merge_items) for long lists of plain items.
+    fn merge_many_items(
+        &self,
+        tree: &mut Tree,
+        index: &ItemIndex,
+        values: &[Vec<Str>],
+        shape: &Shape,
+        dest: NodeId,
+    ) -> Result<Option<Merged>> {
+        // An item that stays in the target is put in the place of what was
+        // made of it.
+        let mut added = Vec::with_capacity(values.len());
+        for value in values.iter().flatten() {
+            let found = index.0.each_ref().map(|side| side.get(value).copied());
+            let merged = self.node(tree, found, Some(shape))?;
+            let merged = merged.filter(|merged| match &tree.node(merged.node).content {
+                Content::Map(entries) => !entries.is_empty(),
+                _ => !tree.node(merged.node).is_null(),
+            });
+            let Some(merged) = merged else { continue };
+            added.push(match (self.new_items, found[0]) {
+                (NewItems::First, Some(ours)) => ours,
+                _ => merged.node,
+            });
+        }
+        let list = match self.new_items {
+            NewItems::First => tree.add(Node::list()),
+            NewItems::Last => dest,
+        };
+        tree.node_mut(list).content = Content::List(added);
+        Ok(Merged::of(Some(list)))
+    }
+
     /// The item of each side that has these values.
     fn find_items(
         &self,
@@ -365,6 +455,37 @@ impl Walk<'_> {
                 .find(|item| has_values(tree, *item, &keys, &values))
         };
         Ok([find(sources[0]), find(sources[1])])
+    }
+}
+
+/// The items of both sides by the value of their one key.
+struct ItemIndex([HashMap<Str, NodeId>; 2]);
+
+impl ItemIndex {
+    /// `None` for lists that are short, or that have items without a value of
+    /// their own: kyaml has rules for them.
+    fn of(tree: &Tree, lists: Sources, key: &str) -> Option<Self> {
+        const LONG: usize = 64;
+        let count = |list: &NodeId| tree.items(*list).len();
+        if key.is_empty() || lists.iter().flatten().map(count).sum::<usize>() < LONG {
+            return None;
+        }
+        let mut sides = [HashMap::new(), HashMap::new()];
+        for (side, list) in sides.iter_mut().zip(lists) {
+            let Some(list) = list else { continue };
+            if tree.kind(list) != Kind::List {
+                return None;
+            }
+            for item in tree.items(list) {
+                let value = tree.get(*item, key)?;
+                let value = Some(tree.node(value)).filter(|value| !value.is_null())?;
+                let value = value.text().filter(|text| !text.is_empty())?;
+                if side.insert(value.clone(), *item).is_some() {
+                    return None;
+                }
+            }
+        }
+        Some(ItemIndex(sides))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Variables: `$(NAME)` in some fields stands for a field of an object.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gitops_core::Str;
 use gitops_core::value::number;
@@ -40,6 +40,17 @@ impl Var {
 
 /// Adds variables, and marks the objects that they point at.
 pub(super) fn add(objects: &mut Objects, vars: &mut Vars, incoming: &[Var]) -> Result<()> {
+    let mut by_name = HashMap::<Str, Vec<usize>>::new();
+    if !incoming.is_empty() {
+        for at in objects.places() {
+            for id in objects.get(at).ids() {
+                let named = by_name.entry(id.name).or_default();
+                if named.last() != Some(&at) {
+                    named.push(at);
+                }
+            }
+        }
+    }
     for var in incoming {
         let settled = var.settled();
         let wanted = Id {
@@ -52,9 +63,10 @@ pub(super) fn add(objects: &mut Objects, vars: &mut Vars, incoming: &[Var]) -> R
             true => wanted.name == id.name && wanted.gvk == id.gvk,
             false => wanted.same(id),
         };
-        let matched: Vec<usize> = objects
-            .places()
-            .into_iter()
+        let named = by_name.get(&wanted.name).map_or(&[][..], Vec::as_slice);
+        let matched: Vec<usize> = named
+            .iter()
+            .copied()
             .filter(|at| objects.get(*at).ids().any(|id| fits(&id)))
             .collect();
         if matched.len() > 1 {
@@ -236,9 +248,9 @@ fn replace_in(
                 let key = tree.node(key);
                 if !key.is_text() {
                     return Err(transform(format!(
-                        "invalid map key: value='{}', tag='{:?}'",
+                        "invalid map key: value='{}', tag='{}'",
                         key.text().map_or("", Str::as_str),
-                        key.tag
+                        key.tag.name()
                     )));
                 }
                 replace_scalar(tree, value, meanings, unused);

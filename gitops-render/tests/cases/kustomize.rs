@@ -170,12 +170,93 @@ fn aliases_that_stand_for_very_much_are_refused() {
         ("a.yaml", &text),
     ];
     let mut options = KustomizeOptions::default();
-    options.limits.documents.nodes = 10_000;
+    options.limits.documents.aliased = 10_000;
     let error = built(&files, &options).expect_err("a bomb");
     assert!(
-        error.message().contains("aliases stand for more than"),
+        error
+            .message()
+            .contains("aliases stand for more than 10000"),
         "{error}"
     );
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [s.yaml]\npatches: [{path: a.yaml}]",
+        ),
+        ("s.yaml", SETTINGS),
+        ("a.yaml", &text),
+    ];
+    let error = built(&files, &options).expect_err("a bomb");
+    assert_eq!(error.kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn copies_of_copies_are_refused() {
+    let mut patch = String::new();
+    for level in 0..60 {
+        patch.push_str(&format!(
+            "- {{op: copy, from: /data, path: /data/k{level}}}\n"
+        ));
+    }
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [a.yaml]\npatches: [{target: {kind: ConfigMap}, path: p.yaml}]",
+        ),
+        ("a.yaml", &format!("{SETTINGS}data: {{a: b}}\n")),
+        ("p.yaml", &patch),
+    ];
+    let mut options = KustomizeOptions::default();
+    options.limits.documents.nodes = 10_000;
+    let error = built(&files, &options).expect_err("a bomb");
+    assert_eq!(
+        error.message(),
+        "copy operations copy more than 10000 nodes"
+    );
+}
+
+/// Each of these is read, merged and written in a moment, though not if a step
+/// looked through all fields or items for every one of them.
+#[test]
+fn many_fields_and_items_take_no_longer_than_they_must() {
+    const MANY: usize = 20_000;
+    let literals: String = (0..MANY).map(|at| format!("  - k{at}=v\n")).collect();
+    let fields =
+        |value: &str| -> String { (0..MANY).map(|at| format!("  k{at}: {value}\n")).collect() };
+    let containers = |image: &str| -> String {
+        (0..MANY)
+            .map(|at| format!("      - {{name: c{at}, image: {image}}}\n"))
+            .collect()
+    };
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  template:\n    spec:\n      containers:\n";
+    let files = [
+        (
+            "kustomization.yaml",
+            &*format!(
+                "resources: [a.yaml]\npatches: [{{path: p.yaml}}]\nconfigMapGenerator:\n- name: g\n  literals:\n{literals}"
+            ),
+        ),
+        (
+            "a.yaml",
+            &format!(
+                "{SETTINGS}data:\n{}---\n{deployment}{}",
+                fields("v"),
+                containers("old")
+            ),
+        ),
+        (
+            "p.yaml",
+            &format!(
+                "{SETTINGS}data:\n{}---\n{deployment}{}",
+                fields("w"),
+                containers("new")
+            ),
+        ),
+    ];
+    let text = built(&files, &KustomizeOptions::default()).expect("it is built");
+    assert_eq!(text.matches(": v\n").count(), MANY, "of the generator");
+    assert_eq!(text.matches(": w\n").count(), MANY);
+    assert_eq!(text.matches("image: new\n").count(), MANY);
 }
 
 #[test]
@@ -554,4 +635,28 @@ fn what_secrets_hold_is_not_in_errors() {
     assert!(error.message().contains("ID conflict"), "{error}");
     assert!(error.message().contains("(hidden)"), "{error}");
     assert!(!error.message().contains("hunter2"), "{error}");
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [a.yaml]\nreplacements:\n- sourceValue: x\n  targets: [{select: {kind: Secret}, fieldPaths: [stringData.0]}]\n",
+        ),
+        ("a.yaml", &secret("a")),
+    ];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("no list");
+    assert!(
+        error
+            .message()
+            .ends_with("node contents:\n{password: (hidden)}\n"),
+        "{error}"
+    );
+    let files = [(
+        "kustomization.yaml",
+        "secretGenerator: [{name: s, literals: [password=hunter2, hunter3]}]\n",
+    )];
+    let error = built(&files, &KustomizeOptions::default()).expect_err("no key");
+    assert_eq!(
+        error.message(),
+        "loading KV pairs: literal sources [password=(hidden) (hidden)]: invalid literal source \
+         (hidden), expected key=value"
+    );
 }

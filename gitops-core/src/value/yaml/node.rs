@@ -277,14 +277,17 @@ pub struct Limits {
     pub depth: usize,
     /// How many nodes a document may have, aliases written out.
     pub nodes: usize,
+    /// How many of them aliases may stand for.
+    pub aliased: usize,
 }
 
 impl Default for Limits {
-    /// 1000 levels, ten million nodes.
+    /// 1000 levels, ten million nodes, one million of them aliases'.
     fn default() -> Self {
         Limits {
             depth: crate::value::MAX_DEPTH,
             nodes: 10_000_000,
+            aliased: 1_000_000,
         }
     }
 }

@@ -71,7 +71,11 @@ impl Tree {
     pub fn inline_aliases(&mut self, limits: &Limits) -> Result<(), String> {
         if self.nodes.iter().any(Node::is_stand_in) {
             let root = self.root;
-            self.inline(root, limits, &mut Vec::new())?;
+            let limits = Limits {
+                nodes: limits.nodes.min(self.nodes.len() + limits.aliased),
+                ..*limits
+            };
+            self.inline(root, &limits, &mut Vec::new())?;
         }
         for node in &mut self.nodes {
             if let Some(extras) = &mut node.extras {
@@ -98,6 +102,10 @@ impl Tree {
                     return Err("an anchor's value contains itself".to_owned());
                 }
                 self.inline(target, limits, open)?;
+                let room = limits.nodes.saturating_sub(self.nodes.len());
+                if self.size(target, room) > room {
+                    return Err(too_many(limits));
+                }
                 let copy = self.duplicate(target);
                 let copied = self.node(copy).clone();
                 *self.node_mut(id) = copied;
@@ -127,13 +135,31 @@ impl Tree {
     }
 
     fn check_size(&self, limits: &Limits) -> Result<(), String> {
-        if self.nodes.len() > limits.nodes {
-            return Err(format!(
-                "aliases stand for more than {} nodes",
-                limits.nodes
-            ));
+        match self.nodes.len() > limits.nodes {
+            true => Err(too_many(limits)),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// How many nodes are below one, itself included; more than `most` are not
+    /// counted.
+    fn size(&self, id: NodeId, most: usize) -> usize {
+        let mut count = 0;
+        let mut pending = vec![id];
+        while let Some(id) = pending.pop() {
+            count += 1;
+            if count > most {
+                break;
+            }
+            match &self.node(id).content {
+                Content::Scalar(_) | Content::Alias(_) => {}
+                Content::List(items) => pending.extend(items),
+                Content::Map(entries) => {
+                    pending.extend(entries.iter().flat_map(|(key, value)| [key, value]));
+                }
+            }
+        }
+        count
     }
 
     fn merge(&mut self, id: NodeId, limits: &Limits, open: &[NodeId]) -> Result<(), String> {
@@ -193,6 +219,11 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+fn too_many(limits: &Limits) -> String {
+    let most = limits.aliased.min(limits.nodes);
+    format!("aliases stand for more than {most} nodes")
 }
 
 impl Node {
