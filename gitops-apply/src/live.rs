@@ -243,9 +243,11 @@ impl LiveState {
                 Ok(listing) => listing,
                 // Gone since discovery.
                 Err(ClusterError::UnknownKind { .. } | ClusterError::NotFound { .. }) => continue,
-                Err(error @ (ClusterError::Forbidden { .. } | ClusterError::Refused { .. }))
-                    if !declared.contains_key(&selection.gvk) =>
-                {
+                Err(
+                    error @ (ClusterError::Forbidden { .. }
+                    | ClusterError::Refused { .. }
+                    | ClusterError::Answer { .. }),
+                ) if !declared.contains_key(&selection.gvk) => {
                     state
                         .unreadable
                         .push((selection.gvk.clone(), error.to_string()));
@@ -358,7 +360,11 @@ pub(crate) async fn is_vacant<C: Cluster>(
             }),
             // Gone since discovery.
             Err(ClusterError::UnknownKind { .. } | ClusterError::NotFound { .. }) => true,
-            Err(ClusterError::Forbidden { .. } | ClusterError::Refused { .. }) => false,
+            Err(
+                ClusterError::Forbidden { .. }
+                | ClusterError::Refused { .. }
+                | ClusterError::Answer { .. },
+            ) => false,
             Err(error) => return Err(error),
         };
     }
