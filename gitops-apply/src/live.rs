@@ -8,6 +8,7 @@ use gitops_core::inventory::Tracking;
 use gitops_core::{Gvk, Manifest, ObjectKey, Str, Value};
 
 use crate::cluster::{Cluster, ClusterError, Kinds, Selection, at_once};
+use crate::plan::is_copied;
 use crate::record::{Record, Recorded, group_and_kind};
 
 /// The live objects that matter to an application, and the kinds that its
@@ -242,9 +243,11 @@ impl LiveState {
                 Ok(listing) => listing,
                 // Gone since discovery.
                 Err(ClusterError::UnknownKind { .. } | ClusterError::NotFound { .. }) => continue,
-                Err(error @ (ClusterError::Forbidden { .. } | ClusterError::Refused { .. }))
-                    if !declared.contains_key(&selection.gvk) =>
-                {
+                Err(
+                    error @ (ClusterError::Forbidden { .. }
+                    | ClusterError::Refused { .. }
+                    | ClusterError::Answer { .. }),
+                ) if !declared.contains_key(&selection.gvk) => {
                     state
                         .unreadable
                         .push((selection.gvk.clone(), error.to_string()));
@@ -352,11 +355,16 @@ pub(crate) async fn is_vacant<C: Cluster>(
     while let Some(listing) = listings.next().await {
         vacant &= match listing {
             Ok(listing) => listing.items.iter().all(|object| {
-                tracking.owns(object) || comes_with_a_namespace(object) || has_owner(object)
+                let ours = tracking.owns(object) && !is_copied(object, tracking);
+                ours || comes_with_a_namespace(object) || has_owner(object)
             }),
             // Gone since discovery.
             Err(ClusterError::UnknownKind { .. } | ClusterError::NotFound { .. }) => true,
-            Err(ClusterError::Forbidden { .. } | ClusterError::Refused { .. }) => false,
+            Err(
+                ClusterError::Forbidden { .. }
+                | ClusterError::Refused { .. }
+                | ClusterError::Answer { .. },
+            ) => false,
             Err(error) => return Err(error),
         };
     }

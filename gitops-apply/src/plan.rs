@@ -33,6 +33,7 @@ pub mod waves;
 
 pub use hooks::{DeletePolicy, Phase};
 pub use options::{AppOptions, ObjectOptions, Permission, PlanOptions};
+pub(crate) use prune::is_copied;
 pub use refusal::{Refusal, Warning};
 pub use table::Counts;
 pub use task::{Action, SkipReason, Task};

@@ -218,6 +218,17 @@ impl Tracking {
         itself.then_some(Owner { app: app.into() })
     }
 
+    /// The label by which objects are recognised, if it is one. Unlike the
+    /// annotation it does not name the object, so that a copy passes for it.
+    pub fn label(&self) -> Option<&'static str> {
+        match self.method {
+            Method::Label => Some(INSTANCE_LABEL),
+            Method::Flux => Some(FLUX_NAME),
+            Method::ApplySet => Some(PART_OF),
+            Method::Annotation | Method::AnnotationAndLabel => None,
+        }
+    }
+
     /// Whether a live object is marked as this application's.
     pub fn owns(&self, object: &Manifest) -> bool {
         self.owner(object)

@@ -366,10 +366,19 @@ impl Cluster for KubeCluster {
             };
             from = text("continue");
             listing.resource_version = text("resourceVersion").into();
-            if let Some(Value::List(items)) = answer.get("items") {
-                listing.items.reserve(items.len());
-                for item in items {
-                    listing.items.push(object(item.clone(), &kind.gvk)?);
+            match answer.get("items") {
+                Some(Value::List(items)) => {
+                    listing.items.reserve(items.len());
+                    for item in items {
+                        listing.items.push(object(item.clone(), &kind.gvk)?);
+                    }
+                }
+                Some(Value::Null) => {}
+                // Whoever says nothing has not said that there is nothing.
+                _ => {
+                    return Err(ClusterError::Answer {
+                        problem: format!("a list of {} without items", kind.gvk),
+                    });
                 }
             }
             if from.is_empty() {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use gitops_core::{Manifest, ObjectKey, Origin, Str, Value, inventory};
+use gitops_core::inventory::{self, Tracking};
+use gitops_core::{Manifest, ObjectKey, Origin, Str, Value};
+use gitops_diff::managed_fields;
+use gitops_diff::smd::PathElement;
 
 use super::hooks::Phase;
 use super::options::{ObjectOptions, Permission, PlanOptions, SYNC_OPTIONS};
@@ -69,6 +72,22 @@ fn judge(
     }
 }
 
+/// Whether a controller of Kubernetes has put the mark on the object: it copies
+/// labels, those of a StatefulSet to its claims, for instance, and claims have
+/// no owner.
+pub(crate) fn is_copied(live: &Manifest, tracking: &Tracking) -> bool {
+    const CONTROLLERS: &str = "kube-controller-manager";
+    let Some(label) = tracking.label() else {
+        return false;
+    };
+    let path = ["metadata", "labels", label].map(|name| PathElement::Field(name.into()));
+    let entries = managed_fields::entries(live.object());
+    let mut owners = entries.iter().filter(|entry| entry.fields.has(&path));
+    let first = owners.next();
+    first.is_some_and(|first| first.manager == CONTROLLERS)
+        && owners.all(|entry| entry.manager == CONTROLLERS)
+}
+
 /// Whether somebody has said on the object that it stays, whatever the
 /// application's options say.
 pub(super) fn is_to_be_kept(live: &Manifest) -> bool {
@@ -117,6 +136,7 @@ pub(super) fn tasks(live: &LiveState, options: &PlanOptions, plan: &mut Plan) {
         // policy.
         let ours = options.tracking.owns(current)
             && !declared.contains(key)
+            && !is_copied(current, &options.tracking)
             && !hooks::is_hook(current)
             && current
                 .at(&["metadata", "ownerReferences"])

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gitops_apply::cluster::{Kind, Kinds};
 use gitops_apply::plan::{AppOptions, Permission};
 use gitops_apply::{LiveState, Plan, PlanOptions, plan};
-use gitops_core::inventory::Tracking;
+use gitops_core::inventory::{Method, Tracking};
 use gitops_core::{Gvk, Manifest, Origin, manifest};
 
 fn objects(text: &str) -> Vec<Manifest> {
@@ -214,6 +214,46 @@ fn what_is_to_be_kept_is_kept() {
     assert!(
         plan.to_string().contains("ignored (requires pruning)"),
         "{plan}"
+    );
+}
+
+#[test]
+fn labels_that_controllers_copy_are_no_marks() {
+    let claim = |name: &str, manager: &str| {
+        format!(
+            "---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: {name}
+  namespace: web
+  labels: {{app.kubernetes.io/instance: shop}}
+  managedFields:
+  - apiVersion: v1
+    fieldsType: FieldsV1
+    fieldsV1: {{'f:metadata': {{'f:labels': {{'f:app.kubernetes.io/instance': {{}}}}}}}}
+    manager: {manager}
+    operation: Update
+"
+        )
+    };
+    let there = [
+        claim("data-db-0", "kube-controller-manager"),
+        claim("shared", "argocd-controller"),
+    ];
+    let mut options = options();
+    options.tracking.method = Method::Label;
+    let wanted = objects(&map("stays", ""));
+    let mut state = LiveState::default();
+    for object in objects(&there.concat()) {
+        state.objects.insert(object.key().clone(), object);
+    }
+    assert_eq!(
+        rows(&plan(&wanted, &state, &options)),
+        [
+            "Sync 0 create ConfigMap/stays",
+            "Sync 0 prune PersistentVolumeClaim/shared"
+        ]
     );
 }
 
