@@ -7,14 +7,17 @@ use clap::{Args, ValueEnum};
 use gitops_apply::reconcile::Repositories;
 use gitops_core::TreePath;
 use gitops_core::tree::DirTree;
-use gitops_render::kustomize::{self, HelmSupport, KustomizeOptions, LoadRestrictor};
+use gitops_render::kustomize::{
+    self, GitSource, HelmSupport, KustomizeOptions, LoadRestrictor, Remotes as _,
+};
 
 use crate::helm::Outcome;
 
 /// Builds a kustomization to what `kustomize build` prints.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Build {
-    /// The directory of the kustomization
+    /// The directory of the kustomization, or the URL of one in a Git
+    /// repository
     #[arg(default_value = ".")]
     pub dir: String,
     /// Render the charts of `helmCharts`
@@ -92,6 +95,7 @@ impl Build {
                 .ok_or_else(|| format!("--map {pair}: write URL=PATH"))?;
             repositories.map(url, path);
         }
+        let repositories = Arc::new(repositories);
         let options = KustomizeOptions {
             load_restrictor: match self.load_restrictor {
                 Restrictor::LoadRestrictionsRootOnly => LoadRestrictor::RootOnly,
@@ -111,21 +115,32 @@ impl Build {
                 ..HelmSupport::default()
             }),
             // Remote bases, through Git in this process.
-            remotes: Some(Arc::new(repositories)),
+            remotes: Some(repositories.clone()),
             refuse_missed_patches: self.strict_patches,
             ..KustomizeOptions::default()
         };
-        // Bases may be anywhere, as they may for the original.
-        let tree = DirTree::new("/")?;
-        let root = std::path::absolute(dir.join(&self.dir))?;
-        let path = TreePath::parse(&root.to_string_lossy())?;
         if self.reorder.is_some() {
             stderr.push_str(
                 "Flag --reorder has been deprecated, use the new 'sortOptions' field in \
                  kustomization.yaml instead.\n",
             );
         }
-        let outcome = kustomize::build(&tree, &path, &options);
+        let outcome = match GitSource::parse(&self.dir) {
+            Ok(source) => {
+                let tree = repositories.repository(&source)?;
+                let options = KustomizeOptions {
+                    root_name: source.clone_spec(),
+                    ..options
+                };
+                kustomize::build(&*tree, &TreePath::parse(&source.path)?, &options)
+            }
+            // Bases may be anywhere, as they may for the original.
+            Err(_) => {
+                let root = std::path::absolute(dir.join(&self.dir))?;
+                let path = TreePath::parse(&root.to_string_lossy())?;
+                kustomize::build(&DirTree::new("/")?, &path, &options)
+            }
+        };
         let warnings = match &outcome {
             Ok(built) => &built.warnings,
             Err(error) => error.warnings(),
@@ -138,12 +153,15 @@ impl Build {
         let Some(output) = self.output.as_ref().map(|output| dir.join(output)) else {
             return Ok(built.to_text()?);
         };
+        let write = |path: &Path, text: String| {
+            std::fs::write(path, text).map_err(|error| format!("open {}: {error}", path.display()))
+        };
         if output.is_dir() {
             for (name, text) in built.to_files()? {
-                std::fs::write(output.join(name), text)?;
+                write(&output.join(name), text)?;
             }
         } else {
-            std::fs::write(output, built.to_text()?)?;
+            write(&output, built.to_text()?)?;
         }
         Ok(String::new())
     }

@@ -469,8 +469,7 @@ impl<'a, 'o> Target<'a, 'o> {
         let in_file = |error: Error| accumulating(patches::in_file(error.at(&file, 0), path));
         let mut objects = documents::parse(&text, &file, self.loader.limits()).map_err(in_file)?;
         for object in &objects {
-            let gvk = &object.id.gvk;
-            self.shared.schemas.saw(&gvk.api_version(), &gvk.kind);
+            self.shared.schemas.saw(&object.id.gvk);
         }
         if let Some(origin) = &self.origin {
             let origin = origin.append(path);

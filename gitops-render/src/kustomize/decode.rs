@@ -88,7 +88,13 @@ impl<'a> Context<'a> {
             ("fields" | "fieldSpecs", _) | (_, "TransformerConfig") => "FieldSpec",
             ("patches" | "patchesJson6902", "Kustomization") => "Patch",
             ("options", "Patch") => "PatchArgs",
-            ("options", "ConfigMapArgs" | "SecretArgs") => "GeneratorOptions",
+            (
+                "options",
+                "ConfigMapArgs"
+                | "SecretArgs"
+                | "ConfigMapGeneratorPlugin"
+                | "SecretGeneratorPlugin",
+            ) => "GeneratorOptions",
             ("generatorOptions", _) => "GeneratorOptions",
             ("options", _) => "FieldOptions",
             ("target" | "select" | "reject", _) => "Selector",

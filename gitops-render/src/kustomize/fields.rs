@@ -649,7 +649,15 @@ fn matches_within_text(
     let parsed = Tree::parse(text.as_bytes(), &Limits::default())
         .map_err(|error| transform(error.to_string()))?;
     let Some(parsed) = parsed else {
-        return Ok(Vec::new());
+        let part = path.first().map_or("", String::as_str);
+        let wanted = match is_index(part).is_some() || is_bracketed(part) || part == "*" {
+            true => Kind::List,
+            false => Kind::Map,
+        };
+        return Err(transform(format!(
+            "wrong node kind: expected {} but got : node contents:\nnull\n",
+            kind_name(wanted)
+        )));
     };
     let copy = tree.copy(&parsed, parsed.root());
     matches(tree, copy, path, create)

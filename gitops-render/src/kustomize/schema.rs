@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 use gitops_core::{Str, Value, yaml};
 
 use super::error::{Error, ErrorKind, Result};
+use super::id::Gvk;
 
 /// The types and kinds of an OpenAPI document.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +100,8 @@ pub(super) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
 pub(super) struct Schemas {
     named: RefCell<Option<std::result::Result<Arc<Schema>, String>>>,
     builtin: Cell<Need>,
+    /// The kind that was seen last: one often follows another of its kind.
+    last: RefCell<Gvk>,
 }
 
 /// Whether the built-in schema was needed while none was named.
@@ -142,14 +145,16 @@ impl Schemas {
     }
 
     /// Notes that an object of a kind is there.
-    pub(super) fn saw(&self, api_version: &str, kind: &str) {
-        let kind = (api_version, kind);
-        if self.builtin.get() == Need::Not
-            && !CLUSTER_SCOPED.contains(&kind)
-            && !NAMESPACED.contains(&kind)
-        {
+    pub(super) fn saw(&self, gvk: &Gvk) {
+        if self.builtin.get() != Need::Not || *self.last.borrow() == *gvk {
+            return;
+        }
+        let api_version = gvk.api_version();
+        let kind = (&*api_version, &*gvk.kind);
+        if !CLUSTER_SCOPED.contains(&kind) && !NAMESPACED.contains(&kind) {
             self.builtin.set(Need::Later);
         }
+        self.last.replace(gvk.clone());
     }
 
     /// The schema for a merge, which reads it.

@@ -152,22 +152,9 @@ pub enum Kind {
     Alias,
 }
 
-/// The comments of a node, each with its `#` and without the last line feed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Comments {
-    /// On the lines before it.
-    pub head: String,
-    /// After it on its line.
-    pub line: String,
-    /// On the lines after it, before an empty one.
-    pub foot: String,
-}
-
 /// What few nodes have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extras {
-    /// Comments that belong to the node.
-    pub comments: Comments,
     /// The name by which aliases refer to the node; empty without one.
     pub anchor: Str,
 }
@@ -183,7 +170,7 @@ pub struct Node {
     pub style: Style,
     /// The line on which it was read, from 1; 0 if it was not.
     pub line: u32,
-    /// Comments and anchor.
+    /// The anchor, if it has one.
     pub extras: Option<Box<Extras>>,
 }
 

@@ -299,7 +299,6 @@ fn parse(input: &Input<'_>, limits: &Limits) -> Result<Option<Tree>, Error> {
         let extras = event.anchor.map(|anchor| {
             Box::new(Extras {
                 anchor: anchor.into(),
-                ..Extras::default()
             })
         });
         let id = tree.add(Node {
