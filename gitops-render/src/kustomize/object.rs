@@ -241,9 +241,6 @@ impl Object {
         if self.allow_kind_change {
             add("allowKindChange", "enabled".into());
         }
-        if !self.variables.is_empty() {
-            add("refBy", join(&self.variables));
-        }
         annotations
     }
 

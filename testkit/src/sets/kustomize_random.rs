@@ -156,14 +156,19 @@ fn without_time(line: &str) -> &str {
 fn comparable(message: &str) -> String {
     static POINTERS: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r" &\{0x[0-9a-f]+ (0x[0-9a-f]+|<nil>)\}").expect("it is one"));
-    // Two objects in Go's notation, pointers and all.
-    let message = message
-        .split("\n\n--\n&resource.")
-        .next()
-        .unwrap_or(message);
     static CONFIGS: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"(?s)(merging (?:config|CRDs)) &\{\[.*?\]\}: ").expect("it is one")
     });
-    let message = CONFIGS.replace(message, "$1: ");
+    // Two objects in Go's notation, pointers and all; perhaps within quotes.
+    static OBJECTS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(?s)(?:\n\n--\n|\\n\\n--\\n)&resource\..*?("?)$"#).expect("it is one")
+    });
+    // Who refers to an object is noted in the order in which Go finds it.
+    static REFERRERS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\n *internal\.config\.kubernetes\.io/refBy: [^\n]*").expect("it is one")
+    });
+    let message = OBJECTS.replace(message, "$1");
+    let message = REFERRERS.replace_all(&message, "");
+    let message = CONFIGS.replace(&message, "$1: ");
     POINTERS.replace_all(&message, "").into_owned()
 }
