@@ -21,14 +21,13 @@ fuzz_target!(|text: &[u8]| {
             (read, slowly) => panic!("{read:?} is not {slowly:?}"),
         }
         let Ok(value) = read else { continue };
-        // go-yaml v3 puts tabs into literals, where v2 may take them for
-        // indentation.
         let written = json::to_string(&value);
-        let tabs = written.contains("\\t");
         // go-yaml v2 writes these as they are, and folds them into spaces.
         if written.contains(['\u{85}', '\u{2028}', '\u{2029}']) || written.contains("\\u202") {
             continue;
         }
+        // v3 puts tabs into literals, where v2 may take them for indentation.
+        let tabs = written.contains("\\t");
         let pretty = (!tabs).then(|| yaml::to_string_pretty(&value));
         for text in [Some(yaml::to_string(&value)), pretty] {
             let Some(Ok(text)) = text else { continue };
