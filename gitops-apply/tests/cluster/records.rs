@@ -211,7 +211,11 @@ pub(crate) async fn what_has_changed_hands_is_not_pruned<C: Cluster>(world: &Wor
     for object in [moved, kept_now, world.config_map("changes", "", "2")] {
         world.cluster.apply(&object, &force).await.expect("applied");
     }
-    let report = sync(&plan, &world.cluster, &SyncOptions::default(), |_| {}).await;
+    let until_gone = SyncOptions {
+        wait_for_last: true,
+        ..SyncOptions::default()
+    };
+    let report = sync(&plan, &world.cluster, &until_gone, |_| {}).await;
     assert!(report.succeeded(), "{report}");
     for (name, there) in [("moves", true), ("stays", true), ("changes", false)] {
         let found = world.get("v1", "ConfigMap", name).await;
