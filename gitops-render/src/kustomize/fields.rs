@@ -349,14 +349,23 @@ pub(super) fn put_field(
     key_style: Style,
 ) -> Result<()> {
     let field = tree.get(map, name);
-    match field {
-        None => add_field(tree, map, name, value, key_style),
-        Some(field) => {
-            quote_if_need_be(tree, value);
-            replace_value(tree, field, value);
-            Ok(())
-        }
-    }
+    put_known_field(tree, map, (name, field), value, key_style)
+}
+
+/// [`put_field`] of a name whose value, if there is one, was looked up before.
+pub(super) fn put_known_field(
+    tree: &mut Tree,
+    map: NodeId,
+    (name, field): (&str, Option<NodeId>),
+    value: NodeId,
+    key_style: Style,
+) -> Result<()> {
+    let Some(field) = field else {
+        return add_field(tree, map, name, value, key_style);
+    };
+    quote_if_need_be(tree, value);
+    replace_value(tree, field, value);
+    Ok(())
 }
 
 /// Adds a field that a mapping does not have.
@@ -378,7 +387,7 @@ pub(super) fn add_field(
 }
 
 /// Puts a value in the place of another, which keeps its style.
-pub(super) fn replace_value(tree: &mut Tree, field: NodeId, value: NodeId) {
+fn replace_value(tree: &mut Tree, field: NodeId, value: NodeId) {
     if field == value {
         return;
     }
@@ -389,7 +398,7 @@ pub(super) fn replace_value(tree: &mut Tree, field: NodeId, value: NodeId) {
 }
 
 /// Quotes text that a reader of YAML 1.1 would take for something else.
-pub(super) fn quote_if_need_be(tree: &mut Tree, value: NodeId) {
+fn quote_if_need_be(tree: &mut Tree, value: NodeId) {
     let node = tree.node(value);
     if node.is_text()
         && node.style.is_default()

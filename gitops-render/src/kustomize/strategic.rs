@@ -11,7 +11,7 @@ use gitops_core::Str;
 use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Style, Tag, Tree};
 
 use super::error::{Result, transform};
-use super::fields::{add_field, demand, put_field, quote_if_need_be, replace_value};
+use super::fields::{demand, put_field, put_known_field};
 use super::schema::{Schema, Schemas, Shape};
 
 /// Where new items of a list go.
@@ -212,16 +212,8 @@ impl Walk<'_> {
                         .filter(|(_, value)| *value == merged.node)
                         .map(|(key, _)| tree.node(key).style)
                         .next_back();
-                    match ours {
-                        None => {
-                            let style = key.unwrap_or_default();
-                            add_field(tree, dest, &name, merged.node, style)?;
-                        }
-                        Some((_, field)) => {
-                            quote_if_need_be(tree, merged.node);
-                            replace_value(tree, field, merged.node);
-                        }
-                    }
+                    let known = (name.as_str(), values[0]);
+                    put_known_field(tree, dest, known, merged.node, key.unwrap_or_default())?;
                 }
             }
         }
