@@ -14,7 +14,8 @@
 //!   system, its clock, a cluster) always runs as well.
 //! - A render that is traced runs whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -203,11 +204,13 @@ impl Values {
         };
         let Some(address) = address else { return };
         let number = seen.len();
-        if let Some(first) = seen.insert(address, number) {
-            seen.insert(address, first);
-            self.shared.push((path.clone(), first));
-            return;
-        }
+        match seen.entry(address) {
+            Entry::Occupied(first) => {
+                self.shared.push((path.clone(), *first.get()));
+                return;
+            }
+            Entry::Vacant(entry) => entry.insert(number),
+        };
         match value {
             Value::Map(map) if map.untouched().is_none() => {
                 let _ = map.visit(|key, value| {
