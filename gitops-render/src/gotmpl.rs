@@ -107,6 +107,7 @@ pub use host::Host;
 pub use limits::Limits;
 pub use list::{List, Slice};
 pub use map::{Map, MapKind};
+pub(crate) use parse::Scratch;
 pub use set::{File, Set};
 pub(crate) use stack::deeper;
 pub use text::Str;

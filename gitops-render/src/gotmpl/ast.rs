@@ -157,9 +157,20 @@ macro_rules! storage {
         }
 
         impl Nodes {
-            /// Gives back what is reserved and not used.
-            pub(super) fn shrink(&mut self) {
-                $(self.$field.shrink_to_fit();)*
+            /// Moves all nodes to storage of just their size and leaves this
+            /// one empty, with what it has reserved.
+            pub(super) fn finish(&mut self) -> Nodes {
+                fn all<T>(from: &mut Vec<T>) -> Vec<T> {
+                    let mut to = Vec::with_capacity(from.len());
+                    to.append(from);
+                    to
+                }
+                Nodes { $($field: all(&mut self.$field),)* }
+            }
+
+            /// Forgets all nodes.
+            pub(super) fn clear(&mut self) {
+                $(self.$field.clear();)*
             }
         }
 
@@ -185,27 +196,14 @@ storage! {
     extras: Extra,
     commands: Command,
     exprs: Expr,
-    names: EcoString,
+    names: Name,
     variables: Variable,
     chains: Chain,
-    callees: Callee,
     literals: Literal,
     constants: Constant,
 }
 
 impl Nodes {
-    /// Storage for what a text of this many bytes commonly holds.
-    pub(super) fn for_text(bytes: usize) -> Self {
-        Nodes {
-            statements: Vec::with_capacity(bytes / 64),
-            pipes: Vec::with_capacity(bytes / 128),
-            commands: Vec::with_capacity(bytes / 128),
-            exprs: Vec::with_capacity(bytes / 64),
-            names: Vec::with_capacity(bytes / 48),
-            ..Nodes::default()
-        }
-    }
-
     pub(super) fn add<T: Stored>(&mut self, node: T) -> At<T> {
         let all = T::of_mut(self);
         all.push(node);
@@ -323,9 +321,9 @@ pub(super) struct Extra {
 }
 
 /// A variable on the left of `:=` or `=`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Declared {
-    pub(super) name: EcoString,
+    pub(super) name: Name,
     /// `None` if it is assigned to without having been declared.
     pub(super) slot: Option<u32>,
 }
@@ -355,13 +353,32 @@ pub(super) enum Expr {
     Text(Mark, u32),
     Literal(Mark, At<Literal>),
     /// `.a.b`
-    Field(Mark, Run<EcoString>),
+    Field(Mark, Run<Name>),
     /// `$v.a.b`
     Variable(Mark, At<Variable>),
     /// `(…).a.b`
     Chain(Mark, At<Chain>),
-    Function(Mark, At<Callee>),
+    Function(Mark, &'static Function),
+    Builtin(Mark, Builtin),
     Pipe(Mark, At<Pipe>),
+}
+
+/// The name of a field or, with its `$`, of a variable: where it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Name {
+    /// The name, out of the text of its file.
+    pub(super) fn of(self, text: &[u8]) -> &str {
+        std::str::from_utf8(self.bytes(text)).expect("a name is made of letters and digits")
+    }
+
+    pub(super) fn bytes(self, text: &[u8]) -> &[u8] {
+        &text[self.start as usize..self.end as usize]
+    }
 }
 
 #[derive(Debug)]
@@ -378,35 +395,18 @@ pub(super) struct Literal {
     pub(super) text: Str,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Variable {
-    pub(super) name: EcoString,
+    pub(super) name: Name,
     /// `None` if it is out of scope, which Go finds out when it executes.
     pub(super) slot: Option<u32>,
-    pub(super) fields: Run<EcoString>,
+    pub(super) fields: Run<Name>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
     pub(super) node: Expr,
-    pub(super) fields: Run<EcoString>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Callee {
-    Builtin(Builtin),
-    /// `include`, which may write in place.
-    Include(&'static Function),
-    Function(&'static Function),
-}
-
-impl Callee {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Callee::Builtin(builtin) => builtin.name(),
-            Callee::Include(function) | Callee::Function(function) => function.name,
-        }
-    }
+    pub(super) fields: Run<Name>,
 }
 
 impl Pipe {
@@ -442,6 +442,7 @@ impl Expr {
             | Expr::Variable(mark, _)
             | Expr::Chain(mark, _)
             | Expr::Function(mark, _)
+            | Expr::Builtin(mark, _)
             | Expr::Pipe(mark, _) => mark,
         }
     }
@@ -669,7 +670,7 @@ impl fmt::Display for Shown<'_, &Pipe> {
             if index > 0 {
                 f.write_str(", ")?;
             }
-            f.write_str(&variable.name)?;
+            f.write_str(variable.name.of(self.text))?;
         }
         if !declared.is_empty() {
             let assign = extra.is_some_and(|extra| extra.assign);
@@ -711,18 +712,19 @@ impl fmt::Display for Shown<'_, Expr> {
                 f.write_str(&String::from_utf8_lossy(quoted))
             }
             Expr::Literal(_, literal) => f.write_str(&nodes[literal].quoted),
-            Expr::Field(_, names) => write_fields(f, &nodes[names]),
+            Expr::Field(_, names) => self.write_fields(f, names),
             Expr::Variable(_, variable) => {
                 let variable = &nodes[variable];
-                f.write_str(&variable.name)?;
-                write_fields(f, &nodes[variable.fields])
+                f.write_str(variable.name.of(self.text))?;
+                self.write_fields(f, variable.fields)
             }
             Expr::Chain(_, chain) => {
                 let chain = &nodes[chain];
                 self.show(chain.node).write_operand(f)?;
-                write_fields(f, &nodes[chain.fields])
+                self.write_fields(f, chain.fields)
             }
-            Expr::Function(_, callee) => f.write_str(nodes[callee].name()),
+            Expr::Function(_, function) => f.write_str(function.name),
+            Expr::Builtin(_, builtin) => f.write_str(builtin.name()),
             Expr::Pipe(_, pipe) => write!(f, "{}", self.show(&nodes[pipe])),
         }
     }
@@ -736,11 +738,11 @@ impl Shown<'_, Expr> {
             _ => write!(f, "{self}"),
         }
     }
-}
 
-fn write_fields(f: &mut fmt::Formatter<'_>, names: &[EcoString]) -> fmt::Result {
-    for name in names {
-        write!(f, ".{name}")?;
+    fn write_fields(&self, f: &mut fmt::Formatter<'_>, names: Run<Name>) -> fmt::Result {
+        for name in &self.nodes[names] {
+            write!(f, ".{}", name.of(self.text))?;
+        }
+        Ok(())
     }
-    Ok(())
 }

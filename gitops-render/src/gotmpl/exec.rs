@@ -26,6 +26,7 @@ use super::error::{Error, ErrorKind, Frame};
 use super::function::Failure;
 use super::host::Host;
 use super::limits::Limits;
+use super::parse::Scratch;
 use super::printf::quote;
 use super::set::{File, Set};
 use super::stack::deeper;
@@ -84,6 +85,8 @@ pub struct Context<'r> {
     missing_key: MissingKey,
     out: Vec<u8>,
     buffers: Vec<Vec<u8>>,
+    /// For the texts given to `tpl`.
+    scratch: Scratch,
     /// The variables of all executing templates; those of the current one
     /// start at `base`.
     slots: Vec<Option<Operand>>,
@@ -119,6 +122,7 @@ impl<'r> Context<'r> {
             missing_key: MissingKey::default(),
             out: Vec::new(),
             buffers: Vec::new(),
+            scratch: Scratch::default(),
             slots: Vec::new(),
             base: 0,
             current: None,

@@ -468,7 +468,7 @@ impl Functions {
 
     /// The method of this name of a map of this type.
     pub(super) fn values_method(&self, kind: MapKind, name: &str) -> Option<&'static Method<Map>> {
-        if !kind.may_have_method(name) {
+        if !kind.may_have_method(name.as_bytes()) {
             return None;
         }
         self.values_methods

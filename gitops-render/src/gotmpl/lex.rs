@@ -6,6 +6,7 @@
 
 use memchr::memmem::Finder;
 
+use super::ast::Name;
 use super::printf::decode;
 use super::unicode::{is_printable, is_word};
 
@@ -78,6 +79,11 @@ const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// Whether a byte may follow a name, but for the `}}` that ends an action.
+const fn is_terminator(byte: u8) -> bool {
+    is_space(byte) || matches!(byte, b'.' | b',' | b'|' | b':' | b')' | b'(')
+}
+
 /// Whether a byte of ASCII is part of a word.
 const IS_WORD: [bool; 256] = {
     let mut is_word = [false; 256];
@@ -126,6 +132,7 @@ impl<'t> Lexer<'t> {
 
     /// The next token that is not a space.
     pub(super) fn next_word(&mut self) -> Token {
+        self.skip_space();
         let token = self.next_token();
         match token.kind {
             // Two spaces never follow each other.
@@ -139,6 +146,51 @@ impl<'t> Lexer<'t> {
             return self.inside_action();
         }
         self.text()
+    }
+
+    /// Skips one space between two words of an action, where the next token
+    /// is that space for sure. Most spaces are such.
+    pub(super) fn skip_space(&mut self) -> bool {
+        let between = self.inside_action
+            && matches!(
+                &self.input[self.pos..],
+                [b' ', next, ..] if !is_space(*next) && !matches!(next, b'-' | b'}')
+            );
+        if between {
+            self.pos += 1;
+            self.ignore();
+        }
+        between
+    }
+
+    /// The name of the field that is next, if there is nothing unusual about
+    /// it: letters and digits of ASCII, and what may follow a name.
+    pub(super) fn next_field(&mut self) -> Option<Name> {
+        if !self.inside_action || self.input.get(self.pos) != Some(&b'.') {
+            return None;
+        }
+        let start = self.pos + 1;
+        let first = self.input.get(start)?;
+        let end = start + ascii_words(&self.input[start..]);
+        if end == start || first.is_ascii_digit() {
+            return None;
+        }
+        match self.input.get(end) {
+            Some(byte) if is_terminator(*byte) => {}
+            Some(b'}') if self.input.get(end + 1) == Some(&b'}') => {}
+            _ => return None,
+        }
+        self.pos = end;
+        self.ignore();
+        Some(Name {
+            start: start as u32,
+            end: end as u32,
+        })
+    }
+
+    /// Whether a field cannot be next.
+    pub(super) fn no_field(&self) -> bool {
+        self.input.get(self.pos) != Some(&b'.')
     }
 
     // ---- outside actions ----
@@ -329,26 +381,22 @@ impl<'t> Lexer<'t> {
     /// A field or variable; the `.` or `$` is next.
     fn name(&mut self, kind: TokenKind) -> Token {
         self.pos += 1;
-        if self.at_terminator() {
-            return self.token(match kind {
-                TokenKind::Variable => kind,
-                _ => TokenKind::Keyword(Keyword::Dot),
-            });
-        }
         self.words();
         if !self.at_terminator() {
             return self.bad_character();
         }
-        self.token(kind)
+        match kind {
+            TokenKind::Field if self.pos == self.start + 1 => {
+                self.token(TokenKind::Keyword(Keyword::Dot))
+            }
+            _ => self.token(kind),
+        }
     }
 
     fn words(&mut self) {
         loop {
-            let rest = &self.input[self.pos..];
-            let ascii = rest.iter().take_while(|byte| IS_WORD[usize::from(**byte)]);
-            let ascii = ascii.count();
-            self.pos += ascii;
-            match rest.get(ascii) {
+            self.pos += ascii_words(&self.input[self.pos..]);
+            match self.input.get(self.pos) {
                 Some(byte) if !byte.is_ascii() => {
                     let (c, size) = decode(&self.input[self.pos..]);
                     if !is_word(c) {
@@ -364,10 +412,9 @@ impl<'t> Lexer<'t> {
     /// Whether what comes next may follow a name.
     fn at_terminator(&self) -> bool {
         match self.input.get(self.pos) {
-            None | Some(b'.' | b',' | b'|' | b':' | b')' | b'(') => true,
-            Some(b' ' | b'\t' | b'\r' | b'\n') => true,
+            None => true,
             Some(b'}') => self.input.get(self.pos + 1) == Some(&b'}'),
-            Some(_) => false,
+            Some(byte) => is_terminator(*byte),
         }
     }
 
@@ -536,6 +583,12 @@ impl<'t> Lexer<'t> {
 
 fn left_marker(text: &[u8]) -> bool {
     matches!(text, [b'-', space, ..] if is_space(*space))
+}
+
+/// How many bytes of words of ASCII a text begins with.
+fn ascii_words(text: &[u8]) -> usize {
+    let end = text.iter().position(|byte| !IS_WORD[usize::from(*byte)]);
+    end.unwrap_or(text.len())
 }
 
 fn leading_space(text: &[u8]) -> usize {

@@ -64,9 +64,9 @@ impl MapKind {
 
     /// Whether the type has methods and one of them could have this name:
     /// those that templates can call are spelled with a capital.
-    pub(super) fn may_have_method(self, name: &str) -> bool {
+    pub(super) fn may_have_method(self, name: &[u8]) -> bool {
         matches!(self, MapKind::ChartutilValues | MapKind::CommonValues)
-            && name.starts_with(|first: char| first.is_ascii_uppercase())
+            && name.first().is_some_and(u8::is_ascii_uppercase)
     }
 
     /// Whether the elements are of type `interface {}`.
@@ -181,6 +181,11 @@ impl Map {
 
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<Value> {
+        self.get_bytes(key.as_bytes())
+    }
+
+    /// The value of a key that is not known to be UTF-8, and need not be.
+    pub(super) fn get_bytes(&self, key: &[u8]) -> Option<Value> {
         let cell = self.cell.as_ref()?;
         let found = cell.get(key);
         if let Some(watch) = cell.watch.get() {
@@ -191,43 +196,29 @@ impl Map {
 
     /// Shows the value of `key` without copying it. Inside, this map can be
     /// read but not written.
-    pub(super) fn peek<R>(&self, key: &str, show: impl FnOnce(&Value) -> R) -> Option<R> {
+    pub(super) fn peek<R>(&self, key: &[u8], show: impl FnOnce(&Value) -> R) -> Option<R> {
         let cell = self.cell.as_ref()?;
         if cell.watch.get().is_some() {
-            return self.get(key).as_ref().map(show);
+            return self.get_bytes(key).as_ref().map(show);
         }
         match &*cell.entries.borrow() {
             Entries::Core(map) => match find_core(map, key)? {
                 gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
                 scalar => return Some(show(&Value::from(scalar))),
             },
-            Entries::Few(entries) => return find(entries, key.as_bytes()).map(show),
-            Entries::Many(entries) => return entries.get(key.as_bytes()).map(show),
+            Entries::Few(entries) => return find(entries, key).map(show),
+            Entries::Many(entries) => return entries.get(key).map(show),
         }
         cell.materialise();
         match &*cell.entries.borrow() {
-            Entries::Few(entries) => find(entries, key.as_bytes()).map(show),
+            Entries::Few(entries) => find(entries, key).map(show),
             _ => None,
         }
     }
 
     /// The value of a key that may not be UTF-8.
     pub fn get_key(&self, key: &Str) -> Option<Value> {
-        match key.as_str() {
-            Some(key) => self.get(key),
-            None => {
-                let cell = self.cell.as_ref()?;
-                let found = match &*cell.entries.borrow() {
-                    Entries::Core(_) => None,
-                    Entries::Few(entries) => find(entries, key.as_bytes()).cloned(),
-                    Entries::Many(entries) => entries.get(key).cloned(),
-                };
-                if let Some(watch) = cell.watch.get() {
-                    watch.read_key(key, found.as_ref());
-                }
-                found
-            }
-        }
+        self.get_bytes(key.as_bytes())
     }
 
     /// Whether `key` is there, with whatever value.
@@ -466,14 +457,14 @@ impl Map {
 }
 
 impl Cell {
-    fn get(&self, key: &str) -> Option<Value> {
+    fn get(&self, key: &[u8]) -> Option<Value> {
         match &*self.entries.borrow() {
             Entries::Core(map) => match find_core(map, key)? {
                 gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
                 scalar => return Some(Value::from(scalar)),
             },
-            Entries::Few(entries) => return find(entries, key.as_bytes()).cloned(),
-            Entries::Many(entries) => return entries.get(key.as_bytes()).cloned(),
+            Entries::Few(entries) => return find(entries, key).cloned(),
+            Entries::Many(entries) => return entries.get(key).cloned(),
         }
         // A container is asked for: from now on it has an identity.
         self.materialise();
@@ -519,14 +510,14 @@ impl Cell {
 }
 
 /// As [`find`], in a map that nobody has touched.
-fn find_core<'e>(map: &'e gitops_core::Map, key: &str) -> Option<&'e gitops_core::Value> {
+fn find_core<'e>(map: &'e gitops_core::Map, key: &[u8]) -> Option<&'e gitops_core::Value> {
     if map.len() <= 8 {
         return map
             .iter()
-            .find(|(have, _)| have.as_str() == key)
+            .find(|(have, _)| have.as_bytes() == key)
             .map(|(_, value)| value);
     }
-    map.get(key)
+    map.get(std::str::from_utf8(key).ok()?)
 }
 
 fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {

@@ -18,8 +18,8 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::ast::{
-    At, Branch, Call, Callee, Chain, Command, Constant, Declared, Expr, Extra, Literal, Mark,
-    Marked, Nested, Node, Nodes, Pipe, Run, Source, Template, Variable, is_empty,
+    At, Branch, Call, Chain, Command, Constant, Declared, Expr, Extra, Literal, Mark, Marked, Name,
+    Nested, Node, Nodes, Pipe, Run, Source, Template, Variable, is_empty,
 };
 use super::builtins::Builtin;
 use super::error::{Error, ErrorKind, Location};
@@ -37,12 +37,39 @@ const MAX_PARENTHESES: usize = 1000;
 /// level deeper than its `if`. Go has no limit.
 const MAX_BLOCKS: usize = 1000;
 
+/// What parsing takes and gives back: whoever parses many texts reserves it
+/// once.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    nodes: Nodes,
+    /// Nodes of lists that are not complete, those of the outer ones first;
+    /// the next two are alike.
+    statements: Vec<Node>,
+    commands: Vec<Command>,
+    exprs: Vec<Expr>,
+    definitions: Vec<Definition>,
+    by_name: HashMap<Arc<str>, usize, RandomState>,
+}
+
+impl Scratch {
+    /// Forgets what an error left behind.
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.statements.clear();
+        self.commands.clear();
+        self.exprs.clear();
+        self.definitions.clear();
+        self.by_name.clear();
+    }
+}
+
 /// The templates of one text: the text itself, under the name of the file, and
 /// what it defines.
 pub(super) fn parse(
     name: &str,
     text: Bytes,
     functions: &Functions,
+    scratch: &mut Scratch,
 ) -> Result<Vec<Arc<Template>>, Error> {
     let name: Arc<str> = name.into();
     if text.len() >= Mark::MOST {
@@ -62,30 +89,18 @@ pub(super) fn parse(
         functions.get("break").is_none(),
         functions.get("continue").is_none(),
     );
+    scratch.clear();
     let mut parser = Parser {
         text: &text,
-        utf8: std::str::from_utf8(&text).ok(),
         lexer: Lexer::new(&text, keywords),
         functions,
         file: name.clone(),
         tree: Tree::new(name.clone()),
-        nodes: Nodes::for_text(text.len()),
-        statements: Vec::new(),
-        commands: Vec::new(),
-        exprs: Vec::new(),
-        callees: HashMap::default(),
-        long_names: HashMap::default(),
-        definitions: Vec::new(),
-        by_name: HashMap::default(),
+        scratch,
         blocks: 0,
     };
     parser.file()?;
-    let Parser {
-        mut nodes,
-        definitions,
-        ..
-    } = parser;
-    nodes.shrink();
+    let nodes = scratch.nodes.finish();
     let source = Arc::new(Source { name, text, nodes });
     let template = |definition: Definition| {
         Arc::new(Template {
@@ -95,20 +110,24 @@ pub(super) fn parse(
             slots: definition.slots,
         })
     };
-    Ok(definitions.into_iter().map(template).collect())
+    Ok(scratch.definitions.drain(..).map(template).collect())
 }
+
+/// The variable that every template begins with.
+const DOLLAR: &[u8] = b"$";
 
 /// The state of the template that is being parsed. A `define` and a `block`
 /// start a new one.
-struct Tree {
+struct Tree<'t> {
     name: Arc<str>,
     tokens: [Token; 3],
     /// How many of `tokens` were put back.
     peeked: usize,
-    variables: Vec<Known>,
+    variables: Vec<Known<'t>>,
     /// The same by name, so that a text of many declarations takes no longer
-    /// for each of them.
-    names: HashMap<EcoString, Named, RandomState>,
+    /// for each of them. The `$` that every template begins with is not among
+    /// them: most templates declare nothing else.
+    names: HashMap<&'t [u8], Named, RandomState>,
     slots: usize,
     /// What was declared in parentheses since the statement began.
     nested: Vec<Nested>,
@@ -119,8 +138,8 @@ struct Tree {
 }
 
 /// A variable that Go's parser knows of. Its place in the list is its slot.
-struct Known {
-    name: EcoString,
+struct Known<'t> {
+    name: &'t [u8],
     /// Whether the executor would find it.
     alive: bool,
 }
@@ -136,33 +155,34 @@ struct Named {
     alive: SmallVec<[u32; 2]>,
 }
 
-impl Tree {
+impl<'t> Tree<'t> {
     fn new(name: Arc<str>) -> Self {
         let nothing = Token {
             kind: TokenKind::Eof,
             pos: 0,
             end: 0,
         };
-        let mut tree = Tree {
+        let dollar = Known {
+            name: DOLLAR,
+            alive: false,
+        };
+        Tree {
             name,
             tokens: [nothing; 3],
             peeked: 0,
-            variables: Vec::new(),
+            variables: vec![dollar],
             names: HashMap::default(),
-            slots: 0,
+            slots: 1,
             nested: Vec::new(),
             action: None,
             ranges: 0,
             parentheses: 0,
-        };
-        tree.declare("$".into());
-        tree.enliven(0);
-        tree
+        }
     }
 
     /// Adds a variable, which is not alive yet.
-    fn declare(&mut self, name: EcoString) {
-        self.names.entry(name.clone()).or_default().known += 1;
+    fn declare(&mut self, name: &'t [u8]) {
+        self.names.entry(name).or_default().known += 1;
         self.variables.push(Known { name, alive: false });
         self.slots = self.slots.max(self.variables.len());
     }
@@ -171,7 +191,7 @@ impl Tree {
     fn enliven(&mut self, slot: usize) {
         let known = &mut self.variables[slot];
         known.alive = true;
-        if let Some(named) = self.names.get_mut(&known.name) {
+        if let Some(named) = self.names.get_mut(known.name) {
             named.alive.push(slot as u32);
         }
     }
@@ -181,7 +201,7 @@ impl Tree {
     fn bury(&mut self, first: usize) {
         for known in &mut self.variables[first..] {
             if std::mem::take(&mut known.alive)
-                && let Some(named) = self.names.get_mut(&known.name)
+                && let Some(named) = self.names.get_mut(known.name)
             {
                 named.alive.pop();
             }
@@ -192,47 +212,36 @@ impl Tree {
     fn forget(&mut self, first: usize) {
         self.bury(first);
         for known in self.variables.drain(first..) {
-            if let Some(named) = self.names.get_mut(&known.name) {
+            if let Some(named) = self.names.get_mut(known.name) {
                 named.known -= 1;
             }
         }
     }
 
-    fn is_known(&self, name: &str) -> bool {
-        self.names.get(name).is_some_and(|named| named.known > 0)
+    fn is_known(&self, name: &[u8]) -> bool {
+        name == DOLLAR || self.names.get(name).is_some_and(|named| named.known > 0)
     }
 
     /// The slot that the executor finds under this name.
-    fn slot(&self, name: &str) -> Option<u32> {
-        self.names.get(name)?.alive.last().copied()
+    fn slot(&self, name: &[u8]) -> Option<u32> {
+        let declared = self.names.get(name).and_then(|named| named.alive.last());
+        declared.copied().or((name == DOLLAR).then_some(0))
     }
 }
 
 struct Parser<'t> {
     text: &'t [u8],
-    /// The text again, if it is one: so it is found out once.
-    utf8: Option<&'t str>,
     lexer: Lexer<'t>,
     functions: &'t Functions,
     /// The name of the file.
     file: Arc<str>,
-    tree: Tree,
-    nodes: Nodes,
-    /// Nodes of lists that are not complete, those of the outer ones first;
-    /// the next two are alike.
-    statements: Vec<Node>,
-    commands: Vec<Command>,
-    exprs: Vec<Expr>,
-    /// What each identifier calls.
-    callees: HashMap<&'t [u8], At<Callee>, RandomState>,
-    /// Names that are too long to be copied for nothing.
-    long_names: HashMap<&'t [u8], EcoString, RandomState>,
-    definitions: Vec<Definition>,
-    by_name: HashMap<Arc<str>, usize, RandomState>,
+    tree: Tree<'t>,
+    scratch: &'t mut Scratch,
     blocks: usize,
 }
 
 /// What becomes a [`Template`] when the file is complete.
+#[derive(Debug)]
 struct Definition {
     name: Arc<str>,
     body: Run<Node>,
@@ -313,20 +322,6 @@ impl<'t> Parser<'t> {
         token.text(self.text)
     }
 
-    /// A name that may be written many times in a file.
-    fn name(&mut self, start: u32, end: u32) -> EcoString {
-        let range = start as usize..end as usize;
-        let bytes = &self.text[range.clone()];
-        let name = || match self.utf8.and_then(|utf8| utf8.get(range)) {
-            Some(name) => name.into(),
-            None => text(bytes),
-        };
-        if bytes.len() <= EcoString::INLINE_LIMIT {
-            return name();
-        }
-        self.long_names.entry(bytes).or_insert_with(name).clone()
-    }
-
     /// Whether what a string means is what stands between its quotes.
     fn is_plain(&self, token: Token) -> bool {
         let quoted = self.text(token);
@@ -335,8 +330,7 @@ impl<'t> Parser<'t> {
             TokenKind::RawString => b'\r',
             _ => b'\\',
         };
-        memchr::memchr(special, quoted).is_none()
-            && (self.utf8.is_some() || std::str::from_utf8(quoted).is_ok())
+        memchr::memchr(special, quoted).is_none() && std::str::from_utf8(quoted).is_ok()
     }
 
     /// The line of a byte, from 1.
@@ -391,12 +385,12 @@ impl<'t> Parser<'t> {
                 self.backup2(delim);
             }
             match self.text_or_action()? {
-                Item::Node(node) => self.statements.push(node),
+                Item::Node(node) => self.scratch.statements.push(node),
                 Item::End => return Err(self.error("unexpected {{end}}")),
                 Item::Else => return Err(self.error("unexpected {{else}}")),
             }
         }
-        let body = self.nodes.take(&mut self.statements, 0);
+        let body = self.scratch.nodes.take(&mut self.scratch.statements, 0);
         self.add(body)
     }
 
@@ -424,14 +418,14 @@ impl<'t> Parser<'t> {
             body,
             slots: self.tree.slots,
         };
-        let blank = |body: Run<Node>| is_empty(&self.nodes[body], self.text);
-        match self.by_name.entry(definition.name.clone()) {
+        let blank = |body: Run<Node>| is_empty(&self.scratch.nodes[body], self.text);
+        match self.scratch.by_name.entry(definition.name.clone()) {
             Entry::Vacant(entry) => {
-                entry.insert(self.definitions.len());
-                self.definitions.push(definition);
+                entry.insert(self.scratch.definitions.len());
+                self.scratch.definitions.push(definition);
             }
             Entry::Occupied(entry) => {
-                let earlier = &mut self.definitions[*entry.get()];
+                let earlier = &mut self.scratch.definitions[*entry.get()];
                 if blank(earlier.body) {
                     *earlier = definition;
                 } else if !blank(body) {
@@ -454,11 +448,16 @@ impl<'t> Parser<'t> {
 
     /// Nodes up to `end` or `else`, which is returned with them.
     fn item_list(&mut self) -> Result<(Run<Node>, Item), Error> {
-        let first = self.statements.len();
+        let first = self.scratch.statements.len();
         while self.peek_non_space().kind != TokenKind::Eof {
             match self.text_or_action()? {
-                Item::Node(node) => self.statements.push(node),
-                end => return Ok((self.nodes.take(&mut self.statements, first), end)),
+                Item::Node(node) => self.scratch.statements.push(node),
+                end => {
+                    return Ok((
+                        self.scratch.nodes.take(&mut self.scratch.statements, first),
+                        end,
+                    ));
+                }
             }
         }
         Err(self.error("unexpected EOF"))
@@ -549,7 +548,7 @@ impl<'t> Parser<'t> {
         }
         let branch = deeper(|| self.branch(context))?;
         self.blocks -= 1;
-        Ok(self.nodes.add(branch))
+        Ok(self.scratch.nodes.add(branch))
     }
 
     fn branch(&mut self, context: &'static str) -> Result<Branch, Error> {
@@ -579,12 +578,12 @@ impl<'t> Parser<'t> {
         if context == "if" && self.peek().kind == TokenKind::Keyword(Keyword::If) {
             self.next();
             let node = Node::If(self.control("if")?);
-            return Ok(self.nodes.only(node));
+            return Ok(self.scratch.nodes.only(node));
         }
         if context == "with" && self.peek().kind == TokenKind::Keyword(Keyword::With) {
             self.next();
             let node = Node::With(self.control("with")?);
-            return Ok(self.nodes.only(node));
+            return Ok(self.scratch.nodes.only(node));
         }
         let (nodes, end) = self.item_list()?;
         if matches!(end, Item::Else) {
@@ -615,7 +614,11 @@ impl<'t> Parser<'t> {
         self.blocks -= 1;
         let mark = Mark::new(token.pos, Marked::Call);
         let pipe = Some(pipe);
-        Ok(Node::Template(self.nodes.add(Call { mark, name, pipe })))
+        Ok(Node::Template(self.scratch.nodes.add(Call {
+            mark,
+            name,
+            pipe,
+        })))
     }
 
     fn template(&mut self) -> Result<Node, Error> {
@@ -630,7 +633,11 @@ impl<'t> Parser<'t> {
             }
         };
         let mark = Mark::new(token.pos, Marked::Call);
-        Ok(Node::Template(self.nodes.add(Call { mark, name, pipe })))
+        Ok(Node::Template(self.scratch.nodes.add(Call {
+            mark,
+            name,
+            pipe,
+        })))
     }
 
     fn clause_name(&mut self, token: Token, context: &str) -> Result<Arc<str>, Error> {
@@ -651,13 +658,13 @@ impl<'t> Parser<'t> {
             nested: Run::EMPTY,
         };
         let first_known = self.declarations(&mut extra, context)?;
-        let first = self.commands.len();
+        let first = self.scratch.commands.len();
         let commands = loop {
             let token = self.next_non_space();
             match token.kind {
                 kind if kind == end => {
                     self.check_pipeline(first, context)?;
-                    break self.nodes.take(&mut self.commands, first);
+                    break self.scratch.nodes.take(&mut self.scratch.commands, first);
                 }
                 TokenKind::Bool
                 | TokenKind::CharConstant
@@ -671,14 +678,14 @@ impl<'t> Parser<'t> {
                 | TokenKind::LeftParen
                 | TokenKind::Keyword(Keyword::Dot | Keyword::Nil) => {
                     let command = self.command(token)?;
-                    self.commands.push(command);
+                    self.scratch.commands.push(command);
                 }
                 _ => return Err(self.unexpected(token, context)),
             }
         };
         // A variable is visible from the end of the pipeline that declares it.
-        for (index, declared) in self.nodes[extra.declared].iter_mut().enumerate() {
-            let before = self.tree.slot(&declared.name);
+        for (index, declared) in self.scratch.nodes[extra.declared].iter_mut().enumerate() {
+            let before = self.tree.slot(declared.name.bytes(self.text));
             if extra.assign {
                 declared.slot = before;
                 continue;
@@ -692,15 +699,15 @@ impl<'t> Parser<'t> {
             }
         }
         if end == TokenKind::RightDelim {
-            extra.nested = self.nodes.take(&mut self.tree.nested, 0);
+            extra.nested = self.scratch.nodes.take(&mut self.tree.nested, 0);
         }
         let plain = extra.declared.is_empty() && extra.nested.is_empty();
         let pipe = Pipe {
             mark,
             commands,
-            extra: (!plain).then(|| self.nodes.add(extra)),
+            extra: (!plain).then(|| self.scratch.nodes.add(extra)),
         };
-        Ok(self.nodes.add(pipe))
+        Ok(self.scratch.nodes.add(pipe))
     }
 
     /// The variables before `:=` or `=`. Returns the place of the first.
@@ -744,21 +751,24 @@ impl<'t> Parser<'t> {
     }
 
     fn declare(&mut self, extra: &mut Extra, token: Token) {
-        let name = self.name(token.pos, token.end);
-        self.tree.declare(name.clone());
+        self.tree.declare(self.text(token));
+        let name = Name {
+            start: token.pos,
+            end: token.end,
+        };
         let declared = Declared { name, slot: None };
-        self.nodes.append(&mut extra.declared, declared);
+        self.scratch.nodes.append(&mut extra.declared, declared);
     }
 
     /// Looks at the commands of a pipeline, which start at `first`.
     fn check_pipeline(&self, first: usize, context: &str) -> Result<(), Error> {
-        let commands = &self.commands[first..];
+        let commands = &self.scratch.commands[first..];
         if commands.is_empty() {
             return Err(self.error(format!("missing value for {context}")));
         }
         for (index, command) in commands.iter().enumerate().skip(1) {
             if matches!(
-                self.nodes[command.args][0],
+                self.scratch.nodes[command.args][0],
                 Expr::Bool(..)
                     | Expr::Dot(_)
                     | Expr::Nil(_)
@@ -780,10 +790,14 @@ impl<'t> Parser<'t> {
     /// pipeline.
     fn command(&mut self, mut token: Token) -> Result<Command, Error> {
         let mark = Mark::new(token.pos, Marked::Command);
-        let first = self.exprs.len();
+        let first = self.scratch.exprs.len();
         loop {
             if let Some(operand) = self.operand(token)? {
-                self.exprs.push(operand);
+                self.scratch.exprs.push(operand);
+            }
+            if self.tree.peeked == 0 && self.lexer.skip_space() {
+                token = self.next_non_space();
+                continue;
             }
             token = self.next();
             match token.kind {
@@ -797,7 +811,7 @@ impl<'t> Parser<'t> {
             }
             break;
         }
-        let args = self.nodes.take(&mut self.exprs, first);
+        let args = self.scratch.nodes.take(&mut self.scratch.exprs, first);
         if args.is_empty() {
             return Err(self.error("empty command"));
         }
@@ -814,26 +828,27 @@ impl<'t> Parser<'t> {
                 term => term,
             },
         };
-        let next = self.peek();
-        let mark = match (next.kind, term) {
-            (TokenKind::Field, _) => Mark::new(next.pos, Marked::Expr),
-            (_, Some(term)) => return Ok(Some(term)),
-            (_, None) => Mark::new(first.pos, Marked::Expr),
-        };
+        let mut mark = Mark::new(first.pos, Marked::Expr);
         let mut fields = Run::EMPTY;
         if term.is_none() {
-            self.field(first, &mut fields);
+            self.scratch.nodes.append(&mut fields, field_name(first));
         }
-        while self.peek().kind == TokenKind::Field {
-            let token = self.next();
-            self.field(token, &mut fields);
+        while let Some((pos, name)) = self.next_field() {
+            // Go marks the chain where its second token starts.
+            if fields.len() == usize::from(term.is_none()) {
+                mark = Mark::new(pos, Marked::Expr);
+            }
+            self.scratch.nodes.append(&mut fields, name);
+        }
+        if fields.is_empty() {
+            return Ok(term);
         }
         let Some(term) = term else {
             return Ok(Some(Expr::Field(mark, fields)));
         };
         Ok(Some(match term {
             Expr::Variable(_, variable) => {
-                self.nodes[variable].fields = fields;
+                self.scratch.nodes[variable].fields = fields;
                 Expr::Variable(mark, variable)
             }
             Expr::Bool(..)
@@ -843,17 +858,32 @@ impl<'t> Parser<'t> {
             | Expr::Number(..)
             | Expr::Nil(_)
             | Expr::Dot(_) => {
-                let term = self.nodes.show(term, self.text).to_string();
+                // By now Go has looked at what follows, which may be on
+                // another line.
+                self.peek();
+                let term = self.scratch.nodes.show(term, self.text).to_string();
                 let term = quote(term.as_bytes());
                 return Err(self.error(format!("unexpected . after term {term}")));
             }
-            node => Expr::Chain(mark, self.nodes.add(Chain { node, fields })),
+            node => Expr::Chain(mark, self.scratch.nodes.add(Chain { node, fields })),
         }))
     }
 
-    fn field(&mut self, token: Token, fields: &mut Run<EcoString>) {
-        let name = self.name(token.pos + 1, token.end);
-        self.nodes.append(fields, name);
+    /// Where the field that is next starts, and its name.
+    fn next_field(&mut self) -> Option<(u32, Name)> {
+        if self.tree.peeked == 0 {
+            if self.lexer.no_field() {
+                return None;
+            }
+            if let Some(name) = self.lexer.next_field() {
+                return Some((name.start - 1, name));
+            }
+        }
+        if self.peek().kind != TokenKind::Field {
+            return None;
+        }
+        let token = self.next();
+        Some((token.pos, field_name(token)))
     }
 
     /// The term that starts with a token, or `None` if no term does; then the
@@ -861,22 +891,23 @@ impl<'t> Parser<'t> {
     fn term(&mut self, token: Token) -> Result<Option<Expr>, Error> {
         let mark = Mark::new(token.pos, Marked::Expr);
         let expr = match token.kind {
-            TokenKind::Identifier => Expr::Function(mark, self.callee(token)?),
+            TokenKind::Identifier => self.callee(mark, token)?,
             TokenKind::Keyword(Keyword::Dot) => Expr::Dot(mark),
             TokenKind::Keyword(Keyword::Nil) => Expr::Nil(mark),
             TokenKind::Variable => {
-                let name = self.name(token.pos, token.end);
-                if !self.tree.is_known(&name) {
-                    return Err(
-                        self.error(format!("undefined variable {}", quote(name.as_bytes())))
-                    );
+                let name = self.text(token);
+                if !self.tree.is_known(name) {
+                    return Err(self.error(format!("undefined variable {}", quote(name))));
                 }
                 let variable = Variable {
-                    slot: self.tree.slot(&name),
-                    name,
+                    slot: self.tree.slot(name),
+                    name: Name {
+                        start: token.pos,
+                        end: token.end,
+                    },
                     fields: Run::EMPTY,
                 };
-                Expr::Variable(mark, self.nodes.add(variable))
+                Expr::Variable(mark, self.scratch.nodes.add(variable))
             }
             TokenKind::Bool => Expr::Bool(mark, self.text(token) == b"true"),
             TokenKind::CharConstant | TokenKind::Complex | TokenKind::Number => {
@@ -887,7 +918,7 @@ impl<'t> Parser<'t> {
                         let text = text(written);
                         let number = Number::parse(&text, token.kind);
                         let number = number.map_err(|error| self.error(error))?;
-                        Expr::Number(mark, self.nodes.add(Constant { text, number }))
+                        Expr::Number(mark, self.scratch.nodes.add(Constant { text, number }))
                     }
                 }
             }
@@ -899,7 +930,7 @@ impl<'t> Parser<'t> {
                 let pipe =
                     deeper(|| self.pipeline("parenthesized pipeline", TokenKind::RightParen))?;
                 self.tree.parentheses -= 1;
-                Expr::Pipe(self.nodes[pipe].mark, pipe)
+                Expr::Pipe(self.scratch.nodes[pipe].mark, pipe)
             }
             TokenKind::String | TokenKind::RawString if self.is_plain(token) => {
                 Expr::Text(mark, token.end)
@@ -907,7 +938,7 @@ impl<'t> Parser<'t> {
             TokenKind::String | TokenKind::RawString => {
                 let quoted = self.text(token);
                 let content = unquote(quoted).ok_or_else(|| self.error("invalid syntax"))?;
-                let literal = self.nodes.add(Literal {
+                let literal = self.scratch.nodes.add(Literal {
                     text: Str::from_bytes(&content),
                     quoted: text(quoted),
                 });
@@ -921,24 +952,22 @@ impl<'t> Parser<'t> {
         Ok(Some(expr))
     }
 
-    fn callee(&mut self, token: Token) -> Result<At<Callee>, Error> {
+    fn callee(&self, mark: Mark, token: Token) -> Result<Expr, Error> {
         let word = self.text(token);
-        if let Some(callee) = self.callees.get(word) {
-            return Ok(*callee);
+        let undefined = || self.error(format!("function {} not defined", quote(word)));
+        let name = std::str::from_utf8(word).map_err(|_| undefined())?;
+        if let Some(function) = self.functions.get(name) {
+            return Ok(Expr::Function(mark, function));
         }
-        let name = text(word);
-        let callee = match self.functions.get(&name) {
-            Some(function) if std::ptr::eq(function, &super::TEMPLATE_FUNCTIONS[0]) => {
-                Callee::Include(function)
-            }
-            Some(function) => Callee::Function(function),
-            None => Callee::Builtin(Builtin::named(&name).ok_or_else(|| {
-                self.error(format!("function {} not defined", quote(name.as_bytes())))
-            })?),
-        };
-        let callee = self.nodes.add(callee);
-        self.callees.insert(word, callee);
-        Ok(callee)
+        let builtin = Builtin::named(name).ok_or_else(undefined)?;
+        Ok(Expr::Builtin(mark, builtin))
+    }
+}
+
+fn field_name(token: Token) -> Name {
+    Name {
+        start: token.pos + 1,
+        end: token.end,
     }
 }
 

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use super::ast::Template;
 use super::error::Error;
 use super::function::Functions;
-use super::parse::parse;
+use super::parse::{Scratch, parse};
 
 /// The templates of one file, parsed: the file itself under its own name, and
 /// what it defines.
@@ -26,7 +26,17 @@ impl File {
     ///
     /// Fails with Go's message and the line.
     pub fn parse(name: &str, text: Bytes, functions: &Functions) -> Result<Self, Error> {
-        Ok(File(parse(name, text, functions)?.into()))
+        File::parse_with(name, text, functions, &mut Scratch::default())
+    }
+
+    /// The same for who parses many.
+    pub(crate) fn parse_with(
+        name: &str,
+        text: Bytes,
+        functions: &Functions,
+        scratch: &mut Scratch,
+    ) -> Result<Self, Error> {
+        Ok(File(parse(name, text, functions, scratch)?.into()))
     }
 
     /// The templates, in the order in which they end in the text; the file

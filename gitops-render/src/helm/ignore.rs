@@ -60,12 +60,9 @@ impl Rules {
 
     /// Whether the file or directory at `path` is left out.
     pub(super) fn ignores(&self, path: &str, is_dir: bool) -> bool {
+        let file_name = path.rsplit('/').next().unwrap_or(path);
         for rule in &self.rules {
-            let name = if rule.whole_path {
-                path
-            } else {
-                path.rsplit('/').next().unwrap_or(path)
-            };
+            let name = if rule.whole_path { path } else { file_name };
             let matches = name.starts_with(&rule.pattern[..rule.literal])
                 && glob::path_match(&rule.pattern, name).unwrap_or(false);
             if rule.negate {

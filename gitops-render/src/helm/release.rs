@@ -341,6 +341,8 @@ fn collect_crds(node: &Node, place: &Place, profile: Profile, into: &mut Vec<Doc
 struct Source<'n> {
     /// The whole path, which is the template's name.
     path: String,
+    /// How many directories that is deep.
+    depth: usize,
     node: &'n Node,
     data: &'n Bytes,
     /// What the file is executed with; shared by the files of a chart.
@@ -377,12 +379,7 @@ fn execute(
     let context = shared.collect(root, &Place::root(root), Some(values), true, &mut sources);
     // Deepest paths first, Z before A: of two definitions of a name the last
     // one parsed counts, so the root beats its subcharts.
-    sources.sort_by(|a, b| {
-        let depth = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
-        depth(&b.path)
-            .cmp(&depth(&a.path))
-            .then_with(|| b.path.cmp(&a.path))
-    });
+    sources.sort_by(|a, b| b.depth.cmp(&a.depth).then_with(|| b.path.cmp(&a.path)));
     // Helm keeps them by path: of two the last one stays.
     sources.dedup_by(|later, earlier| {
         let same = later.path == earlier.path;
@@ -502,9 +499,10 @@ fn parse(
         .map(|source| (&source.node.chart.parsed, source.path.as_str(), source.data))
         .collect();
     let parse = |files: &[(&Parsed, &str, &Bytes)]| {
+        let mut scratch = gotmpl::Scratch::default();
         files
             .iter()
-            .map(|(parsed, path, data)| parsed.file(profile, path, data, functions))
+            .map(|(parsed, path, data)| parsed.file(profile, path, data, functions, &mut scratch))
             .collect::<Vec<_>>()
     };
     // A chart that was rendered before has nothing left to parse.
@@ -638,8 +636,10 @@ impl Shared {
         for file in &node.chart.templates {
             let name = file.name.rsplit('/').next().unwrap_or_default();
             if !library || name.starts_with('_') {
+                let path = format!("{path}/{}", file.name);
                 sources.push(Source {
-                    path: format!("{path}/{}", file.name),
+                    depth: path.bytes().filter(|byte| *byte == b'/').count(),
+                    path,
                     node,
                     data: &file.data,
                     context: context.clone(),
@@ -704,11 +704,12 @@ impl Parsed {
         path: &str,
         text: &Bytes,
         functions: &Functions,
+        scratch: &mut gotmpl::Scratch,
     ) -> Result<gotmpl::File, gotmpl::Error> {
         if let Some(file) = self.get(profile, path) {
             return Ok(file);
         }
-        let file = gotmpl::File::parse(path, text.clone(), functions)?;
+        let file = gotmpl::File::parse_with(path, text.clone(), functions, scratch)?;
         let mut files = self.0.lock().expect("no panic under the lock");
         files.insert((profile, path.to_owned()), file.clone());
         Ok(file)

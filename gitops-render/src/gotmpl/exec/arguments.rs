@@ -123,16 +123,15 @@ impl Context<'_> {
                     ))),
                 };
             }
-            Expr::Field(mark, names) => {
-                self.fields(here, here.dot, mark, &here.nodes[names], &[], None)?
-            }
+            Expr::Field(mark, names) => self.fields(here, here.dot, mark, names, &[], None)?,
             Expr::Variable(mark, variable) => {
                 self.variable(here, expr, mark, &here.nodes[variable], &[], None)?
             }
             Expr::Pipe(_, pipe) => deeper(|| self.pipeline(here, &here.nodes[pipe]))?,
-            Expr::Function(mark, callee) => {
-                self.function(here, mark, here.nodes[callee], mark, &[], None)?
+            Expr::Function(mark, function) => {
+                self.function(here, mark, function, mark, &[], None)?
             }
+            Expr::Builtin(mark, builtin) => self.builtin(here, mark, builtin, mark, &[], None)?,
             Expr::Chain(mark, chain) => self.chain(here, mark, &here.nodes[chain], &[], None)?,
             Expr::Bool(..)
             | Expr::Integer(..)

@@ -1,15 +1,14 @@
 //! What an expression comes to: pipelines, fields, calls.
 
-use ecow::EcoString;
 use smallvec::SmallVec;
 
 use super::arguments::Want;
 use super::operand::{Here, Operand, through_maps};
 use super::{Context, MissingKey, Values};
-use crate::gotmpl::ast::{Callee, Chain, Command, Constant, Expr, Mark, Pipe, Run, Variable};
+use crate::gotmpl::ast::{Chain, Command, Constant, Expr, Mark, Name, Pipe, Run, Variable};
 use crate::gotmpl::builtins::{Builtin, missing, no_entry};
 use crate::gotmpl::error::{Error, Missing};
-use crate::gotmpl::function::{Args, Failure, Signature, Type};
+use crate::gotmpl::function::{Args, Failure, Function, Signature, Type};
 use crate::gotmpl::map::Map;
 use crate::gotmpl::printf::quote;
 use crate::gotmpl::stack::deeper;
@@ -30,7 +29,7 @@ impl Context<'_> {
             .commands(here, pipe, pipe.commands)?
             .unwrap_or_default();
         for declared in pipe.declared(here.nodes) {
-            self.assign(&declared.name, declared.slot, value.clone())?;
+            self.assign(here, declared, value.clone())?;
         }
         Ok(value)
     }
@@ -72,11 +71,14 @@ impl Context<'_> {
         match first {
             Expr::Field(mark, names) => {
                 self.at(mark);
-                self.fields(here, here.dot, mark, &here.nodes[names], args, last)
+                self.fields(here, here.dot, mark, names, args, last)
             }
             Expr::Chain(mark, chain) => self.chain(here, mark, &here.nodes[chain], args, last),
-            Expr::Function(mark, callee) => {
-                self.function(here, mark, here.nodes[callee], command.mark, args, last)
+            Expr::Function(mark, function) => {
+                self.function(here, mark, function, command.mark, args, last)
+            }
+            Expr::Builtin(mark, builtin) => {
+                self.builtin(here, mark, builtin, command.mark, args, last)
             }
             Expr::Pipe(_, pipe) => {
                 self.not_a_function(here, first, args, &last)?;
@@ -153,7 +155,7 @@ impl Context<'_> {
     ) -> Result<Operand, Error> {
         self.at(mark);
         let receiver = self.argument(here, Want::Anything, chain.node)?;
-        self.fields(here, &receiver, mark, &here.nodes[chain.fields], args, last)
+        self.fields(here, &receiver, mark, chain.fields, args, last)
     }
 
     pub(super) fn variable(
@@ -170,7 +172,8 @@ impl Context<'_> {
             .slot
             .and_then(|slot| self.slots[self.base + slot as usize].as_ref());
         let Some(held) = held else {
-            return Err(self.error(format!("undefined variable: {}", variable.name)));
+            let name = variable.name.of(here.text);
+            return Err(self.error(format!("undefined variable: {name}")));
         };
         if let Some(trace) = &mut self.trace
             && let Some(slot) = variable.slot
@@ -185,12 +188,12 @@ impl Context<'_> {
         if args.is_empty()
             && last.is_none()
             && self.trace.is_none()
-            && let Some(found) = through_maps(held, &here.nodes[variable.fields])
+            && let Some(found) = through_maps(here, held, variable.fields)
         {
             return Ok(found);
         }
         let held = held.clone();
-        self.fields(here, &held, mark, &here.nodes[variable.fields], args, last)
+        self.fields(here, &held, mark, variable.fields, args, last)
     }
 
     /// `.a.b.c`, where the last name may be a method that takes arguments.
@@ -199,17 +202,21 @@ impl Context<'_> {
         here: Here<'_>,
         receiver: &Operand,
         mark: Mark,
-        names: &[EcoString],
+        names: Run<Name>,
         args: &[Expr],
         last: Option<Operand>,
     ) -> Result<Operand, Error> {
         if args.is_empty()
             && last.is_none()
             && self.trace.is_none()
-            && let Some(found) = through_maps(receiver, names)
+            && let Some(found) = through_maps(here, receiver, names)
         {
             return Ok(found);
         }
+        let names: SmallVec<[&str; 8]> = here.nodes[names]
+            .iter()
+            .map(|name| name.of(here.text))
+            .collect();
         let (name, before) = names
             .split_last()
             .expect("the parser makes no empty chains");
@@ -223,12 +230,12 @@ impl Context<'_> {
                     }
                     holders.push(found);
                 }
-                Err(error) => return Err(self.about_missing(error, receiver, &holders, names)),
+                Err(error) => return Err(self.about_missing(error, receiver, &holders, &names)),
             }
         }
         let holder = holders.last().unwrap_or(receiver);
         self.field(here, holder, mark, name, args, last)
-            .map_err(|error| self.about_missing(error, holder, &holders, names))
+            .map_err(|error| self.about_missing(error, holder, &holders, &names))
     }
 
     /// Adds to an error what it was that has no fields.
@@ -238,7 +245,7 @@ impl Context<'_> {
         error: Error,
         receiver: &Operand,
         holders: &[Operand],
-        names: &[EcoString],
+        names: &[&str],
     ) -> Error {
         let nothing = receiver.is_nil_interface();
         let scalar = !matches!(
@@ -357,26 +364,21 @@ impl Context<'_> {
         &mut self,
         here: Here<'_>,
         mark: Mark,
-        callee: Callee,
+        function: &'static Function,
         node: Mark,
         args: &[Expr],
         last: Option<Operand>,
     ) -> Result<Operand, Error> {
         self.at(mark);
-        match callee {
-            Callee::Builtin(builtin) => self.builtin(here, builtin, node, args, last),
-            Callee::Include(function) | Callee::Function(function) => {
-                let name = function.name;
-                let mut values = Values::new();
-                self.arguments(here, name, &function.signature, args, last, &mut values)?;
-                self.calling = node;
-                if let Some(trace) = &mut self.trace {
-                    trace.call(name, &values);
-                }
-                let result = (function.call)(self, &mut Args::new(&mut values));
-                self.returned(node, name, &function.signature, result)
-            }
+        let name = function.name;
+        let mut values = Values::new();
+        self.arguments(here, name, &function.signature, args, last, &mut values)?;
+        self.calling = node;
+        if let Some(trace) = &mut self.trace {
+            trace.call(name, &values);
         }
+        let result = (function.call)(self, &mut Args::new(&mut values));
+        self.returned(node, name, &function.signature, result)
     }
 
     pub(super) fn returned(
@@ -405,11 +407,13 @@ impl Context<'_> {
     pub(super) fn builtin(
         &mut self,
         here: Here<'_>,
+        mark: Mark,
         builtin: Builtin,
         node: Mark,
         args: &[Expr],
         last: Option<Operand>,
     ) -> Result<Operand, Error> {
+        self.at(mark);
         let (fixed, variadic) = builtin.arity();
         let given = args.len() + usize::from(last.is_some());
         self.check_count(builtin.name(), fixed, variadic, args.len(), given)?;

@@ -30,6 +30,9 @@ pub static TEMPLATE_FUNCTIONS: [Function; 2] = [
     }),
 ];
 
+/// The one of them that may write in place.
+pub(super) static INCLUDE: &Function = &TEMPLATE_FUNCTIONS[0];
+
 impl Context<'_> {
     /// What Helm's `include` does: executes a template and returns what it
     /// writes.
@@ -70,15 +73,15 @@ impl Context<'_> {
         let file = match self.parsed.get(text) {
             Some(file) => file.clone(),
             None => {
-                let name = self.set.name();
-                let text_of_file = Bytes::copy_from_slice(bytes);
-                let file =
-                    File::parse(name, text_of_file, self.set.functions()).map_err(|error| {
-                        Failure::template(
-                            format!("cannot parse template {}: ", quote(bytes)),
-                            error,
-                        )
-                    })?;
+                let file = File::parse_with(
+                    self.set.name(),
+                    Bytes::copy_from_slice(bytes),
+                    self.set.functions(),
+                    &mut self.scratch,
+                )
+                .map_err(|error| {
+                    Failure::template(format!("cannot parse template {}: ", quote(bytes)), error)
+                })?;
                 self.parsed.insert(text.clone(), file.clone());
                 file
             }

@@ -1,8 +1,6 @@
 //! A value in the middle of an expression, and values where they are.
 
-use ecow::EcoString;
-
-use crate::gotmpl::ast::{Expr, Nodes, Shown};
+use crate::gotmpl::ast::{Expr, Name, Nodes, Run, Shown};
 use crate::gotmpl::value::Value;
 
 /// A value, and whether it was read from a place of type `interface {}`.
@@ -72,27 +70,32 @@ pub(super) fn peek<R>(
 ) -> Option<R> {
     match place {
         Expr::Dot(_) => Some(show(&here.dot.value)),
-        Expr::Field(_, names) => peek_inside(&here.dot.value, &here.nodes[names], show),
+        Expr::Field(_, names) => peek_inside(here.text, &here.dot.value, &here.nodes[names], show),
         Expr::Variable(_, variable) => {
             let variable = &here.nodes[variable];
             let held = slots.get(base + variable.slot? as usize)?.as_ref()?;
-            peek_inside(&held.value, &here.nodes[variable.fields], show)
+            peek_inside(here.text, &held.value, &here.nodes[variable.fields], show)
         }
         _ => None,
     }
 }
 
-pub(super) fn peek_inside<R>(
+fn peek_inside<R>(
+    text: &[u8],
     value: &Value,
-    names: &[EcoString],
+    names: &[Name],
     show: impl FnOnce(&Value) -> R,
 ) -> Option<R> {
     let Some((name, rest)) = names.split_first() else {
         return Some(show(value));
     };
     match value {
-        Value::Map(map) if !map.kind().may_have_method(name) => {
-            map.peek(name, |value| peek_inside(value, rest, show))?
+        Value::Map(map) => {
+            let name = name.bytes(text);
+            if map.kind().may_have_method(name) {
+                return None;
+            }
+            map.peek(name, |value| peek_inside(text, value, rest, show))?
         }
         _ => None,
     }
@@ -100,16 +103,24 @@ pub(super) fn peek_inside<R>(
 
 /// Follows names through maps, the common case; `None` if anything else is on
 /// the way or a name is missing.
-pub(super) fn through_maps(receiver: &Operand, names: &[EcoString]) -> Option<Operand> {
-    let step = |value: &Value, name: &str| match value {
-        Value::Map(map) if !map.kind().may_have_method(name) => {
-            let value = map.get(name)?;
+pub(super) fn through_maps(
+    here: Here<'_>,
+    receiver: &Operand,
+    names: Run<Name>,
+) -> Option<Operand> {
+    let step = |value: &Value, name: &Name| match value {
+        Value::Map(map) => {
+            let name = name.bytes(here.text);
+            if map.kind().may_have_method(name) {
+                return None;
+            }
+            let value = map.get_bytes(name)?;
             let boxed = map.kind().is_boxed();
             Some(Operand { value, boxed })
         }
         _ => None,
     };
-    let (name, rest) = names.split_first()?;
+    let (name, rest) = here.nodes[names].split_first()?;
     let mut found = step(&receiver.value, name)?;
     for name in rest {
         found = step(&found.value, name)?;

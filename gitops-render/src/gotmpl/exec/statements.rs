@@ -1,8 +1,8 @@
 //! What a template does: text, actions, branches, loops.
 
 use super::operand::{Here, Operand, peek};
-use super::{Context, Values};
-use crate::gotmpl::ast::{Branch, Call, Callee, Expr, Node, Pipe, Run};
+use super::{Context, Values, include};
+use crate::gotmpl::ast::{Branch, Call, Declared, Expr, Node, Pipe, Run};
 use crate::gotmpl::builtins::TOO_DEEP;
 use crate::gotmpl::error::{Error, ErrorKind};
 use crate::gotmpl::printf::{self, quote};
@@ -84,8 +84,8 @@ impl Context<'_> {
         // An `include` at the end of the pipeline writes where its result
         // would be printed.
         if let [.., last] = &here.nodes[pipe.commands]
-            && let [Expr::Function(mark, callee), args @ ..] = &here.nodes[last.args]
-            && let Callee::Include(function) = here.nodes[*callee]
+            && let [Expr::Function(mark, function), args @ ..] = &here.nodes[last.args]
+            && std::ptr::eq(*function, include::INCLUDE)
         {
             let last_value = self.commands(here, pipe, pipe.commands.but_last())?;
             self.at(*mark);
@@ -324,10 +324,10 @@ impl Context<'_> {
         }
         match here.nodes[branch.pipe].declared(here.nodes) {
             [] => {}
-            [only] => self.assign(&only.name, only.slot, element.clone())?,
+            [only] => self.assign(here, only, element.clone())?,
             [first, second, ..] => {
-                self.assign(&first.name, first.slot, index)?;
-                self.assign(&second.name, second.slot, element.clone())?;
+                self.assign(here, first, index)?;
+                self.assign(here, second, element.clone())?;
             }
         }
         let flow = deeper(|| {
@@ -342,11 +342,12 @@ impl Context<'_> {
 
     pub(super) fn assign(
         &mut self,
-        name: &str,
-        slot: Option<u32>,
+        here: Here<'_>,
+        variable: &Declared,
         value: Operand,
     ) -> Result<(), Error> {
-        let Some(slot) = slot else {
+        let Some(slot) = variable.slot else {
+            let name = variable.name.of(here.text);
             return Err(self.error(format!("undefined variable: {name}")));
         };
         let slot = self.base + slot as usize;
