@@ -106,6 +106,7 @@ pub use function::{Args, Failure, Function, Functions, Method, Signature, Type};
 pub use host::Host;
 pub use limits::Limits;
 pub use list::{List, Slice};
+pub(crate) use map::Copied;
 pub use map::{Map, MapKind};
 pub(crate) use parse::Scratch;
 pub use set::{File, Set};

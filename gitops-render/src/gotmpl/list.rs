@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use super::map::Copied;
 use super::value::Value;
 use super::watch::{self, Log};
 
@@ -108,6 +109,32 @@ impl List {
         {
             items.iter().for_each(|item| watch::inside(item, log));
         }
+    }
+
+    /// A new list of copies of the elements. As for maps, of what nobody has
+    /// written to nothing is copied.
+    pub(crate) fn try_copy<E>(
+        &self,
+        mut copy: impl FnMut(&Value) -> Result<Copied, E>,
+    ) -> Result<Copied, E> {
+        if let Some(source) = self.untouched() {
+            return Ok(Copied::AsWritten(source.clone().into()));
+        }
+        let Some(cell) = &self.0 else {
+            return Ok(Copied::Anew(Value::List(self.clone())));
+        };
+        let mut copied = Vec::with_capacity(self.len());
+        // A list that was made of values was not converted from anything.
+        let mut changed = cell.source.len() != self.len();
+        for item in self.iter() {
+            let item = copy(item)?;
+            changed |= matches!(item, Copied::Anew(Value::Map(_) | Value::List(_)));
+            copied.push(Value::from(item));
+        }
+        Ok(match changed {
+            false => Copied::AsWritten(cell.source.clone().into()),
+            true => Copied::Anew(copied.into()),
+        })
     }
 
     /// The list as it was written, if nobody has looked at its elements.

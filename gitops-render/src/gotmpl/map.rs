@@ -77,6 +77,8 @@ impl MapKind {
 
 struct Cell {
     entries: RefCell<Entries>,
+    /// What the entries were converted from, if none was set or removed since.
+    written: RefCell<Option<gitops_core::Map>>,
     watch: OnceCell<Box<Watch>>,
 }
 
@@ -109,6 +111,7 @@ impl Map {
         Map {
             cell: Some(Rc::new(Cell {
                 entries: RefCell::new(entries),
+                written: RefCell::default(),
                 watch: OnceCell::new(),
             })),
             kind: MapKind::Plain,
@@ -246,7 +249,7 @@ impl Map {
             .cell
             .as_ref()
             .ok_or_else(|| Failure::new("assignment to entry in nil map"))?;
-        cell.materialise();
+        cell.make_writable();
         let (key, value) = (key.into(), value.into());
         if let Some(watch) = cell.watch.get() {
             watch.write();
@@ -281,7 +284,7 @@ impl Map {
     /// Removes `key`, for everyone who refers to these entries.
     pub fn remove(&self, key: &Str) -> Option<Value> {
         let cell = self.cell.as_ref()?;
-        cell.materialise();
+        cell.make_writable();
         if let Some(watch) = cell.watch.get() {
             watch.write();
         }
@@ -380,38 +383,65 @@ impl Map {
     }
 
     /// A new map with the same keys, of the same Go type, and copies of the
-    /// maps and lists inside. What nobody has touched is copied as it is:
-    /// nothing inside has an identity that the copy could share.
+    /// maps and lists inside. Of what nobody has written to since it was read
+    /// from a file, nothing is copied.
     pub(crate) fn try_copy<E>(
         &self,
-        mut copy: impl FnMut(&Value) -> Result<Value, E>,
-    ) -> Result<Map, E> {
+        mut copy: impl FnMut(&Value) -> Result<Copied, E>,
+    ) -> Result<Copied, E> {
         let Some(cell) = &self.cell else {
-            return Ok(self.clone());
+            return Ok(Copied::Anew(Value::Map(self.clone())));
         };
         cell.report_all();
-        let mut copy = |value: &Value| match value {
-            Value::Map(_) | Value::List(_) => copy(value),
-            other => Ok(other.clone()),
+        let as_written = |map: gitops_core::Map| match self.kind {
+            MapKind::Plain => Copied::AsWritten(gitops_core::Value::Map(map)),
+            kind => Copied::Anew(Value::Map(Map::from(map).with_kind(kind))),
         };
         let entries = match &*cell.entries.borrow() {
-            Entries::Core(map) => Entries::Core(map.clone()),
+            Entries::Core(map) => return Ok(as_written(map.clone())),
             Entries::Few(few) => {
+                let mut copied = Vec::new();
+                if let Some(map) = &*cell.written.borrow() {
+                    let mut changed = None;
+                    for (index, (_, value)) in few.iter().enumerate() {
+                        if !is_container(value) {
+                            continue;
+                        }
+                        if let Copied::Anew(value) = copy(value)? {
+                            changed = Some((index, value));
+                            break;
+                        }
+                    }
+                    let Some((index, value)) = changed else {
+                        return Ok(as_written(map.clone()));
+                    };
+                    copied.reserve_exact(few.len());
+                    // The core map has the same keys in the same order.
+                    for ((key, have), (_, written)) in few[..index].iter().zip(map) {
+                        let have = match is_container(have) {
+                            true => Value::from(written),
+                            false => have.clone(),
+                        };
+                        copied.push((key.clone(), have));
+                    }
+                    copied.push((few[index].0.clone(), value));
+                }
                 // `collect` would not know how many there are.
-                let mut copied = Vec::with_capacity(few.len());
-                for (key, value) in few {
-                    copied.push((key.clone(), copy(value)?));
+                copied.reserve_exact(few.len() - copied.len());
+                for (key, value) in &few[copied.len()..] {
+                    copied.push((key.clone(), copy(value)?.into()));
                 }
                 Entries::Few(copied)
             }
             Entries::Many(many) => {
                 let copied = many
                     .iter()
-                    .map(|(key, value)| Ok((key.clone(), copy(value)?)));
+                    .map(|(key, value)| Ok((key.clone(), copy(value)?.into())));
                 Entries::Many(copied.collect::<Result<_, E>>()?)
             }
         };
-        Ok(Map::with_entries(entries).with_kind(self.kind))
+        let map = Map::with_entries(entries).with_kind(self.kind);
+        Ok(Copied::Anew(Value::Map(map)))
     }
 
     /// Empties this map and every map reachable from it.
@@ -425,14 +455,16 @@ impl Map {
             match value {
                 Value::Map(Map {
                     cell: Some(cell), ..
-                }) => match std::mem::replace(
-                    &mut *cell.entries.borrow_mut(),
-                    Entries::Few(Vec::new()),
-                ) {
-                    Entries::Core(_) => {}
-                    Entries::Few(few) => pending.extend(few.into_iter().map(|(_, value)| value)),
-                    Entries::Many(many) => pending.extend(many.into_values()),
-                },
+                }) => {
+                    cell.written.take();
+                    match cell.entries.replace(Entries::Few(Vec::new())) {
+                        Entries::Core(_) => {}
+                        Entries::Few(few) => {
+                            pending.extend(few.into_iter().map(|(_, value)| value));
+                        }
+                        Entries::Many(many) => pending.extend(many.into_values()),
+                    }
+                }
                 Value::List(list) if list.untouched().is_none() => {
                     pending.extend(list.iter().cloned());
                 }
@@ -494,6 +526,12 @@ impl Cell {
         }
     }
 
+    /// Entries that are about to be set or removed.
+    fn make_writable(&self) {
+        self.materialise();
+        self.written.take();
+    }
+
     fn materialise(&self) {
         // A map that contains itself is read while it is being read, so it is
         // borrowed for writing only if there is something to write.
@@ -505,8 +543,32 @@ impl Cell {
                 .collect(),
             _ => return,
         };
-        *self.entries.borrow_mut() = Entries::Few(few);
+        let before = self.entries.replace(Entries::Few(few));
+        if let Entries::Core(map) = before {
+            self.written.replace(Some(map));
+        }
     }
+}
+
+/// What a copy came to.
+pub(crate) enum Copied {
+    /// Nothing in it was written to, so what it was converted from will do.
+    AsWritten(gitops_core::Value),
+    Anew(Value),
+}
+
+impl From<Copied> for Value {
+    fn from(copied: Copied) -> Self {
+        match copied {
+            Copied::AsWritten(value) => Value::from(&value),
+            Copied::Anew(value) => value,
+        }
+    }
+}
+
+/// Whether a copy of a value is more than another reference to it.
+fn is_container(value: &Value) -> bool {
+    matches!(value, Value::Map(_) | Value::List(_))
 }
 
 /// As [`find`], in a map that nobody has touched.

@@ -1,7 +1,7 @@
 //! Maps, which are references: what `set` writes is seen by everyone.
 
 use super::strval;
-use crate::gotmpl::{Args, Context, Failure, Function, Map, MapKind, Str, Type, Value};
+use crate::gotmpl::{Args, Context, Copied, Failure, Function, Map, MapKind, Str, Type, Value};
 
 const ANY: Type = Type::Any;
 const MAP: Type = Type::Map;
@@ -87,7 +87,7 @@ fn deep_copy_of(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value,
         Value::Nil => Err(Failure::new(
             "reflect: call of reflect.Value.Type on zero Value",
         )),
-        value => deep_copy(context, value, 0),
+        value => deep_copy(context, value, 0).map(Value::from),
     }
 }
 
@@ -161,28 +161,21 @@ fn truth(value: &Value) -> bool {
     !super::empty(value)
 }
 
-fn deep_copy(context: &mut Context<'_>, value: &Value, depth: usize) -> Result<Value, Failure> {
+fn deep_copy(context: &mut Context<'_>, value: &Value, depth: usize) -> Result<Copied, Failure> {
     if depth > crate::gotmpl::MAX_NESTING {
         return Err(Failure::new("value nested too deeply to copy"));
     }
-    Ok(match value {
+    match value {
         Value::Map(map) => {
             context.charge(map.len())?;
-            Value::Map(map.try_copy(|value| deep_copy(context, value, depth + 1))?)
+            map.try_copy(|value| deep_copy(context, value, depth + 1))
         }
-        Value::List(list) if !list.is_nil() => {
-            if let Some(source) = list.untouched() {
-                return Ok(Value::List(source.clone().into()));
-            }
-            context.charge(list.len())?;
-            let mut copied = Vec::with_capacity(list.len());
-            for item in list.iter() {
-                copied.push(deep_copy(context, item, depth + 1)?);
-            }
-            copied.into()
+        Value::List(list) => {
+            context.charge(list.untouched().map_or(list.len(), |_| 0))?;
+            list.try_copy(|value| deep_copy(context, value, depth + 1))
         }
-        other => other.clone(),
-    })
+        other => Ok(Copied::Anew(other.clone())),
+    }
 }
 
 fn dig(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {

@@ -564,20 +564,21 @@ impl<'a> Writer<'a> {
     pub(super) fn literal(&mut self, text: &str, traits: &Traits) {
         self.block_header(b"|", text);
         if !traits.rare_breaks {
-            for line in text.split_inclusive('\n') {
-                if line == "\n" {
-                    self.line_break();
-                    continue;
+            let mut rest = text;
+            while !rest.is_empty() {
+                let end = memchr::memchr(b'\n', rest.as_bytes());
+                let (line, below) = rest.split_at(end.unwrap_or(rest.len()));
+                if !line.is_empty() {
+                    self.write_indent();
+                    self.out.extend_from_slice(line.as_bytes());
+                    self.indention = false;
                 }
-                self.write_indent();
-                let content = line.strip_suffix('\n').unwrap_or(line);
-                self.out.extend_from_slice(content.as_bytes());
-                self.indention = false;
-                if content.len() < line.len() {
-                    self.line_break();
-                } else {
-                    self.column += columns(content);
+                if end.is_none() {
+                    self.column += columns(line);
+                    return;
                 }
+                self.line_break();
+                rest = &below[1..];
             }
             return;
         }
@@ -850,6 +851,15 @@ impl Traits {
         if first.is_ascii_alphanumeric() && bytes.iter().all(|byte| WORD[usize::from(*byte)]) {
             return traits;
         }
+        if memchr::memchr(b'\n', bytes).is_some() && is_printable_in_lines(text) {
+            // Most are scripts and configuration.
+            let space_break = text.contains(" \n");
+            traits.multiline = true;
+            traits.plain = false;
+            traits.single_quoted = !(space_break || text.contains("\n "));
+            traits.block = !(space_break || text.ends_with(' '));
+            return traits;
+        }
         let blank_at = |at: usize| matches!(bytes.get(at), None | Some(b' ' | b'\t'));
         let mut indicators = match first {
             b'#' | b',' | b'[' | b']' | b'{' | b'}' | b'&' | b'*' | b'!' | b'|' | b'>' | b'\''
@@ -957,6 +967,22 @@ enum Previous {
     Other,
 }
 
+/// Whether a text is printable and has no breaks but line feeds; `false` says
+/// only that it takes a closer look.
+fn is_printable_in_lines(text: &str) -> bool {
+    let printable = |byte: u8| {
+        matches!(byte, b' '..=b'~' | 0x80..) && byte < 0xf0 && byte != 0xc2 && byte != 0xef
+    };
+    let separators = ["\u{2028}", "\u{2029}"];
+    let (blocks, rest) = text.as_bytes().as_chunks::<32>();
+    let odd = |byte: &u8| u8::from(!(*byte == b'\n' || printable(*byte)));
+    // Without a way out of a block the compiler compares all of it at once.
+    let is_whole = |block: &[u8; 32]| block.iter().map(odd).fold(0, |any, odd| any | odd) == 0;
+    blocks.iter().all(is_whole)
+        && rest.iter().map(odd).all(|odd| odd == 0)
+        && (text.is_ascii() || !separators.iter().any(|separator| text.contains(separator)))
+}
+
 /// go-yaml's idea of printable, which ends with the basic plane.
 fn is_printable(character: char) -> bool {
     matches!(character,
@@ -966,15 +992,13 @@ fn is_printable(character: char) -> bool {
 
 /// Text as go-yaml reads it back from JSON.
 fn through_json(text: &str) -> Result<Cow<'_, str>, &'static str> {
-    // Nothing JSON leaves alone and YAML does not is below 0x7f.
-    if text.bytes().all(|byte| byte < 0x7f) {
-        return Ok(Cow::Borrowed(text));
-    }
+    let bytes = text.as_bytes();
     let mut has_next_line = false;
-    for character in text.chars() {
-        match character {
-            '\u{85}' => has_next_line = true,
-            '\u{7f}'..'\u{a0}' | '\u{fffe}' | '\u{ffff}' => {
+    // What JSON leaves alone and YAML does not begins with one of these bytes.
+    for at in memchr::memchr3_iter(0x7f, 0xc2, 0xef, bytes) {
+        match bytes[at..] {
+            [0xc2, 0x85, ..] => has_next_line = true,
+            [0x7f, ..] | [0xc2, 0x80..0xa0, ..] | [0xef, 0xbf, 0xbe | 0xbf, ..] => {
                 return Err("yaml: control characters are not allowed");
             }
             _ => {}
