@@ -108,6 +108,15 @@ pub struct Outcome {
     pub chart: Option<Arc<helm::Chart>>,
 }
 
+impl Outcome {
+    fn warn(&mut self, warnings: &[String]) {
+        for warning in warnings {
+            self.stderr.push_str(warning);
+            self.stderr.push('\n');
+        }
+    }
+}
+
 impl Template {
     /// Runs the command; relative paths are taken from `dir`.
     pub fn run(&self, dir: &Path) -> Outcome {
@@ -115,6 +124,7 @@ impl Template {
         match self.render(dir, false, &mut outcome) {
             Ok(text) => outcome.stdout = text,
             Err(error) => {
+                outcome.warn(error.warnings());
                 outcome.stderr.push_str(&format!("Error: {error}\n"));
                 outcome.report = Some(self.report(dir, error.report().to_string()));
                 // Helm says so wherever it had got as far as the templates.
@@ -210,7 +220,6 @@ impl Template {
         }
         let values = self.values(dir, profile)?;
         let chart = &*outcome.chart.insert(Arc::new(load(&chart)?));
-        let stderr = &mut outcome.stderr;
         let release = helm::template(
             chart,
             &HelmOptions {
@@ -237,15 +246,13 @@ impl Template {
                 ..HelmOptions::default()
             },
         )?;
-        for warning in &release.warnings {
-            stderr.push_str(warning);
-            stderr.push('\n');
-        }
+        outcome.warn(&release.warnings);
         if self.unread_values
             && let Some(map) = &release.source_map
         {
             for (path, origin) in map.unread() {
-                stderr.push_str(&format!("nobody reads {path} ({origin})\n"));
+                let unread = format!("nobody reads {path} ({origin})\n");
+                outcome.stderr.push_str(&unread);
             }
         }
         if !self.explain.is_empty() {
@@ -341,10 +348,25 @@ fn explain(release: &Release, what: &str) -> Option<LineReport> {
 fn load(path: &Path) -> Result<Chart, helm::Error> {
     let limits = LoadLimits::default();
     if path.is_dir() {
-        return Chart::load(&DirTree::new(path)?, &TreePath::ROOT, &limits);
+        let chart = Chart::load(&DirTree::new(path)?, &TreePath::ROOT, &limits);
+        return match chart {
+            // Its links may lead anywhere, as they may for the original.
+            Err(error) if error.kind() == ErrorKind::Tree => {
+                load_from_root(path, &limits).unwrap_or(Err(error))
+            }
+            chart => chart,
+        };
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let parent: PathBuf = path.parent().map(Path::to_owned).unwrap_or_default();
     let file = TreePath::parse(&name).map_err(gitops_core::TreeError::from)?;
     Chart::load(&DirTree::new(parent)?, &file, &limits)
+}
+
+/// The chart in the tree of all files; `None` if its path has no place there.
+fn load_from_root(path: &Path, limits: &LoadLimits) -> Option<Result<Chart, helm::Error>> {
+    let path = std::path::absolute(path).ok()?;
+    let path = TreePath::parse(path.to_str()?).ok()?;
+    let tree = DirTree::new("/").ok()?;
+    Some(Chart::load(&tree, &path, limits))
 }

@@ -23,6 +23,7 @@ struct Repr {
     /// For errors of the parser, which know the text only here.
     snippet: Option<Snippet>,
     broken: Option<Broken>,
+    warnings: Vec<String>,
 }
 
 enum Cause {
@@ -68,6 +69,7 @@ impl Error {
             cause: Cause::None,
             snippet: None,
             broken: None,
+            warnings: Vec::new(),
         }))
     }
 
@@ -94,6 +96,11 @@ impl Error {
 
     pub(super) fn with_broken(mut self, broken: Broken) -> Self {
         self.0.broken = Some(broken);
+        self
+    }
+
+    pub(super) fn after(mut self, warnings: Vec<String>) -> Self {
+        self.0.warnings = warnings;
         self
     }
 
@@ -135,6 +142,11 @@ impl Error {
     /// The file that is at fault, as far as one is.
     pub fn file(&self) -> Option<&str> {
         self.0.file.as_deref()
+    }
+
+    /// What Helm would have written to its log by then.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
     }
 
     /// The template error behind this one.

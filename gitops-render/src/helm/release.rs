@@ -188,6 +188,22 @@ pub(super) fn render(
     options: &HelmOptions,
     memo: Option<&mut Memo>,
 ) -> Result<Release, Error> {
+    let mut warnings = chart.warnings.clone();
+    match render_with(chart, options, memo, &mut warnings) {
+        Ok(release) => Ok(Release {
+            warnings,
+            ..release
+        }),
+        Err(error) => Err(error.after(warnings)),
+    }
+}
+
+fn render_with(
+    chart: &Arc<Chart>,
+    options: &HelmOptions,
+    memo: Option<&mut Memo>,
+    warnings: &mut Vec<String>,
+) -> Result<Release, Error> {
     let metadata = &chart.metadata;
     if !matches!(metadata.kind.as_str(), "" | "application") {
         return Err(Error::new(
@@ -195,7 +211,6 @@ pub(super) fn render(
             format!("{} charts are not installable", metadata.kind),
         ));
     }
-    let mut warnings = chart.warnings.clone();
     if metadata.deprecated {
         warnings.push("WARNING: This chart is deprecated".into());
     }
@@ -211,12 +226,12 @@ pub(super) fn render(
             ),
         ));
     }
-    root.process(&options.values, options.profile, &mut warnings)
+    root.process(&options.values, options.profile, warnings)
         .map_err(|error| error.behind(options.profile.processing_dependencies()))?;
     let rules = Rules::coalesce(options.profile);
-    let values = coalesce::values(&root, options.values.clone(), rules, &mut warnings)?;
+    let values = coalesce::values(&root, options.values.clone(), rules, warnings)?;
     if !options.skip_schema_validation {
-        schema::validate(&root, &values, &mut warnings)?;
+        schema::validate(&root, &values, warnings)?;
     }
     let asked = Asked::default();
     let version = &options.capabilities.kube_version.version;
@@ -241,12 +256,11 @@ pub(super) fn render(
         }
         !file.path.ends_with("NOTES.txt")
     });
-    let (documents, mut hooks) = manifests::sort(&files, options.profile, &mut warnings).map_err(
-        |error| match &source_map {
+    let (documents, mut hooks) =
+        manifests::sort(&files, options.profile, warnings).map_err(|error| match &source_map {
             Some(map) => error.explained(map),
             None => error,
-        },
-    )?;
+        })?;
     hooks.retain(|hook| {
         let test = hook.hook.as_ref().is_some_and(|hook| hook.is_test());
         !(options.no_hooks || (options.skip_tests && test))
@@ -263,9 +277,9 @@ pub(super) fn render(
         documents,
         hooks,
         notes,
-        warnings,
         inputs: asked.take(),
         source_map,
+        ..Release::default()
     })
 }
 

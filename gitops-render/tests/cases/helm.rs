@@ -345,6 +345,24 @@ mod reports {
     }
 
     #[test]
+    fn an_error_has_the_warnings_before_it() {
+        let files = [
+            ("requirements.yaml", "dependencies: []\n"),
+            ("values.yaml", "table: {a: 1}\n"),
+            ("templates/a.yaml", "{{ fail \"no\" }}"),
+        ];
+        let options = HelmOptions {
+            values: [("table", "text")].into_iter().collect(),
+            ..HelmOptions::default()
+        };
+        let error = render(&files, &options).expect_err("it gives up");
+        let [dependencies, ..] = error.warnings() else {
+            panic!("nothing was said");
+        };
+        assert!(dependencies.starts_with("Warning: Dependencies are handled in Chart.yaml"));
+    }
+
+    #[test]
     fn no_text_is_said_twice() {
         let error = render(
             &[("templates/a.yaml", "{{ .x.y.z }}")],
