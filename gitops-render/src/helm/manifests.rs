@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use gitops_core::{Str, Value, yaml};
 
 use super::error::{Error, ErrorKind};
@@ -14,8 +15,9 @@ use super::report::{Broken, BrokenLine};
 pub struct Document {
     /// The template that wrote it, as in `# Source: …`.
     pub path: Str,
-    /// Its text, trimmed as Helm trims it.
-    pub text: String,
+    /// Its text, trimmed as Helm trims it: a part of all that its template
+    /// wrote, with which it shares memory.
+    pub text: ByteString,
     /// Its kind; empty if it has none.
     pub kind: Str,
     /// What makes it a hook, if it is one.
@@ -119,15 +121,16 @@ impl Written {
             )
             .at_file(path)
         };
-        let content = std::str::from_utf8(&self.text).map_err(|_| failed(not_utf8(&self.text)))?;
-        for text in profile.split(content) {
+        let content =
+            ByteString::try_from(self.text.clone()).map_err(|_| failed(not_utf8(&self.text)))?;
+        for text in profile.split(&content) {
             let offset = text.as_ptr() as usize - content.as_ptr() as usize;
             let head = Head::read(text, profile)
-                .map_err(|problem| failed(problem).with_broken(broken(content, offset, text)))?;
+                .map_err(|problem| failed(problem).with_broken(broken(&content, offset, text)))?;
             each(Piece {
                 document: Document {
                     path: path.clone(),
-                    text: text.to_owned(),
+                    text: content.slice_ref(text),
                     kind: head.kind.clone(),
                     hook: None,
                     offset,

@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use gitops_core::manifest::{self, ManifestError};
 use gitops_core::{Manifest, Origin, TreePath};
 
@@ -329,6 +330,11 @@ impl Place {
     }
 }
 
+fn text_of(data: &Bytes) -> ByteString {
+    ByteString::try_from(data.clone())
+        .unwrap_or_else(|_| String::from_utf8_lossy(data).into_owned().into())
+}
+
 fn collect_crds(node: &Node, place: &Place, profile: Profile, into: &mut Vec<Document>) {
     let path = &place.path;
     for file in &node.chart.files {
@@ -339,7 +345,7 @@ fn collect_crds(node: &Node, place: &Place, profile: Profile, into: &mut Vec<Doc
         if file.name.starts_with("crds/") && manifest {
             into.push(Document {
                 path: ecow::eco_format!("{path}/{}", file.name),
-                text: String::from_utf8_lossy(&file.data).into_owned(),
+                text: text_of(&file.data),
                 kind: "CustomResourceDefinition".into(),
                 hook: None,
                 offset: 0,

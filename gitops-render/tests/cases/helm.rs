@@ -35,7 +35,7 @@ fn written(release: &Release, file: &str) -> String {
         .documents
         .iter()
         .filter(|document| of_file(&document.path));
-    documents.map(|document| document.text.as_str()).collect()
+    documents.map(|document| &*document.text).collect()
 }
 
 mod seeds {

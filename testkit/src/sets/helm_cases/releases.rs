@@ -242,7 +242,7 @@ pub(super) fn documents(set: &mut Set, name: &str, case: Value) {
             .iter()
             .map(|document| {
                 json!({
-                    "content": document.text,
+                    "content": &*document.text,
                     "kind": document.kind.as_str(),
                     "name": document.path.as_str(),
                 })
@@ -275,7 +275,7 @@ fn hook(document: &Document) -> Value {
         None => (Vec::new(), 0),
     };
     json!({
-        "content": document.text,
+        "content": &*document.text,
         "events": events.iter().map(|event| event.as_str()).collect::<Vec<_>>(),
         "kind": document.kind.as_str(),
         "path": document.path.as_str(),
