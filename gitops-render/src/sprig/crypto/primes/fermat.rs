@@ -13,6 +13,11 @@
 //! are those of `n` inverted. Four times the result is `2^-(n-1)`, which is 1 when
 //! `2^(n-1)` is.
 
+#[cfg(target_arch = "x86")]
+use std::arch::x86 as arch;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64 as arch;
+
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch};
 use rsa::BoxedUint;
@@ -142,13 +147,8 @@ impl Digits for Wide {
     }
 }
 
-#[cfg(target_arch = "x86")]
-use std::arch::x86 as arch;
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64 as arch;
-
-/// So many digits are multiplied by a number in one go: fewer loads and stores
-/// of sums. With more the sums no longer fit into registers.
+/// So many digits are multiplied by a number in one go, for fewer loads and
+/// stores of sums. More would gain less than the zeros cost that they need.
 const ROW: usize = 2;
 
 struct Test<D: Digits> {
@@ -161,6 +161,7 @@ struct Test<D: Digits> {
     /// Times this, the lowest digit tells which multiple of the modulus makes it
     /// zero.
     inverse: Lanes<D>,
+    /// What is squared.
     number: Vec<Lanes<D>>,
     /// What remains of the number to be multiplied, with [`ROW`] zeros behind it.
     rest: Vec<Lanes<D>>,
@@ -209,7 +210,7 @@ impl<D: Digits> Test<D> {
     fn passed(mut self) -> Vec<bool> {
         let length = self.number.len();
         let exponent = length as u32 * D::WIDTH;
-        // As many as make a number of at most R's exponent.
+        // As many bits of the candidate as make a number below R's exponent.
         let leading = exponent.ilog2().min(self.bits);
         let remaining = self.bits - leading;
         for place in 0..length {
