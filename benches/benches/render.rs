@@ -138,6 +138,23 @@ impl Host for Offline {
     }
 }
 
+/// A chart that makes an authority, with a key of 2048 bits, each time another.
+fn keys(criterion: &mut Criterion) {
+    let tree: MemoryTree = [
+        ("Chart.yaml", "{apiVersion: v2, name: keys, version: 0.1.0}"),
+        ("templates/ca.yaml", "ca: {{ genCA \"ca\" 30 | toJson }}"),
+    ]
+    .map(|(path, text)| (path, text.as_bytes().to_vec()))
+    .try_into()
+    .expect("the paths are good");
+    let chart = Chart::load(&tree, &TreePath::ROOT, &LoadLimits::default());
+    let chart = Arc::new(chart.expect("the chart is whole"));
+    let options = HelmOptions::default();
+    criterion.bench_function("key/rsa of 2048 bits", |bencher| {
+        bencher.iter(|| helm::template(&chart, &options).expect("the chart renders"));
+    });
+}
+
 /// Half Deployments and half ConfigMaps that they refer to, with a prefix, a
 /// namespace, an image and a label for all.
 fn kustomizations(criterion: &mut Criterion) {
@@ -206,6 +223,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     charts(&mut criterion);
     templates(&mut criterion);
+    keys(&mut criterion);
     kustomizations(&mut criterion);
     criterion.final_summary();
 }
