@@ -22,10 +22,13 @@ use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch};
 use rsa::BoxedUint;
 
-/// Without optimisation the test takes longer than what it saves; and so it does
-/// where lanes are not multiplied into such of twice the width at once.
-const PAYS: bool =
-    cfg!(any(target_arch = "x86", target_arch = "x86_64")) && !cfg!(debug_assertions);
+/// Whether the test takes less time than it saves: not where lanes are not
+/// multiplied into such of twice the width at once, and without optimisation
+/// for small numbers only.
+const fn pays(bits: u32) -> bool {
+    let optimised = !cfg!(debug_assertions);
+    cfg!(any(target_arch = "x86", target_arch = "x86_64")) && (optimised || bits <= 256)
+}
 
 /// The numbers that pass, of odd ones of so many bits; all that are prime do.
 pub(super) fn passing(
@@ -43,7 +46,7 @@ pub(super) fn passing(
         if batch.is_empty() {
             return None;
         }
-        let passed = match PAYS {
+        let passed = match pays(bits) {
             true => test(level, &batch, bits),
             false => vec![true; batch.len()],
         };
