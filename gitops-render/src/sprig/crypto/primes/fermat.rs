@@ -291,9 +291,10 @@ impl<D: Digits> Test<D> {
                 &self.rest[start..],
             );
         }
-        for (pair, x) in sums.as_chunks_mut::<2>().0.iter_mut().zip(number) {
-            pair[0] = digits.low(pair[0] + pair[0], *x, *x);
-            pair[1] = digits.high(pair[1] + pair[1], *x, *x);
+        for (place, x) in number.iter().enumerate() {
+            let (low, high) = (sums[2 * place], sums[2 * place + 1]);
+            sums[2 * place] = digits.low(low + low, *x, *x);
+            sums[2 * place + 1] = digits.high(high + high, *x, *x);
         }
     }
 
@@ -337,13 +338,14 @@ fn multiply<D: Digits>(
     row: &[Lanes<D>; ROW],
     number: &[Lanes<D>],
 ) {
-    for (place, number) in sums.iter_mut().zip(number.windows(ROW + 1)) {
-        let mut sum = *place;
-        for (index, x) in row.iter().enumerate() {
-            sum = digits.low(sum, *x, number[ROW - index]);
-            sum = digits.high(sum, *x, number[ROW - index - 1]);
+    let places = sums.len().min(number.len() - ROW);
+    for place in 0..places {
+        let mut sum = sums[place];
+        for index in 0..ROW {
+            sum = digits.low(sum, row[index], number[place + ROW - index]);
+            sum = digits.high(sum, row[index], number[place + ROW - index - 1]);
         }
-        *place = sum;
+        sums[place] = sum;
     }
 }
 
