@@ -554,7 +554,7 @@ fn parse(
                     // a time. One block of about what the trees take, freed
                     // untouched, makes it one call.
                     drop(std::hint::black_box(Vec::<u8>::with_capacity(
-                        4 * share_bytes,
+                        2 * share_bytes,
                     )));
                     parse(share)
                 };
