@@ -147,8 +147,7 @@ fn run_with<'a, 'o>(
             "app.kubernetes.io/managed-by".into(),
             format!("kustomize-{}", options.version).into(),
         )];
-        let spec =
-            super::fields::FieldSpec::new(Default::default(), "metadata/labels".into(), true);
+        let spec = super::fields::FieldSpec::new(Default::default(), "metadata/labels", true);
         let places = labelled.places();
         super::metadata::set_pairs(&mut labelled, &labels, &[spec], &places)?;
         list = labelled.into_list();
@@ -856,7 +855,7 @@ fn two_texts(
 
 /// Refuses objects of one file that have one identity.
 fn distinct(objects: Vec<Object>) -> Result<Objects> {
-    let mut list = Objects::default();
+    let mut list = Objects::with_capacity(objects.len());
     for object in objects {
         list.push(object)?;
     }

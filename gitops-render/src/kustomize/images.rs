@@ -132,11 +132,17 @@ fn find_in_containers(tree: &Tree, node: NodeId, found: &mut Vec<NodeId>) -> Res
     match &tree.node(node).content {
         Content::Map(entries) => {
             for (key, value) in entries {
-                find_in_containers(tree, *value, found)?;
-                if !matches!(tree.text(*key), Some("containers" | "initContainers")) {
+                if tree.kind(*value) == Kind::Scalar {
                     continue;
                 }
-                for item in tree.items(*value) {
+                find_in_containers(tree, *value, found)?;
+                let items = tree.items(*value);
+                if items.is_empty()
+                    || !matches!(tree.text(*key), Some("containers" | "initContainers"))
+                {
+                    continue;
+                }
+                for item in items {
                     fields::demand(tree, *item, Kind::Map)?;
                     if let Some(image) = tree.get(*item, "image") {
                         fields::demand(tree, image, Kind::Scalar)?;

@@ -85,7 +85,7 @@ const INT: Tag = Tag::Int;
 
 /// Where objects have their namespace.
 static FIELD: LazyLock<FieldSpec> =
-    LazyLock::new(|| FieldSpec::new(Gvk::default(), "metadata/namespace".into(), true));
+    LazyLock::new(|| FieldSpec::new(Gvk::default(), "metadata/namespace", true));
 
 impl Namespace {
     pub(super) fn apply(&self, objects: &mut Objects) -> Result<()> {

@@ -1,10 +1,11 @@
 //! Names: prefixes, suffixes, hashes, and the fields that refer to them.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
+use foldhash::HashMap;
 use gitops_core::Str;
 use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Style, Tag, Tree};
+use smallvec::SmallVec;
 
 use super::error::{Error, Result, transform};
 use super::fields::{self, Create, FieldSpec};
@@ -103,7 +104,7 @@ struct Candidate {
 
 struct Candidates {
     all: Vec<Candidate>,
-    by_previous_name: HashMap<Str, Vec<usize>>,
+    by_previous_name: HashMap<Str, SmallVec<[usize; 1]>>,
     by_original_namespace: HashMap<Str, Vec<usize>>,
 }
 
@@ -240,8 +241,8 @@ pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()>
     let places = objects.places();
     let mut candidates = Candidates {
         all: Vec::with_capacity(places.len()),
-        by_previous_name: HashMap::new(),
-        by_original_namespace: HashMap::new(),
+        by_previous_name: HashMap::with_capacity_and_hasher(places.len(), Default::default()),
+        by_original_namespace: HashMap::default(),
     };
     for (index, at) in places.iter().enumerate() {
         let object = objects.get(*at);
@@ -268,7 +269,7 @@ pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()>
             suffixes: object.suffixes.clone(),
         });
     }
-    let mut of_kind = HashMap::<Gvk, Rc<References<'_>>>::new();
+    let mut of_kind = HashMap::<Gvk, Rc<References<'_>>>::default();
     for at in places {
         let references = of_kind
             .entry(objects.get(at).original().gvk)

@@ -4,7 +4,8 @@
 //! fields, and only what a document brings along is read from annotations.
 
 use gitops_core::redaction::HIDDEN;
-use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Tag, Tree};
+use gitops_core::value::Sink;
+use gitops_core::yaml::node::{Content, DecodeError, Kind, Node, NodeId, Tag, Tree};
 use gitops_core::{Map, Str, TreePath, Value, json, yaml};
 
 use super::error::{Error, ErrorKind, Result, transform};
@@ -313,8 +314,15 @@ impl Object {
                 .unwrap_or_default()
         };
         let (api_version, kind) = (text("apiVersion"), text("kind"));
-        let name = self.metadata_text("name");
-        let namespace = self.metadata_text("namespace");
+        let metadata = self.metadata();
+        let field = |name| {
+            metadata
+                .and_then(|metadata| self.tree.get(metadata, name))
+                .filter(|node| !self.tree.node(*node).is_empty())
+                .and_then(|node| self.tree.text(node))
+                .unwrap_or_default()
+        };
+        let (name, namespace) = (field("name"), field("namespace"));
         let (group, version) = super::id::split_api_version(api_version);
         let same = self.id.gvk.kind == kind
             && self.id.gvk.group == group
@@ -333,14 +341,6 @@ impl Object {
         self.tree
             .get(self.tree.root(), "metadata")
             .filter(|node| !self.tree.node(*node).is_empty())
-    }
-
-    fn metadata_text(&self, field: &str) -> &str {
-        self.metadata()
-            .and_then(|metadata| self.tree.get(metadata, field))
-            .filter(|node| !self.tree.node(*node).is_empty())
-            .and_then(|node| self.tree.text(node))
-            .unwrap_or_default()
     }
 
     /// The oldest identity.
@@ -512,9 +512,18 @@ impl Object {
 
     /// The document as a value.
     pub(super) fn to_value(&self) -> Result<Value> {
-        self.tree.to_value(self.tree.root()).map_err(|error| {
-            transform(error.to_string()).at(&self.declared.file, self.declared.line)
-        })
+        let value = self.tree.to_value(self.tree.root());
+        value.map_err(|error| self.meaningless(&error))
+    }
+
+    /// Writes what the document means.
+    pub(super) fn write_to(&self, sink: &mut impl Sink) -> Result<()> {
+        let written = self.tree.write_to(self.tree.root(), sink);
+        written.map_err(|error| self.meaningless(&error))
+    }
+
+    fn meaningless(&self, error: &DecodeError) -> Error {
+        transform(error.to_string()).at(&self.declared.file, self.declared.line)
     }
 
     /// The document as Kustomize prints it, for messages.

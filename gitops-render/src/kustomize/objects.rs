@@ -60,6 +60,15 @@ impl std::hash::Hasher for PassThrough {
 }
 
 impl Objects {
+    /// An empty list with room.
+    pub(super) fn with_capacity(objects: usize) -> Self {
+        Objects {
+            list: Vec::with_capacity(objects),
+            index: HashMap::with_capacity_and_hasher(objects, BuildPassThrough),
+            ..Objects::default()
+        }
+    }
+
     /// Those that no patch deleted.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Object> {
         self.list.iter().filter(|object| !object.is_empty())
