@@ -35,7 +35,9 @@ struct Cli {
     command: Command,
 }
 
+// Arguments are set up for the command that is given.
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// List the applications that a repository declares
     Apps(Repo),
@@ -69,6 +71,7 @@ enum Command {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Render {
     /// An application of a repository
     App {
