@@ -36,12 +36,11 @@ pub(super) fn set_images(
             let mut found = Vec::new();
             let root = object.tree.root();
             find_in_containers(&object.tree, root, &mut found)?;
-            let id = object.id.clone();
             for spec in specs.iter() {
                 fields::visit(
                     &mut object.tree,
-                    &id.gvk,
-                    &id,
+                    &object.id.gvk,
+                    &object.id,
                     spec,
                     Create::Nothing,
                     &mut |tree, node| {

@@ -32,7 +32,7 @@ pub(super) fn add_affix(
 ) -> Result<()> {
     const STR: Tag = Tag::Str;
     for &at in places {
-        let original = objects.get(at).original().gvk;
+        let original = objects.get(at).original_gvk();
         let keeps_name = matches!(
             original.kind.as_str(),
             "CustomResourceDefinition" | "Namespace"
@@ -54,11 +54,10 @@ pub(super) fn add_affix(
                     object.refresh();
                     object.remember();
                 }
-                let id = object.id.clone();
                 fields::visit(
                     &mut object.tree,
-                    &id.gvk,
-                    &id,
+                    &object.id.gvk,
+                    &object.id,
                     spec,
                     Create::Scalar(&STR),
                     &mut |tree, node| {
@@ -246,7 +245,7 @@ pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()>
     };
     for (index, at) in places.iter().enumerate() {
         let object = objects.get(*at);
-        let original_namespace: Str = object.original().effective_namespace().into();
+        let original_namespace: Str = object.original_namespace().into();
         candidates
             .by_original_namespace
             .entry(original_namespace.clone())
@@ -272,7 +271,7 @@ pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()>
     let mut of_kind = HashMap::<Gvk, Rc<References<'_>>>::default();
     for at in places {
         let references = of_kind
-            .entry(objects.get(at).original().gvk)
+            .entry(objects.get(at).original_gvk())
             .or_insert_with_key(|gvk| Rc::new(References::of(gvk, specs)))
             .clone();
         if references.all.is_empty() {
@@ -467,11 +466,10 @@ impl Referrer {
             }
         };
         // The field counts whatever version of the kind the table names.
-        let id = object.id.clone();
         fields::visit(
             &mut object.tree,
             &spec.gvk,
-            &id,
+            &object.id,
             spec,
             Create::Nothing,
             &mut set,

@@ -351,6 +351,24 @@ impl Object {
         }
     }
 
+    /// Group, version and kind of the oldest identity.
+    pub(super) fn original_gvk(&self) -> Gvk {
+        let kind = self.previous.first().map(|previous| &previous.kind);
+        Gvk {
+            group: self.id.gvk.group.clone(),
+            version: self.id.gvk.version.clone(),
+            kind: kind.unwrap_or(&self.id.gvk.kind).clone(),
+        }
+    }
+
+    /// The namespace of the oldest identity that counts in comparisons.
+    pub(super) fn original_namespace(&self) -> &str {
+        match self.previous.first() {
+            Some(previous) => previous.effective_namespace(),
+            None => self.id.effective_namespace(),
+        }
+    }
+
     fn previous_id(&self, previous: &Previous) -> Id {
         Id {
             gvk: Gvk {

@@ -60,13 +60,21 @@ impl std::hash::Hasher for PassThrough {
 }
 
 impl Objects {
-    /// An empty list with room.
-    pub(super) fn with_capacity(objects: usize) -> Self {
-        Objects {
-            list: Vec::with_capacity(objects),
-            index: HashMap::with_capacity_and_hasher(objects, BuildPassThrough),
+    /// Objects with an identity each.
+    pub(super) fn distinct(list: Vec<Object>) -> Result<Self> {
+        let mut objects = Objects {
+            index: HashMap::with_capacity_and_hasher(list.len(), BuildPassThrough),
+            list,
             ..Objects::default()
+        };
+        for at in 0..objects.list.len() {
+            let object = &objects.list[at];
+            if let Some(first) = objects.with_id(&object.id).first() {
+                return Err(already_there(&objects.list[*first], object));
+            }
+            objects.note(at, 0);
         }
+        Ok(objects)
     }
 
     /// Those that no patch deleted.
