@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ecow::EcoVec;
 use foldhash::HashMap;
 use gitops_core::Str;
 use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Style, Tag, Tree};
@@ -96,9 +97,9 @@ pub(super) fn add_hashes(objects: &mut Objects) -> Result<()> {
 struct Candidate {
     id: Id,
     original_namespace: Str,
-    previous: Vec<Previous>,
-    prefixes: Vec<Str>,
-    suffixes: Vec<Str>,
+    previous: EcoVec<Previous>,
+    prefixes: EcoVec<Str>,
+    suffixes: EcoVec<Str>,
 }
 
 struct Candidates {
@@ -333,8 +334,8 @@ fn explain(
 /// An object whose fields refer to others.
 struct Referrer {
     id: Id,
-    prefixes: Vec<Str>,
-    suffixes: Vec<Str>,
+    prefixes: EcoVec<Str>,
+    suffixes: EcoVec<Str>,
     /// The namespaces of a role binding's service accounts.
     subject_namespaces: Vec<Str>,
     /// What a role binding's role is.

@@ -3,6 +3,7 @@
 //! Kustomize keeps its memory in annotations of the object; here they are
 //! fields, and only what a document brings along is read from annotations.
 
+use ecow::EcoVec;
 use gitops_core::redaction::HIDDEN;
 use gitops_core::value::Sink;
 use gitops_core::yaml::node::{Content, DecodeError, Kind, Node, NodeId, Tag, Tree};
@@ -19,9 +20,9 @@ pub(super) struct Object {
     /// The identity that the document has now; see [`Object::refresh`].
     pub(super) id: Id,
     /// Identities that it had, oldest first.
-    pub(super) previous: Vec<Previous>,
-    pub(super) prefixes: Vec<Str>,
-    pub(super) suffixes: Vec<Str>,
+    pub(super) previous: EcoVec<Previous>,
+    pub(super) prefixes: EcoVec<Str>,
+    pub(super) suffixes: EcoVec<Str>,
     pub(super) behavior: Behavior,
     /// Whether a generator made it.
     pub(super) generated: bool,
@@ -128,9 +129,9 @@ impl Object {
         let mut object = Object {
             tree,
             id: Id::default(),
-            previous: Vec::new(),
-            prefixes: Vec::new(),
-            suffixes: Vec::new(),
+            previous: EcoVec::new(),
+            prefixes: EcoVec::new(),
+            suffixes: EcoVec::new(),
             behavior: Behavior::default(),
             generated: false,
             needs_hash: false,
@@ -152,8 +153,8 @@ impl Object {
         let Some(annotations) = self.tree.at(root, &["metadata", "annotations"]) else {
             return;
         };
-        let mut names = (Vec::new(), Vec::new(), Vec::new());
-        let split = |text: &str| text.split(',').map(Str::from).collect::<Vec<_>>();
+        let mut names = (EcoVec::new(), EcoVec::new(), EcoVec::new());
+        let split = |text: &str| text.split(',').map(Str::from).collect::<EcoVec<_>>();
         let mut found = false;
         for &(key, value) in self.tree.entries(annotations) {
             let (Some(key), Some(value)) = (self.tree.text(key), self.tree.text(value)) else {

@@ -70,12 +70,16 @@ pub(super) fn sort_legacy(objects: &mut [Object], lists: Option<&LegacyOrder>) {
             namespace,
             ..
         } = &object.id;
-        if !kinds.contains_key(gvk) {
-            let place = Rc::new(KindPlace::of(gvk, rank(&gvk.kind)));
-            kinds.insert(gvk.clone(), place);
-        }
+        let kind = match kinds.get(gvk) {
+            Some(known) => known.clone(),
+            None => {
+                let place = Rc::new(KindPlace::of(gvk, rank(&gvk.kind)));
+                kinds.insert(gvk.clone(), place.clone());
+                place
+            }
+        };
         Place {
-            kind: kinds[gvk].clone(),
+            kind,
             name: [or(namespace, "~X"), "|", or(name, "~N")].concat(),
         }
     });

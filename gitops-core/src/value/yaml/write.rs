@@ -170,7 +170,7 @@ impl<'a> Writer<'a> {
             out,
             style,
             failure: None,
-            open: Vec::new(),
+            open: Vec::with_capacity(8),
             indent: -1,
             column: 0,
             whitespace: true,
