@@ -172,6 +172,9 @@ fn finish(outcome: Outcome, explain_errors: bool) -> ExitCode {
     code
 }
 
+/// Not in `main`, whose frame would have to hold the futures: seven pages that
+/// a render touches for nothing.
+#[inline(never)]
 fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Apps(repo) => apps(repo),
