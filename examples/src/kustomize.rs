@@ -8,7 +8,7 @@ use gitops_apply::reconcile::Repositories;
 use gitops_core::TreePath;
 use gitops_core::tree::DirTree;
 use gitops_render::kustomize::{
-    self, GitSource, HelmSupport, KustomizeOptions, LoadRestrictor, Remotes as _,
+    self, GitSource, HelmSupport, KustomizeOptions, LoadRestrictor, Remotes as _, SharedTree,
 };
 
 use crate::helm::Outcome;
@@ -125,44 +125,49 @@ impl Build {
                  kustomization.yaml instead.\n",
             );
         }
-        let outcome = match GitSource::parse(&self.dir) {
+        // Bases may be anywhere, as they may for the original.
+        let (tree, path, options): (SharedTree, _, _) = match GitSource::parse(&self.dir) {
             Ok(source) => {
-                let tree = repositories.repository(&source)?;
                 let options = KustomizeOptions {
                     root_name: source.clone_spec(),
                     ..options
                 };
-                kustomize::build(&*tree, &TreePath::parse(&source.path)?, &options)
+                let tree = repositories.repository(&source)?;
+                (tree, TreePath::parse(&source.path)?, options)
             }
-            // Bases may be anywhere, as they may for the original.
             Err(_) => {
                 let root = std::path::absolute(dir.join(&self.dir))?;
                 let path = TreePath::parse(&root.to_string_lossy())?;
-                kustomize::build(&DirTree::new("/")?, &path, &options)
+                (Arc::new(DirTree::new("/")?), path, options)
             }
         };
-        let warnings = match &outcome {
-            Ok(built) => &built.warnings,
-            Err(error) => error.warnings(),
-        };
-        for warning in warnings {
-            stderr.push_str(warning);
-            stderr.push('\n');
-        }
-        let built = outcome?;
-        let Some(output) = self.output.as_ref().map(|output| dir.join(output)) else {
-            return Ok(built.to_text()?);
+        let output = self.output.as_ref().map(|output| dir.join(output));
+        let mut warn = |warnings: &[String]| {
+            for warning in warnings {
+                stderr.push_str(warning);
+                stderr.push('\n');
+            }
         };
         let write = |path: &Path, text: String| {
             std::fs::write(path, text).map_err(|error| format!("open {}: {error}", path.display()))
         };
-        if output.is_dir() {
+        if let Some(output) = output.as_ref().filter(|output| output.is_dir()) {
+            let built = kustomize::build(&*tree, &path, &options)
+                .inspect_err(|error| warn(error.warnings()))?;
+            warn(&built.warnings);
             for (name, text) in built.to_files()? {
                 write(&output.join(name), text)?;
             }
-        } else {
-            write(&output, built.to_text()?)?;
+            return Ok(String::new());
         }
-        Ok(String::new())
+        let printed = kustomize::print(&*tree, &path, &options)
+            .inspect_err(|error| warn(error.warnings()))?;
+        warn(&printed.warnings);
+        match &output {
+            None => Ok(printed.text),
+            Some(output) => write(output, printed.text)
+                .map(|()| String::new())
+                .map_err(Into::into),
+        }
     }
 }

@@ -298,6 +298,89 @@ pub fn build(
     path: &TreePath,
     options: &KustomizeOptions,
 ) -> Result<Build, Error> {
+    let outcome = accumulate(tree, path, options)?;
+    let mut built = Build {
+        objects: Vec::with_capacity(outcome.objects.len()),
+        places: Vec::with_capacity(outcome.objects.len()),
+        warnings: outcome.warnings,
+    };
+    for mut object in outcome.objects {
+        object.finish(outcome.origins, outcome.transformations)?;
+        let value = object
+            .to_value()
+            .map_err(|error| undecoded(error).after(built.warnings.clone()))?;
+        built.objects.push(value);
+        built.places.push(Place {
+            source: Str::new(),
+            file: object.declared.file.as_str().into(),
+            line: object.declared.line,
+        });
+    }
+    Ok(built)
+}
+
+/// What `kustomize build` prints.
+#[derive(Clone, Debug, Default)]
+pub struct Printed {
+    /// The objects as YAML.
+    pub text: String,
+    /// As in a [`Build`].
+    pub warnings: Vec<String>,
+}
+
+/// Builds the kustomization in the directory `path` of `tree` as text:
+/// [`build`] and [`to_text`](Build::to_text), with one object in hand at a
+/// time.
+///
+/// # Errors
+///
+/// As both.
+pub fn print(
+    tree: &(impl FileTree + ?Sized),
+    path: &TreePath,
+    options: &KustomizeOptions,
+) -> Result<Printed, Error> {
+    /// Bytes that are reserved on a guess.
+    const MOST_AHEAD: usize = 16 << 20;
+
+    let outcome = accumulate(tree, path, options)?;
+    let warnings = outcome.warnings;
+    let count = outcome.objects.len();
+    let mut text = Vec::new();
+    let mut unwritable = None;
+    for (done, mut object) in outcome.objects.into_iter().enumerate() {
+        if let Some(usual) = text.len().checked_div(done) {
+            text.extend_from_slice(b"---\n");
+            if text.capacity() - text.len() < usual {
+                // The others are probably as long, but nobody promised it.
+                text.reserve(usual.saturating_mul(count - done).min(MOST_AHEAD));
+            }
+        }
+        object.finish(outcome.origins, outcome.transformations)?;
+        let mut writer = yaml::Writer::new(&mut text, yaml::Style::KUBERNETES);
+        object
+            .write_to(&mut writer)
+            .map_err(|error| undecoded(error).after(warnings.clone()))?;
+        if let Err(error) = writer.finish() {
+            // Objects that mean nothing are complained about before those
+            // that cannot be written.
+            unwritable.get_or_insert(error);
+        }
+    }
+    match unwritable {
+        Some(error) => Err(Error::new(ErrorKind::Transform, error.to_string()).after(warnings)),
+        None => Ok(Printed {
+            text: String::from_utf8(text).expect("the writer is fed text and writes text"),
+            warnings,
+        }),
+    }
+}
+
+fn accumulate(
+    tree: &(impl FileTree + ?Sized),
+    path: &TreePath,
+    options: &KustomizeOptions,
+) -> Result<build::Outcome, Error> {
     let session = loader::Session {
         tree: &tree,
         root_name: options.root_name.clone(),
@@ -307,28 +390,13 @@ pub fn build(
         fetched: Default::default(),
     };
     let loader = loader::Loader::new(session, path)?;
-    let outcome = build::run(loader, options)?;
-    let mut built = Build {
-        objects: Vec::with_capacity(outcome.objects.len()),
-        places: Vec::with_capacity(outcome.objects.len()),
-        warnings: outcome.warnings,
-    };
-    for mut object in outcome.objects {
-        object.finish(outcome.origins, outcome.transformations)?;
-        // What Go's decoder refuses is shown as the map that it did not get.
-        let value = object
-            .to_value()
-            .map_err(|error| match error.message().starts_with("yaml: ") {
-                true => error.within("map[string]interface {}(nil)"),
-                false => error,
-            })
-            .map_err(|error| error.after(built.warnings.clone()))?;
-        built.objects.push(value);
-        built.places.push(Place {
-            source: Str::new(),
-            file: object.declared.file.as_str().into(),
-            line: object.declared.line,
-        });
+    build::run(loader, options)
+}
+
+/// What Go's decoder refuses is shown as the map that it did not get.
+fn undecoded(error: Error) -> Error {
+    match error.message().starts_with("yaml: ") {
+        true => error.within("map[string]interface {}(nil)"),
+        false => error,
     }
-    Ok(built)
 }

@@ -35,7 +35,9 @@ struct Cli {
     command: Command,
 }
 
+// Arguments are set up for the command that is given.
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// List the applications that a repository declares
     Apps(Repo),
@@ -69,6 +71,7 @@ enum Command {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Render {
     /// An application of a repository
     App {
@@ -169,6 +172,9 @@ fn finish(outcome: Outcome, explain_errors: bool) -> ExitCode {
     code
 }
 
+/// Not in `main`, whose frame would have to hold the futures: seven pages that
+/// a render touches for nothing.
+#[inline(never)]
 fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Apps(repo) => apps(repo),

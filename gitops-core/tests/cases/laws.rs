@@ -173,6 +173,21 @@ proptest! {
     }
 
     #[test]
+    fn a_tree_is_written_as_its_value_is(text in document()) {
+        let limits = Limits::default();
+        if let Ok(Some(mut tree)) = Tree::parse(text.as_bytes(), &limits)
+            && tree.inline_aliases(&limits).is_ok()
+        {
+            let mut written = Vec::new();
+            let mut writer = yaml::Writer::new(&mut written, Style::KUBERNETES);
+            let outcome = tree.write_to(tree.root(), &mut writer).map(|()| writer.finish());
+            let written = outcome.map(|outcome| outcome.map(|()| String::from_utf8(written)));
+            let value = tree.to_value(tree.root());
+            prop_assert_eq!(written, value.map(|value| yaml::to_string(&value).map(Ok)));
+        }
+    }
+
+    #[test]
     fn the_first_document_of_a_stream_is_what_parse_reads(text in document()) {
         let first = yaml::documents(text.as_bytes()).next();
         if let (Some(Ok(first)), Ok(parsed)) = (first, yaml::parse(text.as_bytes())) {

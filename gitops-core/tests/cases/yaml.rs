@@ -188,7 +188,14 @@ fn trees_are_written_as_they_were_read() {
             .expect("it is YAML")
             .expect("a document");
         let value = tree.to_value(tree.root()).expect("it has a meaning");
-        yaml::to_string(&value).expect("it can be written")
+        let mut written = Vec::new();
+        let mut writer = yaml::Writer::new(&mut written, yaml::Style::KUBERNETES);
+        tree.write_to(tree.root(), &mut writer)
+            .expect("it has a meaning");
+        writer.finish().expect("it can be written");
+        let text = yaml::to_string(&value).expect("it can be written");
+        assert_eq!(String::from_utf8_lossy(&written), text);
+        text
     };
     assert_eq!(
         moment("t: 2020-01-01 10:00:00"),

@@ -147,8 +147,7 @@ fn run_with<'a, 'o>(
             "app.kubernetes.io/managed-by".into(),
             format!("kustomize-{}", options.version).into(),
         )];
-        let spec =
-            super::fields::FieldSpec::new(Default::default(), "metadata/labels".into(), true);
+        let spec = super::fields::FieldSpec::new(Default::default(), "metadata/labels", true);
         let places = labelled.places();
         super::metadata::set_pairs(&mut labelled, &labels, &[spec], &places)?;
         list = labelled.into_list();
@@ -185,8 +184,8 @@ impl<'a, 'o> Target<'a, 'o> {
         }
         let mut found = Vec::new();
         for name in NAMES {
-            match loader.load_at(name) {
-                Ok(file) => found.push(file),
+            match loader.find_in_root(name) {
+                Ok(file) => found.extend(file),
                 Err(error) if error.kind() == ErrorKind::Limit => return Err(error),
                 Err(_) => {}
             }
@@ -479,7 +478,7 @@ impl<'a, 'o> Target<'a, 'o> {
         }
         let merging = |error: Error| error.within(format_args!("merging resources from '{path}'"));
         if objects.len() > 1 {
-            let objects = distinct(objects).map_err(in_file)?;
+            let objects = Objects::distinct(objects).map_err(in_file)?;
             into.objects.append(objects).map_err(merging)?;
         } else {
             for object in objects {
@@ -566,7 +565,7 @@ impl<'a, 'o> Target<'a, 'o> {
             return Ok(Vec::new());
         };
         charts::render(chart, globals, helm, &self.loader, &self.shared.schemas)
-            .and_then(distinct)
+            .and_then(Objects::distinct)
             .map(Objects::into_list)
             .map_err(|error| error.at(&self.path, 0))
     }
@@ -602,7 +601,7 @@ impl<'a, 'o> Target<'a, 'o> {
         let mut paths = Vec::new();
         for entry in entries {
             let inline = documents::parse(entry.as_bytes(), &self.path, self.loader.limits())
-                .and_then(distinct)
+                .and_then(Objects::distinct)
                 .map(Objects::into_list);
             let Ok(objects) = inline else {
                 paths.push(entry.clone());
@@ -852,13 +851,4 @@ fn two_texts(
         Some(mut fields) => Ok([fields.text(texts[0])?, fields.text(texts[1])?]),
     })?;
     Ok(found.unwrap_or_default())
-}
-
-/// Refuses objects of one file that have one identity.
-fn distinct(objects: Vec<Object>) -> Result<Objects> {
-    let mut list = Objects::default();
-    for object in objects {
-        list.push(object)?;
-    }
-    Ok(list)
 }

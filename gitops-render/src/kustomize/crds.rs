@@ -87,7 +87,7 @@ fn collect<'v>(
     };
     for (field, property) in fields {
         path.push(field);
-        let spec = |path: &[&str]| FieldSpec::new(gvk.clone(), path.join("/").into(), false);
+        let spec = |path: &[&str]| FieldSpec::new(gvk.clone(), path.join("/"), false);
         let text = |key: &str| property.get(key).and_then(Value::as_str);
         if text("x-kubernetes-annotation").is_some() {
             specs::merge_one(&mut specs.common_annotations, &spec(path))?;

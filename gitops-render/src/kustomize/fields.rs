@@ -5,11 +5,12 @@
 //! path (`spec.containers.[name=app].image`, kyaml's `PathGetter` and
 //! `PathMatcher`) says which items it means.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
+use foldhash::HashMap;
 use gitops_core::Str;
 use gitops_core::yaml::node::{
     Content, Kind, Limits, Node, NodeId, Quoting, Style, Tag, Tree, quotes_in_yaml_1_1,
@@ -25,12 +26,37 @@ use crate::re2::Re2;
 pub(super) struct FieldSpec {
     /// The kinds; what is empty fits all.
     pub(super) gvk: Gvk,
-    pub(super) path: Str,
+    pub(super) path: Cow<'static, str>,
     /// Whether the field is made where it is missing.
     pub(super) create: bool,
-    /// The names on the way, and whether each is said to be a list; most specs
-    /// are for kinds that are not there.
-    steps: OnceLock<Vec<(Str, bool)>>,
+    /// The way to the field; most specs are for kinds that are not there.
+    steps: OnceLock<Vec<Step>>,
+}
+
+/// One step on the way to a field.
+#[derive(Clone, Debug)]
+struct Step {
+    name: Str,
+    /// Whether what is there is said to be a list.
+    is_list: bool,
+    /// Whether the name is a key and nothing else.
+    is_key: bool,
+}
+
+impl Step {
+    fn new(step: &str) -> Self {
+        let (name, is_list) = match step.strip_suffix("[]") {
+            Some(list) => (list, true),
+            None => (step, false),
+        };
+        let is_key =
+            name.trim() == name && !name.is_empty() && number(name).is_none() && !is_special(name);
+        Step {
+            name: name.into(),
+            is_list,
+            is_key,
+        }
+    }
 }
 
 impl PartialEq for FieldSpec {
@@ -40,27 +66,23 @@ impl PartialEq for FieldSpec {
 }
 
 impl FieldSpec {
-    pub(super) fn new(gvk: Gvk, path: Str, create: bool) -> Self {
+    pub(super) fn new(gvk: Gvk, path: impl Into<Cow<'static, str>>, create: bool) -> Self {
         FieldSpec {
             gvk,
-            path,
+            path: path.into(),
             create,
             steps: OnceLock::new(),
         }
     }
 
-    fn steps(&self) -> &[(Str, bool)] {
-        let step = |step: &str| match step.strip_suffix("[]") {
-            Some(list) => (list.into(), true),
-            None => (step.into(), false),
-        };
+    fn steps(&self) -> &[Step] {
         self.steps.get_or_init(|| {
             let path = &self.path;
             match path.contains('\\') || path.starts_with('/') {
-                false => path.split('/').map(step).collect(),
+                false => path.split('/').map(Step::new).collect(),
                 true => {
                     let parts = split_path(path, '/');
-                    parts.iter().map(|part| step(part)).collect()
+                    parts.iter().map(|part| Step::new(part)).collect()
                 }
             }
         })
@@ -68,7 +90,7 @@ impl FieldSpec {
 
     /// The names on the way to the field.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.steps().iter().map(|(name, _)| name.as_str())
+        self.steps().iter().map(|step| step.name.as_str())
     }
 
     /// Whether writing to the field may change who an object is.
@@ -94,7 +116,7 @@ impl<'s> ByKind<'s> {
     pub(super) fn new(specs: &'s [FieldSpec]) -> Self {
         ByKind {
             specs,
-            known: HashMap::new(),
+            known: HashMap::default(),
         }
     }
 
@@ -164,11 +186,11 @@ fn descend(
     tree: &mut Tree,
     node: NodeId,
     spec: &FieldSpec,
-    steps: &[(Str, bool)],
+    steps: &[Step],
     create: Create,
     set: Setter<'_>,
 ) -> Result<()> {
-    let Some(((name, is_list), rest)) = steps.split_first() else {
+    let Some((step, rest)) = steps.split_first() else {
         return set(tree, node);
     };
     if tree.node(node).is_null() {
@@ -180,8 +202,8 @@ fn descend(
                 descend(tree, item, spec, steps, create, set).map_err(|error| {
                     let path: Vec<String> = steps
                         .iter()
-                        .map(|(name, is_list)| {
-                            format!("{name}{}", if *is_list { "[]" } else { "" })
+                        .map(|step| {
+                            format!("{}{}", step.name, if step.is_list { "[]" } else { "" })
                         })
                         .collect();
                     error.within(format_args!(
@@ -197,18 +219,18 @@ fn descend(
             return Err(transform("expected sequence or mapping node"));
         }
     }
-    if name.is_empty() {
+    if step.name.is_empty() {
         return Err(transform("cannot set or create an empty field name"));
     }
-    let create_kind = create.kind().filter(|_| spec.create && !is_list);
+    let create_kind = create.kind().filter(|_| spec.create && !step.is_list);
     let (made, tag) = match create_kind {
-        None => (is_list.then_some(Kind::List), Tag::None),
+        None => (step.is_list.then_some(Kind::List), Tag::None),
         Some(kind) if rest.is_empty() => (Some(kind), create.tag()),
         Some(_) => (Some(Kind::Map), Tag::Map),
     };
     let missing = create_kind.and(made);
-    let Some(field) = step(tree, node, name, missing)
-        .map_err(|error| error.within(format_args!("fieldName: {name}")))?
+    let Some(field) = follow(tree, node, step, missing)
+        .map_err(|error| error.within(format_args!("fieldName: {}", step.name)))?
     else {
         return Ok(());
     };
@@ -220,22 +242,20 @@ fn descend(
     descend(tree, field, spec, rest, create, set)
 }
 
-/// The field of that name, made if it is missing and there is a kind for it.
-fn step(
+/// The field of a mapping to which a step leads, made if it is missing and
+/// there is a kind for it.
+fn follow(
     tree: &mut Tree,
-    node: NodeId,
-    name: &str,
+    map: NodeId,
+    step: &Step,
     missing: Option<Kind>,
 ) -> Result<Option<NodeId>> {
-    // Nearly all names are plain keys that are there.
-    if let Some(found) = tree.get(node, name)
-        && !is_special(name)
-    {
-        return Ok(Some(found));
-    }
-    match missing {
-        None => lookup(tree, node, &[name]),
-        Some(kind) => lookup_or_add(tree, node, &[name], kind),
+    let name = step.name.as_str();
+    match (tree.get(map, name), missing) {
+        (found, None) if step.is_key => Ok(found),
+        (Some(found), Some(_)) if step.is_key => Ok(Some(found)),
+        (_, None) => lookup(tree, map, &[name]),
+        (_, Some(kind)) => lookup_or_add(tree, map, &[name], kind),
     }
 }
 

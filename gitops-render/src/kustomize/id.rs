@@ -1,7 +1,7 @@
 //! Who an object is: kyaml's `resid`.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 
 use gitops_core::{Str, Value};
 
@@ -28,7 +28,7 @@ impl Gvk {
     pub(super) fn api_version(&self) -> Str {
         match self.group.is_empty() {
             true => self.version.clone(),
-            false => format!("{}/{}", self.group, self.version).into(),
+            false => [&self.group, "/", &self.version].into_iter().collect(),
         }
     }
 
@@ -144,7 +144,8 @@ pub(super) fn hash_parts(
     effective_namespace: &str,
     state: &mut impl Hasher,
 ) {
+    // The hasher takes in how long each part is.
     for part in [kind, &gvk.group, &gvk.version, name, effective_namespace] {
-        part.hash(state);
+        state.write(part.as_bytes());
     }
 }

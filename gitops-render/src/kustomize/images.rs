@@ -36,12 +36,11 @@ pub(super) fn set_images(
             let mut found = Vec::new();
             let root = object.tree.root();
             find_in_containers(&object.tree, root, &mut found)?;
-            let id = object.id.clone();
             for spec in specs.iter() {
                 fields::visit(
                     &mut object.tree,
-                    &id.gvk,
-                    &id,
+                    &object.id.gvk,
+                    &object.id,
                     spec,
                     Create::Nothing,
                     &mut |tree, node| {
@@ -132,11 +131,17 @@ fn find_in_containers(tree: &Tree, node: NodeId, found: &mut Vec<NodeId>) -> Res
     match &tree.node(node).content {
         Content::Map(entries) => {
             for (key, value) in entries {
-                find_in_containers(tree, *value, found)?;
-                if !matches!(tree.text(*key), Some("containers" | "initContainers")) {
+                if tree.kind(*value) == Kind::Scalar {
                     continue;
                 }
-                for item in tree.items(*value) {
+                find_in_containers(tree, *value, found)?;
+                let items = tree.items(*value);
+                if items.is_empty()
+                    || !matches!(tree.text(*key), Some("containers" | "initContainers"))
+                {
+                    continue;
+                }
+                for item in items {
                     fields::demand(tree, *item, Kind::Map)?;
                     if let Some(image) = tree.get(*item, "image") {
                         fields::demand(tree, image, Kind::Scalar)?;

@@ -202,37 +202,48 @@ impl<'a> Loader<'a> {
             return Ok((bytes, TreePath::default()));
         }
         let joined = self.join(path)?;
-        let restricted =
-            self.repository.is_some() || self.session.restrictor == LoadRestrictor::RootOnly;
-        let (entry, bytes) = match self.tree().find(&joined).map_err(tree_error)? {
-            None if restricted => return Err(self.missing(&joined)),
-            None => {
-                return Err(load_error(format!(
-                    "open {}: no such file or directory",
-                    self.show(&joined)
-                )));
-            }
-            Some(found) => found,
+        match self.find(&joined)? {
+            Some(found) => Ok(found),
+            None if self.is_restricted() => Err(self.missing(&joined)),
+            None => Err(load_error(format!(
+                "open {}: no such file or directory",
+                self.show(&joined)
+            ))),
+        }
+    }
+
+    fn is_restricted(&self) -> bool {
+        self.repository.is_some() || self.session.restrictor == LoadRestrictor::RootOnly
+    }
+
+    /// The file in the root of that name, and where it was found.
+    pub(super) fn find_in_root(&self, name: &str) -> Result<Option<(Bytes, TreePath)>> {
+        self.find(&self.join(name)?)
+    }
+
+    fn find(&self, joined: &TreePath) -> Result<Option<(Bytes, TreePath)>> {
+        let Some((entry, bytes)) = self.tree().find(joined).map_err(tree_error)? else {
+            return Ok(None);
         };
-        if restricted {
+        if self.is_restricted() {
             if entry.kind == EntryKind::Dir {
                 return Err(load_error(format!(
                     "'{}' must resolve to a file",
-                    self.show(&joined)
+                    self.show(joined)
                 )));
             }
             let dir = entry.path.parent().unwrap_or_default();
             if dir.below(&self.root).is_none() {
                 return Err(load_error(format!(
                     "security; file '{}' is not in or below '{}'",
-                    self.show(&joined),
+                    self.show(joined),
                     self.show_root()
                 )));
             }
         } else if entry.kind == EntryKind::Dir {
             return Err(load_error(format!(
                 "read {}: is a directory",
-                self.show(&joined)
+                self.show(joined)
             )));
         }
         let limit = self.limits().file_size;
@@ -241,12 +252,12 @@ impl<'a> Loader<'a> {
                 ErrorKind::Limit,
                 format!(
                     "{}: {} bytes, more than the limit of {limit}",
-                    self.show(&joined),
+                    self.show(joined),
                     bytes.len()
                 ),
             ));
         }
-        Ok((bytes, entry.path))
+        Ok(Some((bytes, entry.path)))
     }
 
     fn fetch_file(&self, url: &str) -> Result<Bytes> {

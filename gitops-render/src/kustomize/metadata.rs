@@ -33,14 +33,13 @@ pub(super) fn set_pairs(
     for &at in places {
         let specs = by_kind.of(&objects.get(at).id.gvk);
         let set = |object: &mut Object| {
-            let id = object.id.clone();
             for (key, value) in &pairs {
                 let node = object.tree.add(Node::tagged(value.clone(), Tag::Str));
                 for spec in specs.iter() {
                     fields::visit(
                         &mut object.tree,
-                        &id.gvk,
-                        &id,
+                        &object.id.gvk,
+                        &object.id,
                         spec,
                         Create::Map,
                         &mut |tree, map| fields::set_field(tree, map, key, node, Style::default()),
@@ -85,7 +84,7 @@ const INT: Tag = Tag::Int;
 
 /// Where objects have their namespace.
 static FIELD: LazyLock<FieldSpec> =
-    LazyLock::new(|| FieldSpec::new(Gvk::default(), "metadata/namespace".into(), true));
+    LazyLock::new(|| FieldSpec::new(Gvk::default(), "metadata/namespace", true));
 
 impl Namespace {
     pub(super) fn apply(&self, objects: &mut Objects) -> Result<()> {
@@ -98,8 +97,8 @@ impl Namespace {
             }
             objects.change(at, |object| {
                 object.remember();
-                let id = object.id.clone();
-                self.apply_to(&mut object.tree, &id.gvk, id.cluster_scoped, &id)
+                let id = &object.id;
+                self.apply_to(&mut object.tree, &id.gvk, id.cluster_scoped, id)
             })?;
             if !objects.have_collided() {
                 continue;

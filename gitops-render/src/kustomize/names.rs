@@ -1,10 +1,12 @@
 //! Names: prefixes, suffixes, hashes, and the fields that refer to them.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
+use ecow::EcoVec;
+use foldhash::HashMap;
 use gitops_core::Str;
 use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Style, Tag, Tree};
+use smallvec::SmallVec;
 
 use super::error::{Error, Result, transform};
 use super::fields::{self, Create, FieldSpec};
@@ -31,7 +33,7 @@ pub(super) fn add_affix(
 ) -> Result<()> {
     const STR: Tag = Tag::Str;
     for &at in places {
-        let original = objects.get(at).original().gvk;
+        let original = objects.get(at).original_gvk();
         let keeps_name = matches!(
             original.kind.as_str(),
             "CustomResourceDefinition" | "Namespace"
@@ -53,11 +55,10 @@ pub(super) fn add_affix(
                     object.refresh();
                     object.remember();
                 }
-                let id = object.id.clone();
                 fields::visit(
                     &mut object.tree,
-                    &id.gvk,
-                    &id,
+                    &object.id.gvk,
+                    &object.id,
                     spec,
                     Create::Scalar(&STR),
                     &mut |tree, node| {
@@ -96,14 +97,14 @@ pub(super) fn add_hashes(objects: &mut Objects) -> Result<()> {
 struct Candidate {
     id: Id,
     original_namespace: Str,
-    previous: Vec<Previous>,
-    prefixes: Vec<Str>,
-    suffixes: Vec<Str>,
+    previous: EcoVec<Previous>,
+    prefixes: EcoVec<Str>,
+    suffixes: EcoVec<Str>,
 }
 
 struct Candidates {
     all: Vec<Candidate>,
-    by_previous_name: HashMap<Str, Vec<usize>>,
+    by_previous_name: HashMap<Str, SmallVec<[usize; 1]>>,
     by_original_namespace: HashMap<Str, Vec<usize>>,
 }
 
@@ -240,12 +241,12 @@ pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()>
     let places = objects.places();
     let mut candidates = Candidates {
         all: Vec::with_capacity(places.len()),
-        by_previous_name: HashMap::new(),
-        by_original_namespace: HashMap::new(),
+        by_previous_name: HashMap::with_capacity_and_hasher(places.len(), Default::default()),
+        by_original_namespace: HashMap::default(),
     };
     for (index, at) in places.iter().enumerate() {
         let object = objects.get(*at);
-        let original_namespace: Str = object.original().effective_namespace().into();
+        let original_namespace: Str = object.original_namespace().into();
         candidates
             .by_original_namespace
             .entry(original_namespace.clone())
@@ -268,10 +269,10 @@ pub(super) fn fix_references(objects: &mut Objects, specs: &Specs) -> Result<()>
             suffixes: object.suffixes.clone(),
         });
     }
-    let mut of_kind = HashMap::<Gvk, Rc<References<'_>>>::new();
+    let mut of_kind = HashMap::<Gvk, Rc<References<'_>>>::default();
     for at in places {
         let references = of_kind
-            .entry(objects.get(at).original().gvk)
+            .entry(objects.get(at).original_gvk())
             .or_insert_with_key(|gvk| Rc::new(References::of(gvk, specs)))
             .clone();
         if references.all.is_empty() {
@@ -333,8 +334,8 @@ fn explain(
 /// An object whose fields refer to others.
 struct Referrer {
     id: Id,
-    prefixes: Vec<Str>,
-    suffixes: Vec<Str>,
+    prefixes: EcoVec<Str>,
+    suffixes: EcoVec<Str>,
     /// The namespaces of a role binding's service accounts.
     subject_namespaces: Vec<Str>,
     /// What a role binding's role is.
@@ -466,11 +467,10 @@ impl Referrer {
             }
         };
         // The field counts whatever version of the kind the table names.
-        let id = object.id.clone();
         fields::visit(
             &mut object.tree,
             &spec.gvk,
-            &id,
+            &object.id,
             spec,
             Create::Nothing,
             &mut set,

@@ -3,8 +3,10 @@
 //! Kustomize keeps its memory in annotations of the object; here they are
 //! fields, and only what a document brings along is read from annotations.
 
+use ecow::EcoVec;
 use gitops_core::redaction::HIDDEN;
-use gitops_core::yaml::node::{Content, Kind, Node, NodeId, Tag, Tree};
+use gitops_core::value::Sink;
+use gitops_core::yaml::node::{Content, DecodeError, Kind, Node, NodeId, Tag, Tree};
 use gitops_core::{Map, Str, TreePath, Value, json, yaml};
 
 use super::error::{Error, ErrorKind, Result, transform};
@@ -18,9 +20,9 @@ pub(super) struct Object {
     /// The identity that the document has now; see [`Object::refresh`].
     pub(super) id: Id,
     /// Identities that it had, oldest first.
-    pub(super) previous: Vec<Previous>,
-    pub(super) prefixes: Vec<Str>,
-    pub(super) suffixes: Vec<Str>,
+    pub(super) previous: EcoVec<Previous>,
+    pub(super) prefixes: EcoVec<Str>,
+    pub(super) suffixes: EcoVec<Str>,
     pub(super) behavior: Behavior,
     /// Whether a generator made it.
     pub(super) generated: bool,
@@ -127,9 +129,9 @@ impl Object {
         let mut object = Object {
             tree,
             id: Id::default(),
-            previous: Vec::new(),
-            prefixes: Vec::new(),
-            suffixes: Vec::new(),
+            previous: EcoVec::new(),
+            prefixes: EcoVec::new(),
+            suffixes: EcoVec::new(),
             behavior: Behavior::default(),
             generated: false,
             needs_hash: false,
@@ -151,8 +153,8 @@ impl Object {
         let Some(annotations) = self.tree.at(root, &["metadata", "annotations"]) else {
             return;
         };
-        let mut names = (Vec::new(), Vec::new(), Vec::new());
-        let split = |text: &str| text.split(',').map(Str::from).collect::<Vec<_>>();
+        let mut names = (EcoVec::new(), EcoVec::new(), EcoVec::new());
+        let split = |text: &str| text.split(',').map(Str::from).collect::<EcoVec<_>>();
         let mut found = false;
         for &(key, value) in self.tree.entries(annotations) {
             let (Some(key), Some(value)) = (self.tree.text(key), self.tree.text(value)) else {
@@ -313,8 +315,15 @@ impl Object {
                 .unwrap_or_default()
         };
         let (api_version, kind) = (text("apiVersion"), text("kind"));
-        let name = self.metadata_text("name");
-        let namespace = self.metadata_text("namespace");
+        let metadata = self.metadata();
+        let field = |name| {
+            metadata
+                .and_then(|metadata| self.tree.get(metadata, name))
+                .filter(|node| !self.tree.node(*node).is_empty())
+                .and_then(|node| self.tree.text(node))
+                .unwrap_or_default()
+        };
+        let (name, namespace) = (field("name"), field("namespace"));
         let (group, version) = super::id::split_api_version(api_version);
         let same = self.id.gvk.kind == kind
             && self.id.gvk.group == group
@@ -335,19 +344,29 @@ impl Object {
             .filter(|node| !self.tree.node(*node).is_empty())
     }
 
-    fn metadata_text(&self, field: &str) -> &str {
-        self.metadata()
-            .and_then(|metadata| self.tree.get(metadata, field))
-            .filter(|node| !self.tree.node(*node).is_empty())
-            .and_then(|node| self.tree.text(node))
-            .unwrap_or_default()
-    }
-
     /// The oldest identity.
     pub(super) fn original(&self) -> Id {
         match self.previous.first() {
             Some(previous) => self.previous_id(previous),
             None => self.id.clone(),
+        }
+    }
+
+    /// Group, version and kind of the oldest identity.
+    pub(super) fn original_gvk(&self) -> Gvk {
+        let kind = self.previous.first().map(|previous| &previous.kind);
+        Gvk {
+            group: self.id.gvk.group.clone(),
+            version: self.id.gvk.version.clone(),
+            kind: kind.unwrap_or(&self.id.gvk.kind).clone(),
+        }
+    }
+
+    /// The namespace of the oldest identity that counts in comparisons.
+    pub(super) fn original_namespace(&self) -> &str {
+        match self.previous.first() {
+            Some(previous) => previous.effective_namespace(),
+            None => self.id.effective_namespace(),
         }
     }
 
@@ -512,9 +531,18 @@ impl Object {
 
     /// The document as a value.
     pub(super) fn to_value(&self) -> Result<Value> {
-        self.tree.to_value(self.tree.root()).map_err(|error| {
-            transform(error.to_string()).at(&self.declared.file, self.declared.line)
-        })
+        let value = self.tree.to_value(self.tree.root());
+        value.map_err(|error| self.meaningless(&error))
+    }
+
+    /// Writes what the document means.
+    pub(super) fn write_to(&self, sink: &mut impl Sink) -> Result<()> {
+        let written = self.tree.write_to(self.tree.root(), sink);
+        written.map_err(|error| self.meaningless(&error))
+    }
+
+    fn meaningless(&self, error: &DecodeError) -> Error {
+        transform(error.to_string()).at(&self.declared.file, self.declared.line)
     }
 
     /// The document as Kustomize prints it, for messages.

@@ -60,6 +60,23 @@ impl std::hash::Hasher for PassThrough {
 }
 
 impl Objects {
+    /// Objects with an identity each.
+    pub(super) fn distinct(list: Vec<Object>) -> Result<Self> {
+        let mut objects = Objects {
+            index: HashMap::with_capacity_and_hasher(list.len(), BuildPassThrough),
+            list,
+            ..Objects::default()
+        };
+        for at in 0..objects.list.len() {
+            let object = &objects.list[at];
+            if let Some(first) = objects.with_id(&object.id).first() {
+                return Err(already_there(&objects.list[*first], object));
+            }
+            objects.note(at, 0);
+        }
+        Ok(objects)
+    }
+
     /// Those that no patch deleted.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Object> {
         self.list.iter().filter(|object| !object.is_empty())

@@ -1,5 +1,8 @@
 //! The order of the output: Kustomize's `SortOrderTransformer`.
 
+use std::rc::Rc;
+
+use foldhash::HashMap;
 use gitops_core::Str;
 
 use super::file::{LegacyOrder, SortOptions};
@@ -59,6 +62,7 @@ pub(super) fn sort_legacy(objects: &mut [Object], lists: Option<&LegacyOrder>) {
         None => Box::new(rank),
         Some(lists) => Box::new(|kind| rank_in(kind, &lists.first, &lists.last)),
     };
+    let mut kinds = HashMap::<Gvk, Rc<KindPlace>>::default();
     objects.sort_by_cached_key(|object| {
         let Id {
             gvk,
@@ -66,21 +70,55 @@ pub(super) fn sort_legacy(objects: &mut [Object], lists: Option<&LegacyOrder>) {
             namespace,
             ..
         } = &object.id;
-        // Of namespaces, the core ones come before others: theirs is the one
-        // group whose order is turned around.
-        let core_namespace = gvk.kind == "Namespace" && gvk.group.is_empty();
-        let id = format!("{gvk}|{}|{}", or(namespace, "~X"), or(name, "~N"));
-        (rank(&gvk.kind), !core_namespace, sort_text(gvk), id)
+        let kind = match kinds.get(gvk) {
+            Some(known) => known.clone(),
+            None => {
+                let place = Rc::new(KindPlace::of(gvk, rank(&gvk.kind)));
+                kinds.insert(gvk.clone(), place.clone());
+                place
+            }
+        };
+        Place {
+            kind,
+            name: [or(namespace, "~X"), "|", or(name, "~N")].concat(),
+        }
     });
 }
 
-fn sort_text(gvk: &Gvk) -> String {
-    format!(
-        "{}_{}_{}",
-        or(&gvk.group, "~G"),
-        or(&gvk.version, "~V"),
-        or(&gvk.kind, "~K")
-    )
+/// What decides where an object comes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    kind: Rc<KindPlace>,
+    /// Namespace and name.
+    name: String,
+}
+
+/// What decides where objects of a kind come.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct KindPlace {
+    rank: i32,
+    /// Of namespaces, the core ones come before others: theirs is the one group
+    /// whose order is turned around.
+    after_core_namespaces: bool,
+    text: String,
+    /// How identities of the kind begin.
+    id: String,
+}
+
+impl KindPlace {
+    fn of(gvk: &Gvk, rank: i32) -> Self {
+        KindPlace {
+            rank,
+            after_core_namespaces: gvk.kind != "Namespace" || !gvk.group.is_empty(),
+            text: format!(
+                "{}_{}_{}",
+                or(&gvk.group, "~G"),
+                or(&gvk.version, "~V"),
+                or(&gvk.kind, "~K")
+            ),
+            id: format!("{gvk}|"),
+        }
+    }
 }
 
 fn or<'a>(text: &'a Str, other: &'a str) -> &'a str {

@@ -1,11 +1,12 @@
 //! Which lists are merged by which keys, and which kinds live outside of
 //! namespaces: what kyaml reads from an OpenAPI document.
 //!
-//! The built-in part is a table (`schema.txt`) of the few fields that matter.
-//! A kustomization's `openapi` replaces it for the whole build.
+//! The built-in part is a table (`schema.txt`) of the few fields that matter,
+//! and another of scopes (`scopes.txt`), which every build needs. A
+//! kustomization's `openapi` replaces the first for the whole build.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use gitops_core::{Str, Value, yaml};
@@ -72,22 +73,22 @@ fn short_name(name: &str) -> &str {
 
 static BUILTIN: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::from_table()));
 
-static CLUSTER_SCOPED: LazyLock<HashSet<(&'static str, &'static str)>> =
-    LazyLock::new(|| kinds_after("cluster "));
-
-static NAMESPACED: LazyLock<HashSet<(&'static str, &'static str)>> =
-    LazyLock::new(|| kinds_after("namespaced "));
-
-fn kinds_after(word: &str) -> HashSet<(&'static str, &'static str)> {
-    TABLE
-        .lines()
-        .filter_map(|line| line.strip_prefix(word)?.split_once(' '))
+/// Whether kinds live outside of namespaces, by version and kind.
+static SCOPES: LazyLock<foldhash::HashMap<(&str, &str), bool>> = LazyLock::new(|| {
+    let scope = |line: &'static str| {
+        let (scope, kind) = line.split_once(' ')?;
+        Some((kind.split_once(' ')?, scope == "cluster"))
+    };
+    let table = include_str!("scopes.txt").lines();
+    table
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(scope)
         .collect()
-}
+});
 
 /// Whether a kind is known to live outside of namespaces.
 pub(super) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
-    CLUSTER_SCOPED.contains(&(api_version, kind))
+    SCOPES.get(&(api_version, kind)) == Some(&true)
 }
 
 /// The schema that a build merges by: the built-in one, or what the first
@@ -150,8 +151,7 @@ impl Schemas {
             return;
         }
         let api_version = gvk.api_version();
-        let kind = (&*api_version, &*gvk.kind);
-        if !CLUSTER_SCOPED.contains(&kind) && !NAMESPACED.contains(&kind) {
+        if !SCOPES.contains_key(&(&*api_version, &*gvk.kind)) {
             self.builtin.set(Need::Later);
         }
         self.last.replace(gvk.clone());

@@ -305,7 +305,7 @@ fn label_specs(label: &file::Label, specs: &Specs) -> Result<Vec<FieldSpec>> {
         specs::merge_all(&mut fields, &specs.template_labels)
             .map_err(|error| error.within("failed to merge template fieldSpec"))?;
     }
-    let labels = FieldSpec::new(Gvk::default(), "metadata/labels".into(), true);
+    let labels = FieldSpec::new(Gvk::default(), "metadata/labels", true);
     specs::merge_one(&mut fields, &labels)?;
     Ok(fields)
 }

@@ -12,7 +12,7 @@ use gitops_core::tree::{DirTree, MemoryTree};
 use gitops_core::{FileTree as _, TreePath};
 use gitops_render::kustomize::{
     Error, ErrorKind, GitSource, HelmSupport, HttpStatus, ImageOverride, KustomizeOptions, Limits,
-    Overrides, RemoteError, Remotes, SharedTree, build,
+    Overrides, RemoteError, Remotes, SharedTree, build, print,
 };
 use gitops_render::{Renderer, render};
 
@@ -35,6 +35,12 @@ fn directories_are_built_as_kustomize_builds_them() {
             ..KustomizeOptions::default()
         };
         let outcome = build(&tree, &path, &options).and_then(|built| built.to_text());
+        let printed = print(&tree, &path, &options).map(|printed| printed.text);
+        let shown = |error: &Error| error.to_string();
+        assert_eq!(
+            printed.as_ref().map_err(shown),
+            outcome.as_ref().map_err(shown)
+        );
         match (outcome, std::fs::read_to_string(dir.join("expected.yaml"))) {
             (Ok(text), Ok(expected)) => assert_eq!(text, expected, "{name}"),
             (Err(error), Err(_)) => {

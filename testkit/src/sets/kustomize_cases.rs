@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gitops_core::tree::DirTree;
 use gitops_core::{TreePath, Value, yaml};
-use gitops_render::kustomize::{HelmSupport, KustomizeOptions, LoadRestrictor, Reorder, build};
+use gitops_render::kustomize::{HelmSupport, KustomizeOptions, LoadRestrictor, Reorder, print};
 use serde::Deserialize;
 
 use super::{LoadError, Set};
@@ -162,7 +162,7 @@ fn run(dir: &Path, line: &Line, details: &Details) -> Result<(), Failure> {
         "error-path-text" => options.root_name = DISK.into(),
         _ => {}
     }
-    let outcome = build(&tree, &path, &options).and_then(|built| built.to_text());
+    let outcome = print(&tree, &path, &options).map(|printed| printed.text);
     match (outcome, line.expect) {
         (Ok(text), Expected::Yaml) => {
             let expected = std::fs::read_to_string(dir.join("expected.yaml"))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gitops_core::TreePath;
 use gitops_core::tree::DirTree;
-use gitops_render::kustomize::{KustomizeOptions, build};
+use gitops_render::kustomize::{KustomizeOptions, print};
 use serde::Deserialize;
 
 use super::LoadError;
@@ -66,7 +66,7 @@ fn run(root: &Path, entry: &Entry) -> Result<(), Failure> {
         root_name: inputs.to_string_lossy().as_ref().into(),
         ..KustomizeOptions::default()
     };
-    let outcome = build(&tree, &path, &options).and_then(|built| built.to_text());
+    let outcome = print(&tree, &path, &options).map(|printed| printed.text);
     match (outcome, &entry.expected) {
         (Ok(text), Some(expected)) if entry.rc == 0 => {
             let expected = std::fs::read_to_string(root.join(expected))

@@ -485,6 +485,14 @@ impl<'a, M: Maker> Lines<'a, M> {
     /// Where the plain text at `at` ends on its line, the line after it, and
     /// whether a comment ended it.
     fn plain_line(&self, at: usize) -> Option<(usize, usize, bool)> {
+        // Most are one word.
+        let mut end = at;
+        while KEY_BYTES[usize::from(self.byte(end))] {
+            end += 1;
+        }
+        if self.byte(end) == b'\n' && end > at {
+            return Some((end, end + 1, false));
+        }
         let line_end = self.line_end(at);
         let mut end = line_end;
         for found in memchr::memchr3_iter(b':', b'#', b'\t', &self.bytes[at..end]) {

@@ -90,7 +90,9 @@ pub(super) fn old_bool(text: &str) -> Option<bool> {
 }
 
 fn number(text: &str, timestamps: bool) -> Scalar {
+    let bytes = text.as_bytes();
     match text {
+        _ if bytes[0].is_ascii_digit() => {}
         ".nan" | ".NaN" | ".NAN" => return Scalar::Float(f64::NAN),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
             return Scalar::Float(f64::INFINITY);
@@ -98,7 +100,6 @@ fn number(text: &str, timestamps: bool) -> Scalar {
         "-.inf" | "-.Inf" | "-.INF" => return Scalar::Float(f64::NEG_INFINITY),
         _ => {}
     }
-    let bytes = text.as_bytes();
     if bytes[0] == b'.' {
         return point_first(text).map_or(Scalar::Text, Scalar::Float);
     }
@@ -352,7 +353,7 @@ fn one_or_two(text: &str) -> Option<(u32, &str)> {
 /// so the writer quotes them.
 pub(super) fn is_base_60(text: &str) -> bool {
     let rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !rest.starts_with(|first: char| first.is_ascii_digit()) {
+    if !rest.as_bytes().first().is_some_and(u8::is_ascii_digit) {
         return false;
     }
     let mut parts = rest.split(':');

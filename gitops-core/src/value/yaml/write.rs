@@ -170,7 +170,7 @@ impl<'a> Writer<'a> {
             out,
             style,
             failure: None,
-            open: Vec::new(),
+            open: Vec::with_capacity(8),
             indent: -1,
             column: 0,
             whitespace: true,
@@ -358,6 +358,9 @@ impl<'a> Writer<'a> {
     }
 
     fn text(&mut self, text: &str) {
+        if is_word(text) && is_plain(text, self.style.dialect) {
+            return self.word(text.as_bytes());
+        }
         if !self.style.via_json {
             self.begin_node();
             self.scalar(text, false);
@@ -610,8 +613,8 @@ impl<'a> Writer<'a> {
             self.line_break();
         }
         if self.column < indent {
-            self.out
-                .extend(std::iter::repeat_n(b' ', indent - self.column));
+            let more = indent - self.column;
+            self.out.resize(self.out.len() + more, b' ');
             self.column = indent;
         }
         self.whitespace = true;
@@ -749,6 +752,14 @@ impl Sink for Writer<'_> {
             level.started = true;
             self.increase_indent(false);
         }
+        if key.len() <= SIMPLE_KEY && is_word(key) && is_plain(key, self.style.dialect) {
+            self.write_indent();
+            self.space();
+            self.out.extend_from_slice(key.as_bytes());
+            self.column += key.len();
+            self.indicator(b":", false, false, false);
+            return;
+        }
         let text = if self.style.via_json {
             match key_through_json(key) {
                 Ok(text) => text,
@@ -847,8 +858,7 @@ impl Traits {
             traits.block = false;
             return traits;
         };
-        // Nearly everything is a word that has nothing special about it.
-        if first.is_ascii_alphanumeric() && bytes.iter().all(|byte| WORD[usize::from(*byte)]) {
+        if is_word(text) {
             return traits;
         }
         if memchr::memchr(b'\n', bytes).is_some() && is_printable_in_lines(text) {
@@ -934,6 +944,14 @@ impl Traits {
         traits.block = !(trailing_space || space_break || special);
         traits
     }
+}
+
+/// Whether a text has nothing special about it, as nearly all have: it fits
+/// everywhere, in all styles, and JSON leaves it alone.
+fn is_word(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|byte| WORD[usize::from(*byte)])
 }
 
 /// Characters that mean nothing by themselves, wherever they stand.

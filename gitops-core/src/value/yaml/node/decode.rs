@@ -14,7 +14,7 @@ use super::super::resolve::{self, Scalar};
 use super::super::{Dialect, Numbers, write};
 use super::read::tag_of;
 use super::{Content, Limits, Node, NodeId, Quoting, Style, Tag, Tree};
-use crate::value::{List, Map, Str, Value, json, number};
+use crate::value::{List, Map, Sink, Str, Value, json, number};
 
 /// Why a tree has no meaning in JSON; displayed as Go prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,19 @@ impl Tree {
         })
     }
 
+    /// Writes what the node means in JSON: [`to_value`](Tree::to_value) and
+    /// [`Value::write_to`] in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_value`](Tree::to_value); what was written until then is of no
+    /// use.
+    pub fn write_to(&self, id: NodeId, sink: &mut impl Sink) -> Result<(), DecodeError> {
+        self.write_meaning(id, false, true, &mut Vec::new(), sink)
+            // Of several problems that one is said which is written first.
+            .map_err(|error| self.to_value(id).err().unwrap_or(error))
+    }
+
     /// Adds a line for every key of every mapping that is there twice. What is
     /// in a mapping that has some is not looked at.
     fn collect_duplicates(&self, id: NodeId, count: &mut usize, lines: &mut String) {
@@ -181,7 +194,7 @@ impl Tree {
                 self.refuse_duplicates(entries)?;
                 let mut pairs = ecow::EcoVec::with_capacity(entries.len());
                 for (key, value) in entries {
-                    let key = self.key(*key, flow, outermost)?;
+                    let key = self.key(*key, flow, outermost)?.clone();
                     pairs.push((key, self.value(*value, flow, false)?));
                 }
                 Ok(Value::Map(Map::from_entries(pairs)))
@@ -189,14 +202,64 @@ impl Tree {
         }
     }
 
-    fn key(&self, id: NodeId, flow: bool, outermost: bool) -> Result<Str, DecodeError> {
+    /// `open` has the entries of the mappings around the node.
+    fn write_meaning<'t>(
+        &'t self,
+        id: NodeId,
+        flow: bool,
+        outermost: bool,
+        open: &mut Vec<(&'t str, NodeId)>,
+        sink: &mut impl Sink,
+    ) -> Result<(), DecodeError> {
+        let node = self.node(id);
+        let flow = flow || node.style.flow;
+        match &node.content {
+            Content::Scalar(text) if node.style.quoting == Quoting::Folded => {
+                sink.string(&refolded(node, text, flow));
+            }
+            // Nearly all scalars are text that stays text.
+            Content::Scalar(text) if node.tag == Tag::Str => sink.string(text),
+            Content::Scalar(text) => scalar(node, text, flow)?.write_to(sink),
+            Content::Alias(target) => self.write_meaning(*target, flow, outermost, open, sink)?,
+            Content::List(items) => {
+                sink.begin_list();
+                for item in items {
+                    self.write_meaning(*item, flow, false, open, sink)?;
+                }
+                sink.end_list();
+            }
+            Content::Map(entries) => {
+                let start = open.len();
+                for (key, value) in entries {
+                    open.push((self.key(*key, flow, outermost)?, *value));
+                }
+                let pairs = &mut open[start..];
+                pairs.sort_unstable_by_key(|(key, _)| *key);
+                if pairs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                    self.refuse_duplicates(entries)?;
+                }
+                sink.begin_map();
+                let order = sink.order(pairs.iter().map(|(key, _)| *key));
+                for at in 0..entries.len() {
+                    let (key, value) = open[start + order.as_ref().map_or(at, |order| order[at])];
+                    sink.key(key);
+                    self.write_meaning(value, flow, false, open, sink)?;
+                }
+                sink.end_map();
+                open.truncate(start);
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&self, id: NodeId, flow: bool, outermost: bool) -> Result<&Str, DecodeError> {
         let node = self.node(id);
         let Content::Scalar(text) = &node.content else {
             return Err(DecodeError("yaml: invalid map key".to_owned()));
         };
         // Nearly all keys are text, and text stays text.
         if node.tag == Tag::Str {
-            return Ok(text.clone());
+            return Ok(text);
         }
         let written = Written::of(node, text, flow, true);
         let is_text = match written.tag {
@@ -210,7 +273,7 @@ impl Tree {
                 "json: unsupported type: map[interface {}]interface {}".to_owned(),
             ));
         }
-        Ok(text.clone())
+        Ok(text)
     }
 
     fn refuse_duplicates(&self, entries: &[(NodeId, NodeId)]) -> Result<(), DecodeError> {

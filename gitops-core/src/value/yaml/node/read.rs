@@ -34,10 +34,7 @@ impl Tree {
             Some(found) if !found.exists => Ok(None),
             Some(block::Found {
                 node: Some(root), ..
-            }) => Ok(Some(Tree {
-                root,
-                nodes: nodes.nodes,
-            })),
+            }) => Ok(Some(nodes.into_tree(root))),
             _ => parse(&input, limits),
         }
     }
@@ -323,10 +320,13 @@ fn parse(input: &Input<'_>, limits: &Limits) -> Result<Option<Tree>, Error> {
     Ok(Some(tree))
 }
 
-/// Small manifests have a node for every eight bytes or so; labels, a namespace
-/// and the like come later.
+/// Nodes for which a tree has room besides those that were read: labels, a
+/// namespace and the like.
+const ADDED: usize = 8;
+
+/// Small manifests have a node for every eight bytes or so.
 fn likely_nodes(text: &str) -> usize {
-    (text.len() / 8 + 12).min(1 << 20)
+    (text.len() / 8 + ADDED).min(1 << 20)
 }
 
 /// Makes the nodes of a tree.
@@ -337,8 +337,6 @@ struct Nodes<'a> {
     /// Entries and items of the collections that are open.
     entries: Vec<(NodeId, NodeId)>,
     items: Vec<NodeId>,
-    /// A place in the text, and its line.
-    reached: (usize, u32),
 }
 
 /// An open collection: its node, and how much others had before.
@@ -353,9 +351,8 @@ impl<'a> Nodes<'a> {
             bytes: text.as_bytes(),
             limits,
             nodes: Vec::with_capacity(likely_nodes(text)),
-            entries: Vec::new(),
-            items: Vec::new(),
-            reached: (0, 1),
+            entries: Vec::with_capacity(32),
+            items: Vec::with_capacity(16),
         }
     }
 
@@ -364,18 +361,32 @@ impl<'a> Nodes<'a> {
         if self.nodes.len() >= self.limits.nodes {
             return None;
         }
-        let (reached, line) = &mut self.reached;
-        *line += memchr::memchr_iter(b'\n', self.bytes.get(*reached..at)?).count() as u32;
-        *reached = at;
         let id = NodeId(u32::try_from(self.nodes.len()).ok()?);
         self.nodes.push(Node {
             content,
             tag,
             style,
-            line: *line,
+            // For the time being the place; lines are counted all at once.
+            line: u32::try_from(at).ok()?,
             extras: None,
         });
         Some(id)
+    }
+
+    fn into_tree(mut self, root: NodeId) -> Tree {
+        let mut breaks = memchr::memchr_iter(b'\n', self.bytes).peekable();
+        let mut line = 1;
+        for node in &mut self.nodes {
+            while breaks.next_if(|at| *at < node.line as usize).is_some() {
+                line += 1;
+            }
+            node.line = line;
+        }
+        self.nodes.shrink_to(self.nodes.len() + ADDED);
+        Tree {
+            root,
+            nodes: self.nodes,
+        }
     }
 }
 
@@ -494,7 +505,7 @@ fn short(tag: &str) -> Tag {
         Some("merge") => Tag::Merge,
         Some("map") => Tag::Map,
         Some("seq") => Tag::Seq,
-        Some(name) => Tag::Other(format!("!!{name}").into()),
-        None => Tag::Other(tag.into()),
+        Some(name) => Tag::Other(Box::new(format!("!!{name}").into())),
+        None => Tag::Other(Box::new(tag.into())),
     }
 }
