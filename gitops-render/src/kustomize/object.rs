@@ -344,6 +344,12 @@ impl Object {
             .filter(|node| !self.tree.node(*node).is_empty())
     }
 
+    /// Every name that the object has or had, some perhaps more than once.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Str> {
+        let before = self.previous.iter().map(|previous| &previous.name);
+        before.chain([&self.id.name])
+    }
+
     /// The oldest identity.
     pub(super) fn original(&self) -> Id {
         match self.previous.first() {

@@ -6,6 +6,7 @@
 //! patch deleted stay in the list, marked, until the list is handed on: places
 //! in it do not move.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _};
 
@@ -24,6 +25,8 @@ pub(super) struct Objects {
     list: Vec<Object>,
     index: HashMap<u64, SmallVec<[u32; 2]>, BuildPassThrough>,
     hasher: RandomState,
+    /// The same by name alone, once somebody asked for one.
+    names: OnceCell<HashMap<Str, SmallVec<[u32; 2]>, RandomState>>,
     /// Whether two objects may have come to have one identity.
     collided: bool,
 }
@@ -86,6 +89,29 @@ impl Objects {
     pub(super) fn places(&self) -> Vec<usize> {
         let live = |at: &usize| !self.list[*at].is_empty();
         (0..self.list.len()).filter(live).collect()
+    }
+
+    /// The places of those that have or had a name.
+    pub(super) fn named(&self, name: &str) -> Vec<usize> {
+        let names = self.names.get_or_init(|| {
+            let mut names: HashMap<Str, SmallVec<[u32; 2]>, RandomState> = HashMap::default();
+            for (at, object) in self.list.iter().enumerate() {
+                for name in object.names() {
+                    names.entry(name.clone()).or_default().push(at as u32);
+                }
+            }
+            names
+        });
+        let places = names.get(name).map(|places| &places[..]);
+        let mut places: Vec<usize> = places
+            .unwrap_or_default()
+            .iter()
+            .map(|at| *at as usize)
+            .filter(|at| !self.list[*at].is_empty())
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     /// How many places there are.
@@ -159,6 +185,14 @@ impl Objects {
             let places = self.index.entry(hash).or_default();
             if !places.contains(&(at as u32)) {
                 places.push(at as u32);
+            }
+        }
+        if let Some(names) = self.names.get_mut() {
+            for name in object.names() {
+                let places = names.entry(name.clone()).or_default();
+                if places.last() != Some(&(at as u32)) {
+                    places.push(at as u32);
+                }
             }
         }
     }

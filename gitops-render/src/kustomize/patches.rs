@@ -78,6 +78,14 @@ impl Chosen {
         self.kind.fits(&gvk.kind) && self.group.fits(&gvk.group) && self.version.fits(&gvk.version)
     }
 
+    /// Those among which the chosen are: few, if the selector says a name.
+    pub(super) fn candidates(&self, objects: &Objects) -> Vec<usize> {
+        match &self.name {
+            Pattern::Word(name) => objects.named(name),
+            _ => objects.places(),
+        }
+    }
+
     pub(super) fn fits_name(&self, name: &str) -> bool {
         self.name.fits(name)
     }
@@ -142,8 +150,8 @@ fn requirement(problem: &str) -> String {
 /// The places of the objects that are meant.
 pub(super) fn select(objects: &Objects, selector: &Selector) -> Result<Vec<usize>> {
     let chosen = Chosen::new(selector)?;
-    let places = objects.places();
-    Ok(places
+    Ok(chosen
+        .candidates(objects)
         .into_iter()
         .filter(|at| chosen.fits(objects.get(*at)))
         .collect())

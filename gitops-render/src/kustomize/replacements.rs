@@ -174,8 +174,12 @@ fn find_source(objects: &Objects, source: &Source) -> Result<usize> {
             && (wanted.namespace.is_empty() || wanted.same_namespace(id))
             && id.gvk.is_selected(&wanted.gvk)
     };
+    let candidates = match wanted.name.as_str() {
+        "" => objects.places(),
+        name => objects.named(name),
+    };
     let mut found = None;
-    for at in objects.places() {
+    for at in candidates {
         if !unscoped_ids(objects.get(at)).any(|id| fits(&id)) {
             continue;
         }
@@ -234,7 +238,7 @@ fn put(objects: &mut Objects, value: &Tree, target: &Target) -> Result<()> {
         true => &default,
         false => &target.field_paths,
     };
-    for at in objects.places() {
+    for at in chosen.candidates(objects) {
         let object = objects.get(at);
         if !unscoped_ids(object).any(|id| fits(&chosen, &id))
             || !chosen.fits_metadata(object)
