@@ -149,7 +149,8 @@ impl Maker for Values<'_> {
             Scalar::Text | Scalar::Timestamp => text.into(),
             Scalar::Bool(flag) => if flag { "true" } else { "false" }.into(),
             Scalar::Int(number) => itoa::Buffer::new().format(number).into(),
-            Scalar::Float(number) if number.is_finite() => {
+            // What is infinite has a name of its own, which is the parser's.
+            Scalar::Float(number) if (number as f32).is_finite() => {
                 let mut text = Vec::new();
                 number::push_go_32(&mut text, number);
                 std::str::from_utf8(&text).ok()?.into()
