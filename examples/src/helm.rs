@@ -108,12 +108,11 @@ pub struct Outcome {
     pub chart: Option<Arc<helm::Chart>>,
 }
 
-impl Outcome {
-    fn warn(&mut self, warnings: &[String]) {
-        for warning in warnings {
-            self.stderr.push_str(warning);
-            self.stderr.push('\n');
-        }
+/// Adds warnings, a line each.
+pub(crate) fn warn(stderr: &mut String, warnings: &[String]) {
+    for warning in warnings {
+        stderr.push_str(warning);
+        stderr.push('\n');
     }
 }
 
@@ -124,7 +123,7 @@ impl Template {
         match self.render(dir, false, &mut outcome) {
             Ok(text) => outcome.stdout = text,
             Err(error) => {
-                outcome.warn(error.warnings());
+                warn(&mut outcome.stderr, error.warnings());
                 outcome.stderr.push_str(&format!("Error: {error}\n"));
                 outcome.report = Some(self.report(dir, error.report().to_string()));
                 // Helm says so wherever it had got as far as the templates.
@@ -246,7 +245,7 @@ impl Template {
                 ..HelmOptions::default()
             },
         )?;
-        outcome.warn(&release.warnings);
+        warn(&mut outcome.stderr, &release.warnings);
         if self.unread_values
             && let Some(map) = &release.source_map
         {

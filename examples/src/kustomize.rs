@@ -11,7 +11,7 @@ use gitops_render::kustomize::{
     self, GitSource, HelmSupport, KustomizeOptions, LoadRestrictor, Remotes as _, SharedTree,
 };
 
-use crate::helm::Outcome;
+use crate::helm::{Outcome, warn};
 
 /// Builds a kustomization to what `kustomize build` prints.
 #[derive(Args, Clone, Debug, Default)]
@@ -142,27 +142,21 @@ impl Build {
             }
         };
         let output = self.output.as_ref().map(|output| dir.join(output));
-        let mut warn = |warnings: &[String]| {
-            for warning in warnings {
-                stderr.push_str(warning);
-                stderr.push('\n');
-            }
-        };
         let write = |path: &Path, text: String| {
             std::fs::write(path, text).map_err(|error| format!("open {}: {error}", path.display()))
         };
         if let Some(output) = output.as_ref().filter(|output| output.is_dir()) {
             let built = kustomize::build(&*tree, &path, &options)
-                .inspect_err(|error| warn(error.warnings()))?;
-            warn(&built.warnings);
+                .inspect_err(|error| warn(stderr, error.warnings()))?;
+            warn(stderr, &built.warnings);
             for (name, text) in built.to_files()? {
                 write(&output.join(name), text)?;
             }
             return Ok(String::new());
         }
         let printed = kustomize::print(&*tree, &path, &options)
-            .inspect_err(|error| warn(error.warnings()))?;
-        warn(&printed.warnings);
+            .inspect_err(|error| warn(stderr, error.warnings()))?;
+        warn(stderr, &printed.warnings);
         match &output {
             None => Ok(printed.text),
             Some(output) => write(output, printed.text)

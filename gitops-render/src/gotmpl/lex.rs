@@ -175,10 +175,8 @@ impl<'t> Lexer<'t> {
         if end == start || first.is_ascii_digit() {
             return None;
         }
-        match self.input.get(end) {
-            Some(byte) if is_terminator(*byte) => {}
-            Some(b'}') if self.input.get(end + 1) == Some(&b'}') => {}
-            _ => return None,
+        if end == self.input.len() || !self.terminates(end) {
+            return None;
         }
         self.pos = end;
         self.ignore();
@@ -411,9 +409,14 @@ impl<'t> Lexer<'t> {
 
     /// Whether what comes next may follow a name.
     fn at_terminator(&self) -> bool {
-        match self.input.get(self.pos) {
+        self.terminates(self.pos)
+    }
+
+    /// Whether what is there may follow a name.
+    fn terminates(&self, at: usize) -> bool {
+        match self.input.get(at) {
             None => true,
-            Some(b'}') => self.input.get(self.pos + 1) == Some(&b'}'),
+            Some(b'}') => self.input.get(at + 1) == Some(&b'}'),
             Some(byte) => is_terminator(*byte),
         }
     }

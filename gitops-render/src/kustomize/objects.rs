@@ -26,9 +26,23 @@ pub(super) struct Objects {
     index: HashMap<u64, SmallVec<[u32; 2]>, BuildPassThrough>,
     hasher: RandomState,
     /// The same by name alone, once somebody asked for one.
-    names: OnceCell<HashMap<Str, SmallVec<[u32; 2]>, RandomState>>,
+    names: OnceCell<Names>,
     /// Whether two objects may have come to have one identity.
     collided: bool,
+}
+
+/// Places by name.
+type Names = HashMap<Str, SmallVec<[u32; 2]>, RandomState>;
+
+/// Puts the names of an object into an index. Looked at again, an object is
+/// often the last that has the name, and not put there twice.
+fn note_names(names: &mut Names, object: &Object, at: usize) {
+    for name in object.names() {
+        let places = names.entry(name.clone()).or_default();
+        if places.last() != Some(&(at as u32)) {
+            places.push(at as u32);
+        }
+    }
 }
 
 /// The keys of the index are hashes already.
@@ -94,11 +108,9 @@ impl Objects {
     /// The places of those that have or had a name.
     pub(super) fn named(&self, name: &str) -> Vec<usize> {
         let names = self.names.get_or_init(|| {
-            let mut names: HashMap<Str, SmallVec<[u32; 2]>, RandomState> = HashMap::default();
+            let mut names = Names::default();
             for (at, object) in self.list.iter().enumerate() {
-                for name in object.names() {
-                    names.entry(name.clone()).or_default().push(at as u32);
-                }
+                note_names(&mut names, object, at);
             }
             names
         });
@@ -188,12 +200,7 @@ impl Objects {
             }
         }
         if let Some(names) = self.names.get_mut() {
-            for name in object.names() {
-                let places = names.entry(name.clone()).or_default();
-                if places.last() != Some(&(at as u32)) {
-                    places.push(at as u32);
-                }
-            }
+            note_names(names, object, at);
         }
     }
 
