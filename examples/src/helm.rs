@@ -8,8 +8,8 @@ use clap::Args;
 use gitops_core::tree::DirTree;
 use gitops_core::{Origin, Str, TreePath, Value, manifest, yaml};
 use gitops_render::helm::{
-    self, Chart, ErrorKind, HelmOptions, KubeVersion, LineReport, LoadLimits, Objects, Profile,
-    Release, ReleaseName, Seed, Snapshot, Values,
+    self, Chart, ErrorKind, HelmOptions, KubeVersion, LineReport, Objects, Profile, Release,
+    ReleaseName, Seed, Snapshot, Values,
 };
 
 /// Renders a chart to what `helm template` prints.
@@ -191,13 +191,13 @@ impl Template {
         watched: bool,
         outcome: &mut Outcome,
     ) -> Result<String, helm::Error> {
-        let options = |problem: String| helm::Error::from_text(ErrorKind::Options, problem);
+        let refused = |problem: String| helm::Error::from_text(ErrorKind::Options, problem);
         let profile = self.helm_version;
         let mut capabilities = helm::Capabilities::of(profile);
         if let Some(version) = &self.kube_version {
             capabilities.kube_version =
                 KubeVersion::parse_for(profile, version).map_err(|problem| {
-                    options(format!("invalid kube version '{version}': {problem}"))
+                    refused(format!("invalid kube version '{version}': {problem}"))
                 })?;
         }
         capabilities.api_versions.extend(
@@ -208,43 +208,41 @@ impl Template {
         let (name, chart) = match self.names.as_slice() {
             [chart] => ("release-name", chart),
             [name, chart, ..] => (name.as_str(), chart),
-            [] => return Err(options("a chart is needed".into())),
+            [] => return Err(refused("a chart is needed".into())),
         };
         let chart = dir.join(chart);
         if !chart.exists() {
-            return Err(options(format!(
+            return Err(refused(format!(
                 "path {:?} not found",
                 chart.display().to_string()
             )));
         }
         let values = self.values(dir, profile)?;
-        let chart = &*outcome.chart.insert(Arc::new(load(&chart)?));
-        let release = helm::template(
-            chart,
-            &HelmOptions {
-                release_name: ReleaseName::new(name)?,
-                namespace: self.namespace.as_str().into(),
-                is_upgrade: self.is_upgrade,
-                sources: values.sources().to_vec(),
-                values: values.into_map(),
-                capabilities,
-                cluster: self.objects(dir)?,
-                seed: match &self.seed {
-                    Some(seed) => Seed::fixed(
-                        seed.as_bytes(),
-                        SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
-                    ),
-                    None => Seed::System,
-                },
-                trace: watched || !self.explain.is_empty() || self.unread_values,
-                include_crds: self.include_crds,
-                skip_tests: self.skip_tests,
-                no_hooks: self.no_hooks,
-                skip_schema_validation: self.skip_schema_validation,
-                profile,
-                ..HelmOptions::default()
+        let mut options = HelmOptions {
+            namespace: self.namespace.as_str().into(),
+            is_upgrade: self.is_upgrade,
+            sources: values.sources().to_vec(),
+            values: values.into_map(),
+            capabilities,
+            cluster: self.objects(dir)?,
+            seed: match &self.seed {
+                Some(seed) => Seed::fixed(
+                    seed.as_bytes(),
+                    SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
+                ),
+                None => Seed::System,
             },
-        )?;
+            trace: watched || !self.explain.is_empty() || self.unread_values,
+            include_crds: self.include_crds,
+            skip_tests: self.skip_tests,
+            no_hooks: self.no_hooks,
+            skip_schema_validation: self.skip_schema_validation,
+            profile,
+            ..HelmOptions::default()
+        };
+        let chart = &*outcome.chart.insert(Arc::new(load(&chart, &options)?));
+        options.release_name = ReleaseName::new(name)?;
+        let release = helm::template(chart, &options)?;
         warn(&mut outcome.stderr, &release.warnings);
         if self.unread_values
             && let Some(map) = &release.source_map
@@ -344,14 +342,13 @@ fn explain(release: &Release, what: &str) -> Option<LineReport> {
     None
 }
 
-fn load(path: &Path) -> Result<Chart, helm::Error> {
-    let limits = LoadLimits::default();
+fn load(path: &Path, options: &HelmOptions) -> Result<Chart, helm::Error> {
     if path.is_dir() {
-        let chart = Chart::load(&DirTree::new(path)?, &TreePath::ROOT, &limits);
+        let chart = Chart::load_for(options, &DirTree::new(path)?, &TreePath::ROOT);
         return match chart {
             // Its links may lead anywhere, as they may for the original.
             Err(error) if error.kind() == ErrorKind::Tree => {
-                load_from_root(path, &limits).unwrap_or(Err(error))
+                load_from_root(path, options).unwrap_or(Err(error))
             }
             chart => chart,
         };
@@ -359,13 +356,13 @@ fn load(path: &Path) -> Result<Chart, helm::Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let parent: PathBuf = path.parent().map(Path::to_owned).unwrap_or_default();
     let file = TreePath::parse(&name).map_err(gitops_core::TreeError::from)?;
-    Chart::load(&DirTree::new(parent)?, &file, &limits)
+    Chart::load_for(options, &DirTree::new(parent)?, &file)
 }
 
 /// The chart in the tree of all files; `None` if its path has no place there.
-fn load_from_root(path: &Path, limits: &LoadLimits) -> Option<Result<Chart, helm::Error>> {
+fn load_from_root(path: &Path, options: &HelmOptions) -> Option<Result<Chart, helm::Error>> {
     let path = std::path::absolute(path).ok()?;
     let path = TreePath::parse(path.to_str()?).ok()?;
     let tree = DirTree::new("/").ok()?;
-    Some(Chart::load(&tree, &path, limits))
+    Some(Chart::load_for(options, &tree, &path))
 }

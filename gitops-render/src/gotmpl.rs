@@ -108,7 +108,7 @@ pub use limits::Limits;
 pub use list::{List, Slice};
 pub(crate) use map::Copied;
 pub use map::{Map, MapKind};
-pub(crate) use parse::Scratch;
+pub(crate) use parse::{Draft, Scratch};
 pub use set::{File, Set};
 pub(crate) use stack::deeper;
 pub use text::Str;

@@ -26,6 +26,7 @@ mod capabilities;
 mod chart;
 mod cluster;
 mod coalesce;
+mod early;
 mod error;
 mod funcs;
 mod ignore;

@@ -24,5 +24,6 @@ pub mod kustomize;
 mod re2;
 mod renderer;
 mod sprig;
+mod worker;
 
 pub use renderer::{Detected, RenderError, Rendered, Renderer, detect, render};

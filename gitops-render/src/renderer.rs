@@ -102,7 +102,7 @@ pub fn render(
 ) -> Result<Rendered, RenderError> {
     match renderer {
         Renderer::Helm(options) => {
-            let chart = helm::Chart::load(tree, path, &options.load_limits)?;
+            let chart = helm::Chart::load_for(options, tree, path)?;
             let release = helm::template(&chart.into(), options)?;
             let manifests = release.manifests(path)?;
             Ok(Rendered {

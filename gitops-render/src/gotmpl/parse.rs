@@ -72,45 +72,63 @@ pub(super) fn parse(
     scratch: &mut Scratch,
 ) -> Result<Vec<Arc<Template>>, Error> {
     let name: Arc<str> = name.into();
-    if text.len() >= Mark::MOST {
-        return Err(Error::new(
-            ErrorKind::Limit,
-            Some(Location {
-                file: name,
-                line: 1,
-                column: None,
-                template: None,
-                node: None,
-            }),
-            "a template of 1 GiB or more",
-        ));
-    }
-    let keywords = (
-        functions.get("break").is_none(),
-        functions.get("continue").is_none(),
-    );
-    scratch.clear();
-    let mut parser = Parser {
-        text: &text,
-        lexer: Lexer::new(&text, keywords),
-        functions,
-        file: name.clone(),
-        tree: Tree::new(name.clone()),
-        scratch,
-        blocks: 0,
-    };
-    parser.file()?;
+    let mut parser = Parser::new(name.clone(), &text, functions, scratch)?;
+    let file = parser.file()?;
+    parser.add(file)?;
     let nodes = scratch.nodes.finish();
     let source = Arc::new(Source { name, text, nodes });
-    let template = |definition: Definition| {
+    Ok(templates(scratch.definitions.drain(..), &source).collect())
+}
+
+fn templates(
+    definitions: impl Iterator<Item = Definition>,
+    source: &Arc<Source>,
+) -> impl Iterator<Item = Arc<Template>> {
+    definitions.map(|definition| {
         Arc::new(Template {
             name: definition.name,
             source: source.clone(),
             body: definition.body,
             slots: definition.slots,
         })
-    };
-    Ok(scratch.definitions.drain(..).map(template).collect())
+    })
+}
+
+/// A text parsed before the name of its file is known.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    text: Bytes,
+    nodes: Nodes,
+    definitions: Vec<Definition>,
+    file: Definition,
+}
+
+impl Draft {
+    /// Nothing if the text is wrong: what is said of it needs the name.
+    pub(crate) fn parse(text: Bytes, functions: &Functions, scratch: &mut Scratch) -> Option<Self> {
+        let mut parser = Parser::new("".into(), &text, functions, scratch).ok()?;
+        let file = parser.file().ok()?;
+        Some(Draft {
+            text,
+            nodes: scratch.nodes.finish(),
+            definitions: scratch.definitions.drain(..).collect(),
+            file,
+        })
+    }
+
+    /// The templates of the file; nothing if it defines one of its own name, which
+    /// only a parser that knows the name can tell from a second definition.
+    pub(super) fn named(mut self, name: &str) -> Option<Vec<Arc<Template>>> {
+        if self.definitions.iter().any(|known| *known.name == *name) {
+            return None;
+        }
+        let name: Arc<str> = name.into();
+        self.file.name = name.clone();
+        let (text, nodes) = (self.text, self.nodes);
+        let source = Arc::new(Source { name, text, nodes });
+        let definitions = self.definitions.into_iter().chain([self.file]);
+        Some(templates(definitions, &source).collect())
+    }
 }
 
 /// The variable that every template begins with.
@@ -256,6 +274,41 @@ enum Item {
 }
 
 impl<'t> Parser<'t> {
+    fn new(
+        file: Arc<str>,
+        text: &'t [u8],
+        functions: &'t Functions,
+        scratch: &'t mut Scratch,
+    ) -> Result<Self, Error> {
+        if text.len() >= Mark::MOST {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                Some(Location {
+                    file,
+                    line: 1,
+                    column: None,
+                    template: None,
+                    node: None,
+                }),
+                "a template of 1 GiB or more",
+            ));
+        }
+        let keywords = (
+            functions.get("break").is_none(),
+            functions.get("continue").is_none(),
+        );
+        scratch.clear();
+        Ok(Parser {
+            text,
+            lexer: Lexer::new(text, keywords),
+            functions,
+            tree: Tree::new(file.clone()),
+            file,
+            scratch,
+            blocks: 0,
+        })
+    }
+
     // ---- tokens ----
 
     fn next(&mut self) -> Token {
@@ -374,7 +427,8 @@ impl<'t> Parser<'t> {
 
     // ---- templates ----
 
-    fn file(&mut self) -> Result<(), Error> {
+    /// The file itself; what it defines was added.
+    fn file(&mut self) -> Result<Definition, Error> {
         while self.peek().kind != TokenKind::Eof {
             if self.peek().kind == TokenKind::LeftDelim {
                 let delim = self.next();
@@ -391,7 +445,7 @@ impl<'t> Parser<'t> {
             }
         }
         let body = self.scratch.nodes.take(&mut self.scratch.statements, 0);
-        self.add(body)
+        Ok(self.defined(body))
     }
 
     fn definition(&mut self) -> Result<(), Error> {
@@ -407,17 +461,21 @@ impl<'t> Parser<'t> {
         if matches!(end, Item::Else) {
             return Err(self.error(format!("unexpected {{{{else}}}} in {context}")));
         }
-        self.add(body)?;
+        self.add(self.defined(body))?;
         self.tree = outer;
         Ok(())
     }
 
-    fn add(&mut self, body: Run<Node>) -> Result<(), Error> {
-        let definition = Definition {
+    /// The current template.
+    fn defined(&self, body: Run<Node>) -> Definition {
+        Definition {
             name: self.tree.name.clone(),
             body,
             slots: self.tree.slots,
-        };
+        }
+    }
+
+    fn add(&mut self, definition: Definition) -> Result<(), Error> {
         let blank = |body: Run<Node>| is_empty(&self.scratch.nodes[body], self.text);
         match self.scratch.by_name.entry(definition.name.clone()) {
             Entry::Vacant(entry) => {
@@ -428,7 +486,7 @@ impl<'t> Parser<'t> {
                 let earlier = &mut self.scratch.definitions[*entry.get()];
                 if blank(earlier.body) {
                     *earlier = definition;
-                } else if !blank(body) {
+                } else if !blank(definition.body) {
                     return Err(self.error(format!(
                         "template: multiple definition of template {}",
                         quote(definition.name.as_bytes())
@@ -609,7 +667,7 @@ impl<'t> Parser<'t> {
             self.tree = outer;
             return Err(self.error(format!("unexpected {{{{else}}}} in {context}")));
         }
-        self.add(body)?;
+        self.add(self.defined(body))?;
         self.tree = outer;
         self.blocks -= 1;
         let mark = Mark::new(token.pos, Marked::Call);

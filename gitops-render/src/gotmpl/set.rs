@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use super::ast::Template;
 use super::error::Error;
 use super::function::Functions;
-use super::parse::{Scratch, parse};
+use super::parse::{Draft, Scratch, parse};
 
 /// The templates of one file, parsed: the file itself under its own name, and
 /// what it defines.
@@ -37,6 +37,12 @@ impl File {
         scratch: &mut Scratch,
     ) -> Result<Self, Error> {
         Ok(File(parse(name, text, functions, scratch)?.into()))
+    }
+
+    /// The same of a text that was parsed already, unless the parser had to know
+    /// the name.
+    pub(crate) fn of_draft(draft: Draft, name: &str) -> Option<Self> {
+        draft.named(name).map(|templates| File(templates.into()))
     }
 
     /// The templates, in the order in which they end in the text; the file

@@ -9,6 +9,7 @@ use gitops_core::{Str, Value, yaml};
 use super::error::{Error, ErrorKind};
 use super::profile::Profile;
 use super::report::{Broken, BrokenLine};
+use crate::worker::Ahead;
 
 /// One document that a chart rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +140,51 @@ impl Written {
             });
         }
         Ok(())
+    }
+}
+
+/// The pieces of what templates wrote, found while others are executed.
+pub(super) struct Pieces {
+    profile: Profile,
+    ahead: Ahead<Written, Written>,
+    /// The places of files, in the order of the jobs.
+    places: Vec<usize>,
+}
+
+impl Pieces {
+    pub(super) fn new(profile: Profile) -> Self {
+        let learn = move |mut written: Written| {
+            written.learn_pieces(profile);
+            written
+        };
+        Pieces {
+            profile,
+            ahead: Ahead::new(1, move || Box::new(learn)),
+            places: Vec::new(),
+        }
+    }
+
+    /// Has the pieces of the file that goes to this place found.
+    pub(super) fn find(&mut self, place: usize, file: &Written) {
+        if file.pieces.is_none() {
+            self.ahead.add(file.clone(), file.text.len());
+            self.places.push(place);
+        }
+    }
+
+    /// Lays the pieces down with their files.
+    pub(super) fn settle(self, files: &mut [Written]) {
+        self.ahead.complete();
+        for (job, place) in self.places.iter().enumerate().rev() {
+            if self.ahead.claim(job).is_some() {
+                files[*place].learn_pieces(self.profile);
+            }
+        }
+        for (job, place) in self.places.iter().enumerate() {
+            if let Some(written) = self.ahead.take(job) {
+                files[*place] = written;
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -13,8 +13,9 @@ use gitops_core::{Manifest, Origin, TreePath};
 use super::chart::Chart;
 use super::cluster::Inputs;
 use super::coalesce::{self, Rules};
+use super::early::Early;
 use super::error::{Error, ErrorKind};
-use super::manifests::{self, Document, Written};
+use super::manifests::{self, Document, Pieces, Written};
 use super::memo::{Memo, Running};
 use super::objects::{self, Files};
 use super::options::HelmOptions;
@@ -28,6 +29,7 @@ use crate::gotmpl::{
     self, Context, Functions, Map, Record, Set, Str, TEMPLATE_FUNCTIONS, Trace, Value,
 };
 use crate::sprig;
+use crate::worker;
 
 /// A rendered chart.
 #[derive(Clone, Debug, Default)]
@@ -409,7 +411,7 @@ fn execute(
         same
     });
     let trace = options.trace.then(|| watch(root, values));
-    let result = run(&sources, options, asked, trace, running);
+    let result = run(root, &sources, options, asked, trace, running);
     // The contexts refer to each other through `.Subcharts`.
     context.dismantle();
     result
@@ -433,6 +435,7 @@ fn watch(root: &Node, values: &Map) -> Trace {
 }
 
 fn run(
+    root: &Node,
     sources: &[Source<'_>],
     options: &HelmOptions,
     asked: &Asked,
@@ -443,7 +446,7 @@ fn run(
     let mut set = Set::new("gotpl", functions.clone());
     for (source, parsed) in sources
         .iter()
-        .zip(parse(sources, options.profile, &functions))
+        .zip(parse(root, sources, options.profile, &functions))
     {
         let file = parsed.map_err(|error| parse_error(&source.path, source.data, error))?;
         set.add(&file);
@@ -454,6 +457,7 @@ fn run(
         context = context.with_trace(trace);
     }
     let mut files = Vec::with_capacity(sources.len());
+    let mut pieces = Pieces::new(options.profile);
     let mut out = Vec::new();
     for source in sources {
         let name = source.path.rsplit('/').next().unwrap_or_default();
@@ -498,98 +502,80 @@ fn run(
             asked.borrow_mut().absorb(&inputs);
             running.executed(&written, inputs);
         }
+        pieces.find(files.len(), &written);
         files.push(written);
     }
+    pieces.settle(&mut files);
     let record = context.take_trace().map(Trace::into_record);
     Ok((files, record))
 }
 
-/// Bytes of templates that are worth a thread.
-const BYTES_PER_THREAD: usize = 64 * 1024;
+/// Asking takes a while.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
 
 /// Parses all templates, on all cores if they are many: most of a render is
 /// this, and files do not know of each other before they are executed.
 fn parse(
+    root: &Node,
     sources: &[Source<'_>],
     profile: Profile,
     functions: &Functions,
 ) -> Vec<Result<gotmpl::File, gotmpl::Error>> {
-    let files: Vec<(&Parsed, &str, &Bytes)> = sources
-        .iter()
-        .map(|source| (&source.node.chart.parsed, source.path.as_str(), source.data))
-        .collect();
-    let parse = |files: &[(&Parsed, &str, &Bytes)]| {
-        let mut scratch = gotmpl::Scratch::default();
-        files
-            .iter()
-            .map(|(parsed, path, data)| parsed.file(profile, path, data, functions, &mut scratch))
-            .collect::<Vec<_>>()
-    };
+    let parsed = |source: &Source<'_>| source.node.chart.parsed.get(profile, &source.path);
     // A chart that was rendered before has nothing left to parse.
-    let weigh = |(parsed, path, data): &(&Parsed, &str, &Bytes)| match parsed.get(profile, path) {
-        Some(_) => 0,
-        None => data.len(),
-    };
-    let bytes: usize = files.iter().map(weigh).sum();
-    let threads = match bytes / BYTES_PER_THREAD {
-        few @ (0 | 1) => few,
-        // Asking how many cores there are takes a while by itself.
-        many => std::thread::available_parallelism()
-            .map_or(1, NonZero::get)
-            .min(many),
-    };
-    if threads < 2 {
-        return parse(&files);
-    }
-    let share_bytes = bytes.div_ceil(threads);
-    let mut shares = shares(&files, share_bytes, weigh);
-    let first = shares.remove(0);
-    std::thread::scope(|scope| {
-        let others: Vec<_> = shares
-            .into_iter()
-            .map(|share| {
-                let thread = std::thread::Builder::new();
-                let work = move || {
-                    // glibc grows the heap of a thread by a page and a call at
-                    // a time. One block of about what the trees take, freed
-                    // untouched, makes it one call.
-                    drop(std::hint::black_box(Vec::<u8>::with_capacity(
-                        2 * share_bytes,
-                    )));
-                    parse(share)
-                };
-                (share, thread.spawn_scoped(scope, work))
-            })
-            .collect();
-        let mut parsed = parse(first);
-        for (share, other) in others {
-            parsed.extend(match other {
-                Ok(thread) => thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                // Not everywhere are there threads.
-                Err(_) => parse(share),
-            });
+    let mut files: Vec<_> = sources
+        .iter()
+        .map(|source| parsed(source).map(Ok))
+        .collect();
+    let early = match root.chart.parsed.take_early() {
+        Some(early) if early.profile == profile => early,
+        _ => {
+            let missing = || {
+                sources
+                    .iter()
+                    .zip(&files)
+                    .filter(|(_, file)| file.is_none())
+            };
+            let bytes: usize = missing().map(|(source, _)| source.data.len()).sum();
+            let threads = match bytes / worker::WORTH {
+                0 | 1 => 0,
+                many => cores().min(many) - 1,
+            };
+            let mut early = Early::new(profile, threads);
+            if threads > 0 {
+                missing().for_each(|(source, _)| early.add_template(source.data));
+            }
+            early.complete();
+            early
         }
-        parsed
-    })
-}
-
-/// Cuts a list into neighbours that weigh about as much together as `share`.
-fn shares<T>(mut rest: &[T], share: usize, weigh: impl Fn(&T) -> usize) -> Vec<&[T]> {
-    let mut shares = Vec::new();
-    while !rest.is_empty() {
-        let mut weight = 0;
-        let mut count = 0;
-        while count < rest.len() && weight < share {
-            weight += weigh(&rest[count]);
-            count += 1;
+    };
+    let mut scratch = gotmpl::Scratch::default();
+    let mut parse = |source: &Source<'_>| {
+        let parsed = &source.node.chart.parsed;
+        parsed.file(profile, &source.path, source.data, functions, &mut scratch)
+    };
+    // The others begin at the front.
+    for (source, file) in sources.iter().zip(&mut files).rev() {
+        if file.is_none() && early.claim(source.data) {
+            *file = Some(parse(source));
         }
-        let (taken, left) = rest.split_at(count);
-        shares.push(taken);
-        rest = left;
     }
-    shares
+    let parsed = sources.iter().zip(files).map(|(source, file)| {
+        file.unwrap_or_else(|| {
+            let draft = early.template(source.data);
+            let named = draft.and_then(|draft| gotmpl::File::of_draft(draft, &source.path));
+            match named {
+                Some(file) => {
+                    source.node.chart.parsed.keep(profile, &source.path, &file);
+                    Ok(file)
+                }
+                None => parse(source),
+            }
+        })
+    });
+    parsed.collect()
 }
 
 /// The output without the text that Go prints for what is not there.
@@ -687,7 +673,7 @@ pub(crate) fn name_of_template(text: &str, options: &HelmOptions) -> Result<Stri
 }
 
 /// The functions of each profile, resolved once.
-fn functions(profile: Profile) -> Arc<Functions> {
+pub(super) fn functions(profile: Profile) -> Arc<Functions> {
     static BY_PROFILE: [OnceLock<Arc<Functions>>; Profile::ALL.len()] =
         [const { OnceLock::new() }; Profile::ALL.len()];
     BY_PROFILE[profile as usize]
@@ -706,7 +692,12 @@ fn functions(profile: Profile) -> Arc<Functions> {
 
 /// The parsed templates of a chart, kept from render to render.
 #[derive(Debug, Default)]
-pub(super) struct Parsed(std::sync::Mutex<BTreeMap<(Profile, String), gotmpl::File>>);
+pub(super) struct Parsed {
+    files: Mutex<BTreeMap<(Profile, String), gotmpl::File>>,
+    /// What is being read since the chart was loaded, its subcharts' files
+    /// included.
+    early: Mutex<Option<Early>>,
+}
 
 impl Clone for Parsed {
     /// A clone shares nothing: it fills up by itself.
@@ -730,15 +721,36 @@ impl Parsed {
             return Ok(file);
         }
         let file = gotmpl::File::parse_with(path, text.clone(), functions, scratch)?;
-        let mut files = self.0.lock().expect("no panic under the lock");
-        files.insert((profile, path.to_owned()), file.clone());
+        self.keep(profile, path, &file);
         Ok(file)
     }
 
     /// The file under this name, if it was parsed for the profile.
     fn get(&self, profile: Profile, path: &str) -> Option<gotmpl::File> {
-        let files = self.0.lock().expect("no panic under the lock");
+        let files = self.files.lock().expect("no panic under the lock");
         files.get(&(profile, path.to_owned())).cloned()
+    }
+
+    fn keep(&self, profile: Profile, path: &str, file: &gotmpl::File) {
+        let mut files = self.files.lock().expect("no panic under the lock");
+        files.insert((profile, path.to_owned()), file.clone());
+    }
+
+    pub(super) fn expect(&self, early: Early) {
+        *self.early.lock().expect("no panic under the lock") = Some(early);
+    }
+
+    /// The schema of this text; nothing if it is no JSON.
+    pub(super) fn schema(&self, text: &Bytes) -> Option<gitops_core::Value> {
+        let early = self.early.lock().expect("no panic under the lock");
+        match &*early {
+            Some(early) => early.schema(text),
+            None => gitops_core::json::parse(text).ok(),
+        }
+    }
+
+    fn take_early(&self) -> Option<Early> {
+        self.early.lock().expect("no panic under the lock").take()
     }
 }
 

@@ -38,6 +38,123 @@ fn written(release: &Release, file: &str) -> String {
     documents.map(|document| &*document.text).collect()
 }
 
+/// What threads make of a chart's files early is what the render makes of them.
+mod early {
+    use super::*;
+
+    /// Enough for a thread, in a chart and in three that it may depend on.
+    fn tree(last: (&str, &str)) -> MemoryTree {
+        let mut tree = MemoryTree::new();
+        let mut insert = |path: &str, text: String| {
+            tree.insert(&TreePath::parse(path).expect("a path"), text);
+        };
+        let declared = "dependencies:\n\
+                        - {name: used, version: '*', alias: other}\n\
+                        - {name: used, version: '*'}\n\
+                        - {name: spare, version: '*', condition: spare.enabled}\n";
+        insert("Chart.yaml", format!("{CHART}{declared}"));
+        insert(
+            "values.yaml",
+            "spare: {enabled: false}\nfill: text\n".into(),
+        );
+        insert("values.schema.json", "{\"required\": [\"fill\"]}".into());
+        for (directory, name) in [
+            ("", "shop"),
+            ("charts/used/", "used"),
+            ("charts/spare/", "spare"),
+        ] {
+            if name != "shop" {
+                let chart = CHART.replace("shop", name);
+                insert(&format!("{directory}Chart.yaml"), chart);
+                insert(&format!("{directory}values.yaml"), "fill: below\n".into());
+            }
+            for number in 0..60 {
+                let text = format!(
+                    "{{{{ define \"{name}{number}\" }}}}{{{{ .Values.fill }}}}{{{{ end }}}}\n\
+                     {name}: {{{{ include \"{name}{number}\" . }}}} in {{{{ .Template.Name }}}}\n\
+                     {}",
+                    "# {{ .Release.Name }}\n".repeat(100)
+                );
+                insert(&format!("{directory}templates/{number}.yaml"), text);
+            }
+        }
+        insert(last.0, last.1.to_owned());
+        tree
+    }
+
+    fn both(tree: &MemoryTree, options: &HelmOptions) -> [Result<String, String>; 2] {
+        let loaded = [
+            Chart::load(tree, &TreePath::ROOT, &options.load_limits),
+            Chart::load_for(options, tree, &TreePath::ROOT),
+        ];
+        loaded.map(|chart| {
+            let release = chart.and_then(|chart| template(&chart.into(), options));
+            let text = |release: Release| release.to_text() + &release.notes;
+            release.map(text).map_err(|error| error.to_string())
+        })
+    }
+
+    #[test]
+    fn a_render_is_the_same() {
+        let twice = "{{ define \"a\" }}1{{ end }}{{ define \"a\" }}2{{ end }}";
+        let own = "{{ define \"shop/templates/z.yaml\" }}1{{ end }}2";
+        let lasts = [
+            ("templates/NOTES.txt", "{{ len .Subcharts }}", None),
+            (
+                "charts/used/templates/z.yaml",
+                "{{ if }}",
+                Some("parse error at (shop/charts/"),
+            ),
+            ("charts/spare/templates/z.yaml", "{{ if }}", None),
+            (
+                "templates/z.yaml",
+                twice,
+                Some("multiple definition of template \"a\""),
+            ),
+            (
+                "templates/z.yaml",
+                own,
+                Some("multiple definition of template \"shop/temp"),
+            ),
+            (
+                "charts/spare/values.yaml",
+                "a: [",
+                Some("cannot load values.yaml"),
+            ),
+            ("charts/spare/values.schema.json", "{", None),
+            (
+                "charts/used/values.schema.json",
+                "{\"required\": [\"x\"]}",
+                Some("missing property 'x'"),
+            ),
+            ("values.yaml", "spare: 1", Some("type mismatch on spare")),
+        ];
+        for (path, text, error) in lasts {
+            let [plain, early] = both(&tree((path, text)), &HelmOptions::default());
+            assert_eq!(plain, early, "{path}");
+            let said = plain.err();
+            assert_eq!(said.is_some(), error.is_some(), "{path}: {said:?}");
+            for (said, error) in said.iter().zip(error) {
+                assert!(said.contains(error), "{path}: {said}");
+            }
+        }
+        let values: Map = [("spare", [("enabled", true)].into_iter().collect::<Map>())]
+            .into_iter()
+            .collect();
+        let options = HelmOptions {
+            values,
+            ..HelmOptions::default()
+        };
+        let [plain, early] = both(&tree(("files/a", "")), &options);
+        assert!(
+            plain
+                .as_ref()
+                .is_ok_and(|text| text.contains("\nspare: below"))
+        );
+        assert_eq!(plain, early);
+    }
+}
+
 mod seeds {
     use super::*;
 

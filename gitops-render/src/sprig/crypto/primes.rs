@@ -1,4 +1,4 @@
-//! The two primes of an RSA key, looked for side by side: that is nearly all
+//! The two primes of an RSA key, looked for by two threads: that is nearly all
 //! the time a certificate takes.
 //!
 //! A search begins at a random number with its two highest bits set and takes
@@ -8,7 +8,8 @@
 //! one gets the full test of `crypto-primes`, which has the last word.
 
 use std::num::NonZeroU32;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crypto_primes::hazmat::{SetBits, random_odd_integer};
 use crypto_primes::{Flavor, is_prime};
@@ -16,6 +17,7 @@ use rsa::BoxedUint;
 
 use super::{Random, Stream};
 use crate::gotmpl::Failure;
+use crate::worker;
 
 mod fermat;
 
@@ -29,22 +31,28 @@ pub(super) fn pair(bits: u32, random: &mut Random<'_>) -> Result<(BoxedUint, Box
         )));
     }
     loop {
-        let [first, second] = [(); 2].map(|()| {
+        let searches = [(); 2].map(|()| {
             let mut seed = [0; 32];
             random.fill(&mut seed);
-            seed
+            Arc::new((Search::new(bits, &mut stream(seed)), seed))
         });
-        let (first, second) = std::thread::scope(|scope| {
-            // Not everywhere are there threads.
-            let other = std::thread::Builder::new().spawn_scoped(scope, || prime(bits, second));
-            let first = prime(bits, first);
-            let second = match other {
-                Ok(thread) => thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                Err(_) => prime(bits, second),
-            };
-            (first, second)
+        let [(first, _), (second, _)] = searches.each_ref().map(|search| &**search);
+        let others = searches.clone();
+        let worker = worker::spawn(move || {
+            let [(first, _), (second, _)] = others.each_ref().map(|search| &**search);
+            second.help();
+            first.help();
+        });
+        first.help();
+        second.help();
+        // Not everywhere are there threads.
+        if let Ok(worker) = worker {
+            let joined = worker.join();
+            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        let [first, second] = searches.map(|search| {
+            let (search, seed) = &*search;
+            search.found().unwrap_or_else(|| prime(bits, *seed))
         });
         if first != second {
             return Ok((first, second));
@@ -52,25 +60,90 @@ pub(super) fn pair(bits: u32, random: &mut Random<'_>) -> Result<(BoxedUint, Box
     }
 }
 
+/// Random numbers that are the same for the same seed.
+fn stream(seed: [u8; 32]) -> Random<'static> {
+    Random::Stream(Stream::new(seed))
+}
+
 /// The first prime of so many bits from a random one with its two highest bits
 /// set.
 fn prime(bits: u32, seed: [u8; 32]) -> BoxedUint {
-    let mut random = Random::Stream(Stream::new(seed));
-    let size = NonZeroU32::new(bits).expect("five bits at least");
+    let mut random = stream(seed);
     loop {
-        let start = random_odd_integer::<BoxedUint, _>(&mut random, size, SetBits::TwoMsb)
-            .expect("a boxed number has room for all bits")
-            .get();
-        let candidates = sieve(&start, bits)
-            .into_iter()
-            .map(|distance| start.wrapping_add(BoxedUint::from(distance)))
-            .take_while(|candidate| candidate.bit_width_vartime() == bits);
-        let prime =
-            fermat::passing(candidates, bits).find(|candidate| is_prime(Flavor::Any, candidate));
+        let search = Search::new(bits, &mut random);
+        search.help();
         // It happens once in a hundred thousand searches that there is none.
-        if let Some(prime) = prime {
+        if let Some(prime) = search.found() {
             return prime;
         }
+    }
+}
+
+/// The numbers from a random one on, gone through by any number of threads.
+struct Search {
+    bits: u32,
+    start: BoxedUint,
+    /// How far from the start the candidates are.
+    distances: OnceLock<Vec<u64>>,
+    filter: fermat::Filter,
+    /// How many batches of candidates have been begun with.
+    begun: AtomicUsize,
+    /// The first batch that is known to have a prime, and that.
+    found: Mutex<Option<(usize, BoxedUint)>>,
+}
+
+impl Search {
+    fn new(bits: u32, random: &mut Random<'_>) -> Self {
+        let size = NonZeroU32::new(bits).expect("five bits at least");
+        Search {
+            bits,
+            start: random_odd_integer::<BoxedUint, _>(random, size, SetBits::TwoMsb)
+                .expect("a boxed number has room for all bits")
+                .get(),
+            distances: OnceLock::new(),
+            filter: fermat::Filter::new(bits),
+            begun: AtomicUsize::new(0),
+            found: Mutex::new(None),
+        }
+    }
+
+    /// Goes through candidates until there is a prime or none is left. Whoever
+    /// returns has finished its own; only when all have is the first one known.
+    fn help(&self) {
+        let distances = self.distances.get_or_init(|| sieve(&self.start, self.bits));
+        loop {
+            let batch = self.begun.fetch_add(1, Ordering::Relaxed);
+            let found = || self.found.lock().expect("no panic under the lock");
+            let enough = found().as_ref().is_some_and(|(first, _)| *first < batch);
+            let Some(distances) = distances.chunks(self.filter.lanes()).nth(batch) else {
+                return;
+            };
+            if enough {
+                return;
+            }
+            let candidates = distances
+                .iter()
+                .map(|distance| self.start.wrapping_add(BoxedUint::from(*distance)))
+                .filter(|candidate| candidate.bit_width_vartime() == self.bits)
+                .collect();
+            let passing = self.filter.passing(candidates);
+            let prime = passing
+                .into_iter()
+                .find(|candidate| is_prime(Flavor::Any, candidate));
+            if let Some(prime) = prime {
+                let mut found = found();
+                if found.as_ref().is_none_or(|(first, _)| batch < *first) {
+                    *found = Some((batch, prime));
+                }
+                return;
+            }
+        }
+    }
+
+    /// The prime, when all that helped have returned.
+    fn found(&self) -> Option<BoxedUint> {
+        let found = self.found.lock().expect("no panic under the lock");
+        found.as_ref().map(|(_, prime)| prime.clone())
     }
 }
 

@@ -30,30 +30,39 @@ const fn pays(bits: u32) -> bool {
     cfg!(any(target_arch = "x86", target_arch = "x86_64")) && (optimised || bits <= 256)
 }
 
-/// The numbers that pass, of odd ones of so many bits; all that are prime do.
-pub(super) fn passing(
-    mut candidates: impl Iterator<Item = BoxedUint>,
+/// The test for numbers of some size, on this processor.
+pub(super) struct Filter {
+    level: Level,
     bits: u32,
-) -> impl Iterator<Item = BoxedUint> {
-    #[inline(always)]
-    fn lanes<S: Simd>(_: S) -> usize {
-        S::u64s::LEN
+}
+
+impl Filter {
+    pub(super) fn new(bits: u32) -> Self {
+        let level = Level::new();
+        Filter { level, bits }
     }
-    let level = Level::new();
-    let lanes = dispatch!(level, simd => lanes(simd));
-    let batches = std::iter::from_fn(move || {
-        let batch: Vec<BoxedUint> = candidates.by_ref().take(lanes).collect();
-        if batch.is_empty() {
-            return None;
+
+    /// How many numbers take no longer than one.
+    pub(super) fn lanes(&self) -> usize {
+        #[inline(always)]
+        fn lanes<S: Simd>(_: S) -> usize {
+            S::u64s::LEN
         }
-        let passed = match pays(bits) {
-            true => test(level, &batch, bits),
-            false => vec![true; batch.len()],
-        };
-        let passing = batch.into_iter().zip(passed);
-        Some(passing.filter_map(|(candidate, passed)| passed.then_some(candidate)))
-    });
-    batches.flatten()
+        dispatch!(self.level, simd => lanes(simd))
+    }
+
+    /// Those that pass, of at most as many odd numbers as there are lanes; all
+    /// that are prime do.
+    pub(super) fn passing(&self, candidates: Vec<BoxedUint>) -> Vec<BoxedUint> {
+        if candidates.is_empty() || !pays(self.bits) {
+            return candidates;
+        }
+        let passed = test(self.level, &candidates, self.bits);
+        let passing = candidates.into_iter().zip(passed);
+        passing
+            .filter_map(|(candidate, passed)| passed.then_some(candidate))
+            .collect()
+    }
 }
 
 /// Which candidates pass, of at least one and at most as many as there are lanes.
