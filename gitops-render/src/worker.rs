@@ -57,6 +57,7 @@ impl<J: Send + 'static, R: Send + 'static> Ahead<J, R> {
             state: Mutex::new(State {
                 slots: Vec::new(),
                 next: 0,
+                untold: 0,
                 idle: 0,
                 complete: false,
             }),
@@ -75,7 +76,13 @@ impl<J: Send + 'static, R: Send + 'static> Ahead<J, R> {
         let mut state = self.shared.lock();
         let number = state.slots.len();
         state.slots.push(Slot::Waiting(job));
-        self.shared.tell(state);
+        state.untold += weight;
+        // Waking a thread takes longer than a small job.
+        if state.untold >= WORTH / 4 {
+            self.shared.tell(state);
+        } else {
+            drop(state);
+        }
         self.weight += weight;
         if self.workers < self.most.min(self.weight / WORTH) {
             let shared = self.shared.clone();
@@ -145,6 +152,8 @@ struct State<J, R> {
     slots: Vec<Slot<J, R>>,
     /// Workers have begun with all before this one, or somebody claimed them.
     next: usize,
+    /// The weight of what was added since somebody was told.
+    untold: usize,
     /// How many threads wait for a change.
     idle: usize,
     complete: bool,
@@ -170,8 +179,9 @@ impl<J, R> Shared<J, R> {
     }
 
     /// Gives the lock back and tells those who wait for a change.
-    fn tell(&self, state: MutexGuard<'_, State<J, R>>) {
+    fn tell(&self, mut state: MutexGuard<'_, State<J, R>>) {
         let idle = state.idle;
+        state.untold = 0;
         drop(state);
         if idle > 0 {
             self.changed.notify_all();
@@ -180,6 +190,12 @@ impl<J, R> Shared<J, R> {
 
     /// Does jobs until none is left and none is to come.
     fn work(&self) {
+        // glibc grows the heap of a thread by a page and a call at a time. A block
+        // of all that may come, freed untouched, makes it one call; a larger
+        // one before it lets that block be part of the heap.
+        for size in [16 << 20, 8 << 20] {
+            drop(std::hint::black_box(Vec::<u8>::with_capacity(size)));
+        }
         let mut work = (self.begin)();
         while let Some((number, job)) = self.next() {
             // What unwinds from here leaves no slot that somebody waits for.

@@ -45,10 +45,6 @@ impl Early {
     /// Nothing to read yet, by so many threads at most.
     pub(super) fn new(profile: Profile, threads: usize) -> Self {
         let begin = move || {
-            // glibc grows the heap of a thread by a page and a call at a time.
-            // One block of about what the trees take, freed untouched, makes it
-            // one call.
-            drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
             let functions = functions(profile);
             let mut scratch = Scratch::default();
             Box::new(move |text| match text {
