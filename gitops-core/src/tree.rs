@@ -1,6 +1,7 @@
 //! A read-only snapshot of files, wherever they are kept.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -63,6 +64,55 @@ pub trait FileTree {
         let contents = self.read(&entry.path)?;
         Ok(contents.map(|contents| (entry, contents)))
     }
+
+    /// The file at `path` for who may never need its contents; `None` if
+    /// [`read`](FileTree::read) has to tell what there is.
+    ///
+    /// Trees for which it costs less than reading implement it.
+    fn later(&self, path: &TreePath) -> Option<Later> {
+        let _ = path;
+        None
+    }
+}
+
+/// A file that is read when somebody asks for it.
+#[derive(Clone)]
+pub struct Later {
+    size: u64,
+    read: Arc<dyn Fn() -> Result<Option<Bytes>, TreeError> + Send + Sync>,
+}
+
+impl Later {
+    /// A file of so many bytes, and how it is read.
+    pub fn new(
+        size: u64,
+        read: impl Fn() -> Result<Option<Bytes>, TreeError> + Send + Sync + 'static,
+    ) -> Self {
+        let read = Arc::new(read);
+        Later { size, read }
+    }
+
+    /// How many bytes it had when the tree was asked.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its contents, as [`FileTree::read`] has them.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn read(&self) -> Result<Option<Bytes>, TreeError> {
+        (self.read)()
+    }
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Later")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: FileTree + ?Sized> FileTree for &T {
@@ -81,9 +131,13 @@ impl<T: FileTree + ?Sized> FileTree for &T {
     fn find(&self, path: &TreePath) -> Result<Option<(Entry, Bytes)>, TreeError> {
         (**self).find(path)
     }
+
+    fn later(&self, path: &TreePath) -> Option<Later> {
+        (**self).later(path)
+    }
 }
 
-impl<T: FileTree + ?Sized> FileTree for std::sync::Arc<T> {
+impl<T: FileTree + ?Sized> FileTree for Arc<T> {
     fn read(&self, path: &TreePath) -> Result<Option<Bytes>, TreeError> {
         (**self).read(path)
     }
@@ -98,6 +152,10 @@ impl<T: FileTree + ?Sized> FileTree for std::sync::Arc<T> {
 
     fn find(&self, path: &TreePath) -> Result<Option<(Entry, Bytes)>, TreeError> {
         (**self).find(path)
+    }
+
+    fn later(&self, path: &TreePath) -> Option<Later> {
+        (**self).later(path)
     }
 }
 
@@ -116,6 +174,10 @@ impl<T: FileTree + ?Sized> FileTree for Box<T> {
 
     fn find(&self, path: &TreePath) -> Result<Option<(Entry, Bytes)>, TreeError> {
         (**self).find(path)
+    }
+
+    fn later(&self, path: &TreePath) -> Option<Later> {
+        (**self).later(path)
     }
 }
 

@@ -4,11 +4,12 @@
 )]
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Entry, EntryKind, FileTree, Found, TreeError, TreePath, entry, follow, listed};
+use super::{Entry, EntryKind, FileTree, Found, Later, TreeError, TreePath, entry, follow, listed};
 
 #[cfg(target_os = "linux")]
 mod jail;
@@ -22,7 +23,7 @@ mod jail;
 /// are not UTF-8 are not listed.
 #[derive(Clone, Debug)]
 pub struct DirTree {
-    root: PathBuf,
+    root: Arc<Path>,
     #[cfg(target_os = "linux")]
     jail: jail::Jail,
     file_limit: u64,
@@ -46,7 +47,7 @@ impl DirTree {
         Ok(DirTree {
             #[cfg(target_os = "linux")]
             jail: jail::Jail::new(&root).map_err(|error| storage(&TreePath::ROOT, error))?,
-            root,
+            root: root.into(),
             file_limit: u64::MAX,
         })
     }
@@ -69,7 +70,7 @@ impl DirTree {
         };
         if metadata.is_symlink() {
             let target = std::fs::read_link(&on_disk).map_err(|error| storage(path, error))?;
-            return Ok(match target.strip_prefix(&self.root) {
+            return Ok(match target.strip_prefix(&*self.root) {
                 Ok(inside) => Found::LinkFromRoot(inside.to_string_lossy().into_owned()),
                 Err(_) => Found::Link(target.to_string_lossy().into_owned()),
             });
@@ -171,6 +172,10 @@ impl DirTree {
     fn names(&self, _: &TreePath) -> Direct<Vec<(String, Option<EntryKind>)>> {
         Direct::Unknown
     }
+
+    fn size(&self, _: &TreePath) -> Option<u64> {
+        None
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -181,6 +186,10 @@ impl DirTree {
 
     fn names(&self, dir: &TreePath) -> Direct<Vec<(String, Option<EntryKind>)>> {
         self.jail.names(dir)
+    }
+
+    fn size(&self, path: &TreePath) -> Option<u64> {
+        self.jail.size(path)
     }
 }
 
@@ -228,6 +237,12 @@ impl FileTree for DirTree {
             }
         };
         Ok(contents.map(|contents| (entry, contents)))
+    }
+
+    fn later(&self, path: &TreePath) -> Option<Later> {
+        let size = self.size(path)?;
+        let (tree, path) = (self.clone(), path.clone());
+        (size <= self.file_limit).then(|| Later::new(size, move || tree.read(&path)))
     }
 
     fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {

@@ -115,6 +115,33 @@ fn a_file_over_the_limit_is_refused() {
 }
 
 #[test]
+fn a_file_can_be_read_later() {
+    let (dir, tree) = jail();
+    let known = |at: &str| tree.later(&path(at)).map(|later| later.size());
+    // Only Linux tells without reading, and of a link it does not.
+    let file = cfg!(target_os = "linux").then_some(4);
+    assert_eq!(known("app/file"), file);
+    for at in [
+        "to-file", "dangling", "out", "etc", "loop-a", "gone", "app", "",
+    ] {
+        assert_eq!(known(at), None, "{at}");
+    }
+    let small = tree.clone().with_file_limit(3);
+    assert!(small.later(&path("app/file")).is_none());
+    let Some(later) = tree.later(&path("app/file")) else {
+        return;
+    };
+    drop(tree);
+    assert_eq!(later.read().unwrap().as_deref(), Some(&b"text"[..]));
+    std::fs::write(dir.path().join("root/app/file"), "other").unwrap();
+    assert_eq!(later.read().unwrap().as_deref(), Some(&b"other"[..]));
+    std::fs::remove_dir_all(dir.path().join("root/app")).unwrap();
+    symlink("..", dir.path().join("root/app")).unwrap();
+    std::fs::write(dir.path().join("file"), "secret").unwrap();
+    assert!(later.read().is_err(), "it leads out by now");
+}
+
+#[test]
 fn a_directory_that_is_none_is_refused() {
     let (dir, _tree) = jail();
     assert!(DirTree::new(dir.path().join("outside")).is_err());

@@ -1,14 +1,15 @@
 //! A chart as it lies in a tree: loaded once, rendered often.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use gitops_core::tree::{Entry, EntryKind};
-use gitops_core::{FileTree, Map, Str, TreePath, Value, yaml};
+use foldhash::fast::RandomState;
+use gitops_core::tree::{Entry, EntryKind, Later};
+use gitops_core::{FileTree, Map, Str, TreeError, TreePath, Value, yaml};
 
-use super::early::Early;
+use super::early::{Early, Job};
 use super::error::{Error, ErrorKind};
 use super::ignore::Rules;
 use super::metadata::{Dependency, Metadata};
@@ -21,10 +22,10 @@ pub struct Chart {
     pub metadata: Metadata,
     /// The chart's default values.
     pub values: Map,
-    /// The text of `values.yaml`, for the lines that values are set on.
-    pub(super) values_text: Bytes,
+    /// `values.yaml`, for the lines that values are set on.
+    pub(super) values_file: Option<File>,
     /// `values.schema.json`, if there is one.
-    pub schema: Option<Bytes>,
+    pub schema: Option<File>,
     /// The files below `templates/`.
     pub templates: Vec<File>,
     /// Every other file, as templates see them in `.Files`.
@@ -42,8 +43,101 @@ pub struct Chart {
 pub struct File {
     /// Its path within the chart.
     pub name: Str,
+    contents: Contents,
+    /// Who else reads it.
+    job: Option<Job>,
+}
+
+#[derive(Clone, Debug)]
+enum Contents {
+    Here(Bytes),
+    Later(Arc<Unread>),
+}
+
+/// A file that nobody may ask for.
+#[derive(Debug)]
+struct Unread {
+    path: TreePath,
+    later: Later,
+    limit: usize,
+    read: OnceLock<Bytes>,
+}
+
+impl File {
+    /// A file of these contents; a byte order mark is left out.
+    pub fn new(name: impl Into<Str>, data: Bytes) -> Self {
+        File {
+            name: name.into(),
+            contents: Contents::Here(without_bom(data)),
+            job: None,
+        }
+    }
+
+    fn later(name: &str, path: &TreePath, later: Later, limit: usize) -> Self {
+        let unread = Unread {
+            path: path.clone(),
+            later,
+            limit,
+            read: OnceLock::new(),
+        };
+        File {
+            name: name.into(),
+            contents: Contents::Later(Arc::new(unread)),
+            job: None,
+        }
+    }
+
+    /// The same file; if it can be read again, nothing of it is in memory.
+    fn unread(self) -> Self {
+        match &self.contents {
+            Contents::Here(_) => self,
+            Contents::Later(unread) => {
+                let later = unread.later.clone();
+                let again = File::later(&self.name, &unread.path, later, unread.limit);
+                File {
+                    job: self.job,
+                    ..again
+                }
+            }
+        }
+    }
+
+    pub(super) fn job(&self) -> Option<Job> {
+        self.job
+    }
+
     /// Its contents, without a byte order mark.
-    pub data: Bytes,
+    ///
+    /// # Errors
+    ///
+    /// Of a chart loaded by [`Chart::load_for`], if the file is read now and
+    /// cannot be.
+    pub fn data(&self) -> Result<&Bytes, TreeError> {
+        match &self.contents {
+            Contents::Here(data) => Ok(data),
+            Contents::Later(unread) => unread.data(),
+        }
+    }
+}
+
+impl Unread {
+    fn data(&self) -> Result<&Bytes, TreeError> {
+        if let Some(data) = self.read.get() {
+            return Ok(data);
+        }
+        let data = self.later.read()?.ok_or_else(|| TreeError::Storage {
+            path: self.path.clone(),
+            source: "it is gone since the chart was loaded".into(),
+        })?;
+        if data.len() > self.limit {
+            return Err(TreeError::TooLarge {
+                path: self.path.clone(),
+                size: data.len() as u64,
+                limit: self.limit as u64,
+            });
+        }
+        Ok(self.read.get_or_init(|| without_bom(data)))
+    }
 }
 
 /// How much a chart may hold; the defaults are Helm's own.
@@ -89,7 +183,9 @@ impl Chart {
     /// being read.
     ///
     /// What is wrong with templates is said by the render. One with other options
-    /// is free to use the chart as well.
+    /// is free to use the chart as well. What only templates may ask for (see
+    /// `.Files`) and templates of subcharts that these options turn off are read
+    /// when somebody does, if the tree can do that ([`FileTree::later`]).
     ///
     /// # Errors
     ///
@@ -127,9 +223,14 @@ struct Loader<'l> {
     options: Option<&'l HelmOptions>,
     /// Takes the files that others can begin with.
     early: Option<Early>,
-    /// The names of subcharts that will take no part, as far as one can tell
+    /// The places of the charts that lie around what is being read, which end in
+    /// a slash, and their defaults.
+    around: Vec<(String, Map)>,
+    /// Values that were read already.
+    values: HashMap<Job, Map, RandomState>,
+    /// The places of subcharts that will take no part, as far as one can tell
     /// before they are read.
-    off: Vec<Str>,
+    off: HashSet<String, RandomState>,
 }
 
 impl<'l> Loader<'l> {
@@ -138,7 +239,9 @@ impl<'l> Loader<'l> {
             limits,
             options: None,
             early: None,
-            off: Vec::new(),
+            around: Vec::new(),
+            values: HashMap::default(),
+            off: HashSet::default(),
         }
     }
 
@@ -151,76 +254,117 @@ impl<'l> Loader<'l> {
         self.assemble(files, 0).map_err(fail)
     }
 
-    /// A file by its name in the directory or archive; `used` if it belongs to a
-    /// chart that takes part.
-    fn file(&mut self, name: &str, data: Bytes, used: bool) -> File {
-        let data = without_bom(data);
-        if let Some(early) = &mut self.early {
-            let checked = self
-                .options
-                .is_some_and(|options| !options.skip_schema_validation);
-            match innermost(name) {
-                "values.yaml" => early.add_values(&data),
-                "values.schema.json" if used && checked => early.add_schema(&data),
-                inside if used && inside.starts_with("templates/") => early.add_template(&data),
-                _ => {}
+    /// Lets others begin with a file; `used` if it belongs to a chart that takes
+    /// part.
+    fn begin(&mut self, file: &mut File, used: bool) -> Result<(), TreeError> {
+        let Some(early) = &mut self.early else {
+            return Ok(());
+        };
+        let checked = self
+            .options
+            .is_some_and(|options| !options.skip_schema_validation);
+        file.job = match innermost(&file.name) {
+            "values.yaml" => Some(early.add_values(file.data()?)),
+            "values.schema.json" if used && checked => Some(early.add_schema(file.data()?)),
+            inside if used && inside.starts_with("templates/") => {
+                Some(early.add_template(file.data()?))
             }
-        }
-        let name = name.into();
-        File { name, data }
+            _ => None,
+        };
+        Ok(())
     }
 
-    /// Whether the first directory or archive below `charts/` that a name leads
-    /// into belongs to a subchart that takes part.
+    /// Whether a file is needed from now on until these options are rendered:
+    /// others may never be, or again only to explain something.
+    fn needs(&self, name: &str, options: &HelmOptions) -> bool {
+        match innermost(name) {
+            "Chart.yaml" | "Chart.lock" | "requirements.yaml" | "requirements.lock" => true,
+            "values.yaml" | "values.schema.json" => options.trace,
+            // An archive.
+            inside if inside.starts_with("charts/") => true,
+            inside => inside.starts_with("templates/") && self.uses(name),
+        }
+    }
+
+    /// Whether a file belongs to a chart that takes part.
     fn uses(&self, name: &str) -> bool {
-        let inside = name.strip_prefix("charts/").unwrap_or(name);
-        let of = |off: &Str| {
-            let rest = inside.strip_prefix(off.as_str());
-            rest.is_some_and(|rest| rest.starts_with('/') || rest.ends_with(".tgz"))
-        };
-        !self.off.iter().any(of)
+        let mut end = 0;
+        while let Some(inside) = name[end..].strip_prefix("charts/") {
+            let start = name.len() - inside.len();
+            let Some(length) = inside.find('/') else {
+                // An archive: its version follows its name.
+                let mut dashes = inside.match_indices('-');
+                return !dashes.any(|(dash, _)| self.off.contains(&name[..start + dash]));
+            };
+            if self.off.contains(&name[..start + length]) {
+                return false;
+            }
+            end = start + length + 1;
+        }
+        true
     }
 
-    /// Finds out which subcharts the conditions of a chart turn off. It is only a
-    /// guess, without tags, requirements and what subcharts have to say: templates
-    /// are parsed too early or too late by it, nothing else.
-    fn guess(&mut self, files: &[File]) {
-        let (Some(options), Some(early)) = (self.options, &self.early) else {
-            return;
+    /// Finds out which subcharts the conditions of the chart at a place turn off.
+    /// It is only a guess, without tags, requirements and aliases above: templates
+    /// are read too early or too late by it, nothing else.
+    fn guess(&mut self, place: &str, files: &[File]) -> Option<()> {
+        let options = self.options?;
+        let own = || {
+            files
+                .iter()
+                .rev()
+                .map_while(|file| Some((file.name.strip_prefix(place)?, file)))
         };
-        let file = |name: &str| files.iter().find(|file| file.name == name);
-        let (Some(chart), Some(values)) = (file("Chart.yaml"), file("values.yaml")) else {
-            return;
-        };
+        let find = |name: &str| Some(own().find(|(own, _)| *own == name)?.1);
         let mut metadata = Metadata::default();
-        if decode(&mut metadata, &chart.data).is_err() {
-            return;
-        }
-        let Ok(defaults) = early.values(&values.data) else {
-            return;
+        decode(&mut metadata, find("Chart.yaml")?.data().ok()?).ok()?;
+        let values = find("values.yaml")?;
+        let defaults = self.values(values).ok()?;
+        self.values.insert(values.job?, defaults.clone());
+        self.around.retain(|(around, _)| place.starts_with(around));
+        self.around.push((place.to_owned(), defaults));
+        let around = self.around.iter();
+        let maps: Vec<(&str, &Map)> = std::iter::once(("", &options.values))
+            .chain(around.map(|(place, defaults)| (place.as_str(), defaults)))
+            .collect();
+        let look = |map: &Map, path: &[&str]| {
+            let (first, rest) = path.split_first()?;
+            map.get(first)?.at(rest)?.as_bool()
         };
-        let dependencies = metadata.dependencies.unwrap_or_default();
         let on = |dependency: &Dependency| {
             let mut conditions = dependency.condition.split(',');
             let decided = conditions.find_map(|condition| {
-                let path: Vec<&str> = condition.trim().split('.').collect();
-                [&options.values, &defaults]
-                    .iter()
-                    .find_map(|values| values.get(path[0])?.at(&path[1..])?.as_bool())
+                let condition: Vec<&str> = condition.trim().split('.').collect();
+                maps.iter().find_map(|(from, map)| {
+                    let way = place[from.len()..].split('/').skip(1).step_by(2);
+                    let path: Vec<&str> = way.chain(condition.iter().copied()).collect();
+                    let global = condition[0] == "global";
+                    look(map, &path).or_else(|| global.then(|| look(map, &condition))?)
+                })
             });
             decided.unwrap_or(true)
         };
-        let used: Vec<&Str> = dependencies
-            .iter()
-            .filter(|dependency| on(dependency))
-            .map(|dependency| &dependency.name)
-            .collect();
-        self.off = dependencies
-            .iter()
-            .map(|dependency| &dependency.name)
-            .filter(|name| !used.contains(name))
-            .cloned()
-            .collect();
+        let dependencies = metadata.dependencies.unwrap_or_default();
+        let (on, off): (Vec<_>, Vec<_>) = dependencies.iter().partition(|entry| on(entry));
+        let off = off
+            .into_iter()
+            .map(|entry| &entry.name)
+            .filter(|name| !on.iter().any(|entry| entry.name == **name))
+            .map(|name| format!("{place}charts/{name}"));
+        self.off.extend(off);
+        Some(())
+    }
+
+    /// Values, by whoever reads them or has read them.
+    fn values(&self, file: &File) -> Result<Map, String> {
+        if let Some(known) = file.job.and_then(|job| self.values.get(&job)) {
+            return Ok(known.clone());
+        }
+        let early = self.early.as_ref();
+        match early.and_then(|early| early.values(file.job)) {
+            Some(values) => values,
+            None => values(file.data().map_err(|error| error.to_string())?),
+        }
     }
 
     fn read_dir(
@@ -239,13 +383,21 @@ impl<'l> Loader<'l> {
             return Err(fail(format!("path {:?} not found", root.as_str())));
         };
         let mut files = Vec::new();
-        let mut pending: Vec<Entry> = entries;
-        pending.reverse();
-        let charts = root.join(CHARTS).map_err(|e| fail(e.to_string()))?;
-        if self.early.is_some() {
-            // The chart itself says which of them it needs.
-            pending.sort_by_key(|entry| entry.path != charts);
-        }
+        let is_planned = self.options.is_some();
+        let mut pending: Vec<Entry> = Vec::new();
+        let push = |pending: &mut Vec<Entry>, mut entries: Vec<Entry>| {
+            if is_planned {
+                // The chart itself says which of them it needs.
+                entries.sort_by_key(|entry| {
+                    entry
+                        .path
+                        .below(root)
+                        .is_some_and(|name| innermost(name) == CHARTS)
+                });
+            }
+            pending.extend(entries.into_iter().rev());
+        };
+        push(&mut pending, entries);
         while let Some(Entry { path, kind }) = pending.pop() {
             let name = path.below(root).unwrap_or(path.as_str());
             if rules.ignores(name, kind == EntryKind::Dir) {
@@ -253,24 +405,41 @@ impl<'l> Loader<'l> {
             }
             match kind {
                 EntryKind::Dir => {
-                    if path == charts {
-                        self.guess(&files);
+                    if innermost(name) == CHARTS {
+                        // What it does not know is left on.
+                        let _ = self.guess(&name[..name.len() - CHARTS.len()], &files);
                     }
-                    pending.extend(tree.list(&path)?.unwrap_or_default().into_iter().rev());
+                    push(&mut pending, tree.list(&path)?.unwrap_or_default());
                 }
                 EntryKind::File => {
-                    let Some(data) = tree.read(&path)? else {
-                        continue;
-                    };
-                    if data.len() > self.limits.file {
-                        return Err(fail(format!(
+                    let bounded = |size: u64| match size > self.limits.file as u64 {
+                        true => Err(fail(format!(
                             "chart file {:?} is larger than the maximum file size {}",
                             path.file_name(),
                             self.limits.file
-                        )));
-                    }
+                        ))),
+                        false => Ok(()),
+                    };
+                    let later = match self.options {
+                        Some(options) if !self.needs(name, options) => tree.later(&path),
+                        _ => None,
+                    };
+                    let mut file = match later {
+                        Some(later) => {
+                            bounded(later.size())?;
+                            File::later(name, &path, later, self.limits.file)
+                        }
+                        None => {
+                            let Some(data) = tree.read(&path)? else {
+                                continue;
+                            };
+                            bounded(data.len() as u64)?;
+                            File::new(name, data)
+                        }
+                    };
                     let used = self.uses(name);
-                    files.push(self.file(name, data, used));
+                    self.begin(&mut file, used)?;
+                    files.push(file);
                 }
             }
         }
@@ -335,7 +504,10 @@ impl<'l> Loader<'l> {
                 .read_to_end(&mut data)
                 .map_err(fail)?;
             left -= data.len();
-            files.push(self.file(path.as_str(), data.into(), used));
+            let mut file = File::new(path.as_str(), data.into());
+            self.begin(&mut file, used)
+                .map_err(|error| error.to_string())?;
+            files.push(file);
         }
         if files.is_empty() {
             return Err("no files in chart archive".into());
@@ -351,10 +523,11 @@ impl<'l> Loader<'l> {
                 self.limits.depth
             ));
         }
+        let text = |file: &File| file.data().cloned().map_err(|error| error.to_string());
         let mut metadata: Option<Metadata> = None;
         for file in files.iter().filter(|file| file.name == "Chart.yaml") {
             let mut read = metadata.take().unwrap_or_default();
-            decode(&mut read, &file.data)
+            decode(&mut read, &text(file)?)
                 .map_err(|error| format!("cannot load Chart.yaml: {error}"))?;
             if read.api_version.is_empty() {
                 read.api_version = "v1".into();
@@ -364,7 +537,7 @@ impl<'l> Loader<'l> {
         let mut chart = Chart {
             metadata: Metadata::default(),
             values: Map::new(),
-            values_text: Bytes::new(),
+            values_file: None,
             schema: None,
             templates: Vec::new(),
             files: Vec::new(),
@@ -377,18 +550,16 @@ impl<'l> Loader<'l> {
             match file.name.as_str() {
                 "Chart.yaml" => {}
                 "Chart.lock" => {
-                    lock(&file.data).map_err(|error| format!("cannot load Chart.lock: {error}"))?;
+                    lock(&text(&file)?)
+                        .map_err(|error| format!("cannot load Chart.lock: {error}"))?;
                 }
                 "values.yaml" => {
-                    let read = match &self.early {
-                        Some(early) => early.values(&file.data),
-                        None => values(&file.data),
-                    };
+                    let read = self.values(&file);
                     chart.values =
                         read.map_err(|error| format!("cannot load values.yaml: {error}"))?;
-                    chart.values_text = file.data;
+                    chart.values_file = Some(file.unread());
                 }
-                "values.schema.json" => chart.schema = Some(file.data),
+                "values.schema.json" => chart.schema = Some(file.unread()),
                 "requirements.yaml" => {
                     let known = metadata.get_or_insert_default();
                     let old = known.api_version == "v1";
@@ -399,14 +570,14 @@ impl<'l> Loader<'l> {
                                 .into(),
                         );
                     }
-                    decode(known, &file.data)
+                    decode(known, &text(&file)?)
                         .map_err(|error| format!("cannot load requirements.yaml: {error}"))?;
                     if old {
                         chart.files.push(file);
                     }
                 }
                 "requirements.lock" => {
-                    lock(&file.data)
+                    lock(&text(&file)?)
                         .map_err(|error| format!("cannot load requirements.lock: {error}"))?;
                     if metadata.get_or_insert_default().api_version == "v1" {
                         chart.files.push(file);
@@ -423,10 +594,9 @@ impl<'l> Loader<'l> {
                     Some(_) if name.ends_with(".prov") => chart.files.push(file),
                     Some(inside) => {
                         let first = inside.split('/').next().unwrap_or(inside);
-                        below.entry(first.into()).or_default().push(File {
-                            name: inside.into(),
-                            data: file.data,
-                        });
+                        let name = inside.into();
+                        let files = below.entry(first.into()).or_default();
+                        files.push(File { name, ..file });
                     }
                     None => chart.files.push(file),
                 },
@@ -450,16 +620,15 @@ impl<'l> Loader<'l> {
                         archive.name
                     ));
                 }
-                let used = self.uses(&name);
-                self.unpack(&archive.data, used)
+                let used = depth > 0 || self.uses(&format!("charts/{name}"));
+                text(archive)
+                    .and_then(|archive| self.unpack(&archive, used))
                     .and_then(|files| self.assemble(files, depth + 1))
             } else {
                 let files = files.into_iter().filter_map(|file| {
                     let (_, inside) = file.name.split_once('/')?;
-                    Some(File {
-                        name: inside.into(),
-                        data: file.data,
-                    })
+                    let name = inside.into();
+                    Some(File { name, ..file })
                 });
                 self.assemble(files.collect(), depth + 1)
             };
@@ -490,6 +659,7 @@ fn innermost(name: &str) -> &str {
     name
 }
 
+/// What follows a byte order mark.
 fn without_bom(data: Bytes) -> Bytes {
     match data.strip_prefix(b"\xEF\xBB\xBF") {
         Some(rest) => data.slice_ref(rest),

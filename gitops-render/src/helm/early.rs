@@ -1,10 +1,9 @@
 //! What other threads make of a chart's files: while its own still reads more of
 //! them, and while it works on those at the other end.
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 use gitops_core::{Map, Value, json};
 
 use super::chart;
@@ -31,14 +30,16 @@ enum Read {
 /// Files that are being read, the templates for a profile.
 #[derive(Debug)]
 pub(super) struct Early {
+    id: u64,
     pub(super) profile: Profile,
     ahead: Ahead<Text, Read>,
-    numbers: HashMap<(usize, usize), usize, RandomState>,
 }
 
-/// Files are told apart by where their texts lie.
-fn key(text: &Bytes) -> (usize, usize) {
-    (text.as_ptr() as usize, text.len())
+/// A file that was given to one [`Early`] and is known to no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Job {
+    early: u64,
+    number: usize,
 }
 
 impl Early {
@@ -55,30 +56,31 @@ impl Early {
                 Text::Schema(text) => Read::Schema(json::parse(&text).ok()),
             }) as _
         };
+        static IDS: AtomicU64 = AtomicU64::new(0);
         Early {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             profile,
             ahead: Ahead::new(threads, begin),
-            numbers: HashMap::default(),
         }
     }
 
-    pub(super) fn add_template(&mut self, text: &Bytes) {
-        self.add(text, Text::Template);
+    pub(super) fn add_template(&mut self, text: &Bytes) -> Job {
+        self.add(text, Text::Template)
     }
 
-    pub(super) fn add_values(&mut self, text: &Bytes) {
-        self.add(text, Text::Values);
+    pub(super) fn add_values(&mut self, text: &Bytes) -> Job {
+        self.add(text, Text::Values)
     }
 
-    pub(super) fn add_schema(&mut self, text: &Bytes) {
-        self.add(text, Text::Schema);
+    pub(super) fn add_schema(&mut self, text: &Bytes) -> Job {
+        self.add(text, Text::Schema)
     }
 
-    fn add(&mut self, text: &Bytes, kind: impl FnOnce(Bytes) -> Text) {
-        let ahead = &mut self.ahead;
-        self.numbers
-            .entry(key(text))
-            .or_insert_with(|| ahead.add(kind(text.clone()), text.len()));
+    fn add(&mut self, text: &Bytes, kind: impl FnOnce(Bytes) -> Text) -> Job {
+        Job {
+            early: self.id,
+            number: self.ahead.add(kind(text.clone()), text.len()),
+        }
     }
 
     /// Says that nothing more is to be added.
@@ -87,42 +89,47 @@ impl Early {
     }
 
     /// Whether nobody has begun with this file, and now nobody will.
-    pub(super) fn claim(&self, text: &Bytes) -> bool {
-        match self.numbers.get(&key(text)) {
-            Some(number) => self.ahead.claim(*number).is_some(),
-            None => true,
-        }
+    pub(super) fn claim(&self, job: Option<Job>) -> bool {
+        let number = self.number(job);
+        number.is_none_or(|number| self.ahead.claim(number).is_some())
     }
 
-    /// The template of this text, if somebody else has begun with it.
-    pub(super) fn template(&self, text: &Bytes) -> Option<Draft> {
-        match self.take(text) {
+    /// The template, if somebody else has begun with it.
+    pub(super) fn template(&self, job: Option<Job>) -> Option<Draft> {
+        match self.take(job) {
             Some(Read::Template(draft)) => draft.map(|draft| *draft),
             _ => None,
         }
     }
 
-    /// The values of this text, read by whomever.
-    pub(super) fn values(&self, text: &Bytes) -> Result<Map, String> {
-        match self.take(text) {
-            Some(Read::Values(values)) => values,
-            _ => chart::values(text),
+    /// The values, by whoever reads them; only once.
+    pub(super) fn values(&self, job: Option<Job>) -> Option<Result<Map, String>> {
+        match self.take(job) {
+            Some(Read::Values(values)) => Some(values),
+            _ => None,
         }
     }
 
-    /// The schema of this text, read by whomever; nothing if it is no JSON.
-    pub(super) fn schema(&self, text: &Bytes) -> Option<Value> {
-        match self.take(text) {
+    /// The schema, by whoever reads it, if it is JSON; only once.
+    pub(super) fn schema(&self, job: Option<Job>) -> Option<Value> {
+        match self.take(job) {
             Some(Read::Schema(schema)) => schema,
-            _ => json::parse(text).ok(),
+            _ => None,
         }
     }
 
-    fn take(&self, text: &Bytes) -> Option<Read> {
-        let number = *self.numbers.get(&key(text))?;
+    fn take(&self, job: Option<Job>) -> Option<Read> {
+        let number = self.number(job)?;
         match self.ahead.claim(number) {
-            Some(_) => None,
+            Some(Text::Values(text)) => Some(Read::Values(chart::values(&text))),
+            Some(Text::Schema(text)) => Some(Read::Schema(json::parse(&text).ok())),
+            Some(Text::Template(_)) => None,
             None => self.ahead.take(number),
         }
+    }
+
+    fn number(&self, job: Option<Job>) -> Option<usize> {
+        let mine = job.filter(|job| job.early == self.id);
+        mine.map(|job| job.number)
     }
 }

@@ -1,11 +1,11 @@
 //! What templates see beside the values: `.Chart`, `.Capabilities`, `.Files`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use bytes::Bytes;
-use gitops_core::Value as Core;
+use gitops_core::{TreeError, Value as Core};
 
 use super::capabilities::Capabilities;
 use super::chart::File;
@@ -463,32 +463,52 @@ const VERSION_SET: &[Method] = &[Method::new(
 
 /// `.Files`: every file of a chart that is nothing else.
 pub(super) struct Files {
-    files: Rc<BTreeMap<gitops_core::Str, Bytes>>,
+    files: Rc<BTreeMap<gitops_core::Str, File>>,
     profile: Profile,
+    unread: Unread,
 }
 
+/// The first file that could not be read when a template asked for it. What the
+/// template made of it counts for nothing.
+pub(super) type Unread = Rc<RefCell<Option<TreeError>>>;
+
 impl Files {
-    pub(super) fn new(files: &[File], profile: Profile) -> Files {
+    pub(super) fn new(files: &[File], profile: Profile, unread: &Unread) -> Files {
         Files {
             profile,
+            unread: unread.clone(),
             files: Rc::new(
                 files
                     .iter()
-                    .map(|file| (file.name.clone(), file.data.clone()))
+                    .map(|file| (file.name.clone(), file.clone()))
                     .collect(),
             ),
         }
     }
 
-    fn get(&self, name: &Str) -> Option<&Bytes> {
-        self.files.get(name.as_str()?)
+    fn get(&self, name: &Str) -> Option<&[u8]> {
+        self.files.get(name.as_str()?).map(|file| self.data(file))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&gitops_core::Str, &[u8])> {
+        let files = self.files.iter();
+        files.map(|(name, file)| (name, self.data(file)))
+    }
+
+    fn data<'f>(&self, file: &'f File) -> &'f [u8] {
+        file.data().map_or_else(
+            |error| {
+                self.unread.borrow_mut().get_or_insert(error);
+                &[][..]
+            },
+            |data| &data[..],
+        )
     }
 
     /// The contents by base name; of equal names the last path wins.
     fn by_base_name(&self, encode: impl Fn(&[u8]) -> Core) -> Value {
         let map: gitops_core::Map = self
-            .files
-            .iter()
+            .all()
             .map(|(path, data)| {
                 let name = path.rsplit('/').next().unwrap_or(path);
                 (name, encode(data))
@@ -508,22 +528,15 @@ impl Object for Files {
     }
 
     fn field(&self, name: &str) -> Option<Value> {
-        let data = self.files.get(name);
-        Some(Value::Bytes(match data {
-            Some(data) => Slice::from(&data[..]),
+        Some(Value::Bytes(match self.files.get(name) {
+            Some(file) => Slice::from(self.data(file)),
             None => Slice::nil(),
         }))
     }
 
     fn entries(&self) -> Vec<(Str, Value)> {
-        self.files
-            .iter()
-            .map(|(name, data)| {
-                (
-                    Str::from(name.clone()),
-                    Value::Bytes(Slice::from(&data[..])),
-                )
-            })
+        self.all()
+            .map(|(name, data)| (Str::from(name.clone()), Value::Bytes(Slice::from(data))))
             .collect()
     }
 
@@ -533,8 +546,7 @@ impl Object for Files {
 
     fn to_core(&self) -> Result<Core, Failure> {
         Ok(Core::Map(
-            self.files
-                .iter()
+            self.all()
                 .map(|(name, data)| (name.clone(), BASE64_STANDARD.encode(data)))
                 .map(|(name, text)| (name, Core::from(text)))
                 .collect(),
@@ -544,7 +556,7 @@ impl Object for Files {
     fn same(&self, other: &dyn Object) -> bool {
         other
             .downcast_ref::<Files>()
-            .is_some_and(|other| self.files == other.files)
+            .is_some_and(|other| self.all().eq(other.all()))
     }
 }
 
@@ -557,13 +569,11 @@ fn files(object: &dyn Object) -> Result<&Files, Failure> {
 const FILES: &[Method] = &[
     Method::new("Get", &[Type::Str], Type::Str, |object, _, args| {
         let data = files(object)?.get(args.str(0));
-        Ok(Value::Str(
-            data.map_or_else(Str::new, |data| Str::from_bytes(data)),
-        ))
+        Ok(Value::Str(data.map_or_else(Str::new, Str::from_bytes)))
     }),
     Method::new("GetBytes", &[Type::Str], Type::Bytes, |object, _, args| {
         let data = files(object)?.get(args.str(0));
-        Ok(Value::Bytes(Slice::from(data.map_or(&[][..], |d| &d[..]))))
+        Ok(Value::Bytes(Slice::from(data.unwrap_or_default())))
     }),
     Method::new(
         "Glob",
@@ -575,13 +585,14 @@ const FILES: &[Method] = &[
             let files = files(object)?;
             Ok(Value::object(Files {
                 profile: files.profile,
+                unread: files.unread.clone(),
                 files: Rc::new(
                     files
                         .files
                         .iter()
                         // A pattern that cannot be read matches everything.
                         .filter(|(name, _)| glob.as_ref().is_none_or(|glob| glob.matches(name)))
-                        .map(|(name, data)| (name.clone(), data.clone()))
+                        .map(|(name, file)| (name.clone(), file.clone()))
                         .collect(),
                 ),
             }))
@@ -591,7 +602,7 @@ const FILES: &[Method] = &[
         let data = files(object)?.get(args.str(0));
         let data = match data {
             None => return Ok(Value::Strings(Vec::new().into())),
-            Some(data) if data.is_empty() => {
+            Some([]) => {
                 return match files(object)?.profile.fails_for_lines_of_nothing() {
                     false => Ok(Value::Strings(Vec::new().into())),
                     true => Err(Failure::new("runtime error: index out of range [-1]")),

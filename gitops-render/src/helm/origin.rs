@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gitops_core::{Map, Str, Value, yaml};
+use gitops_core::{Map, Str, TreeError, Value, yaml};
 
 use super::chart::Chart;
 use super::manifests::Document;
@@ -103,9 +103,13 @@ impl fmt::Display for LineReport {
 }
 
 impl SourceMap {
-    pub(super) fn new(record: Record, root: &Node, options: &HelmOptions) -> Self {
+    pub(super) fn new(
+        record: Record,
+        root: &Node,
+        options: &HelmOptions,
+    ) -> Result<Self, TreeError> {
         let mut defaults = Vec::new();
-        collect(root, &mut Vec::new(), root.name.to_string(), &mut defaults);
+        collect(root, &mut Vec::new(), root.name.to_string(), &mut defaults)?;
         let mut sources = options.sources.clone();
         if sources.is_empty() && !options.values.is_empty() {
             sources.push(ValuesSource {
@@ -114,11 +118,11 @@ impl SourceMap {
                 text: None,
             });
         }
-        SourceMap(Arc::new(Inner {
+        Ok(SourceMap(Arc::new(Inner {
             record,
             sources,
             defaults,
-        }))
+        })))
     }
 
     /// Where a line of a document comes from; lines count from 0. `None` if the
@@ -279,7 +283,12 @@ fn lines_before(text: &[u8], offset: usize) -> usize {
     memchr::memchr_iter(b'\n', &text[..offset.min(text.len())]).count()
 }
 
-fn collect(node: &Node, prefix: &mut Vec<Str>, dir: String, into: &mut Vec<Defaults>) {
+fn collect(
+    node: &Node,
+    prefix: &mut Vec<Str>,
+    dir: String,
+    into: &mut Vec<Defaults>,
+) -> Result<(), TreeError> {
     let chart: &Chart = &node.chart;
     let path = |condition: &str| {
         let mut path: Vec<&str> = prefix.iter().map(Str::as_str).collect();
@@ -296,15 +305,19 @@ fn collect(node: &Node, prefix: &mut Vec<Str>, dir: String, into: &mut Vec<Defau
     into.push(Defaults {
         prefix: prefix.clone(),
         file: format!("{dir}/values.yaml"),
-        text: chart.values_text.clone(),
+        text: match &chart.values_file {
+            Some(file) => file.data()?.clone(),
+            None => Bytes::new(),
+        },
         values: chart.values.clone(),
         conditions,
     });
     for child in &node.children {
         prefix.push(child.name.clone());
-        collect(child, prefix, format!("{dir}/charts/{}", child.name), into);
+        collect(child, prefix, format!("{dir}/charts/{}", child.name), into)?;
         prefix.pop();
     }
+    Ok(())
 }
 
 /// Whether a map says what is at this path: it has the path, or something on

@@ -10,14 +10,14 @@ use bytestring::ByteString;
 use gitops_core::manifest::{self, ManifestError};
 use gitops_core::{Manifest, Origin, TreePath};
 
-use super::chart::Chart;
+use super::chart::{Chart, File};
 use super::cluster::Inputs;
 use super::coalesce::{self, Rules};
-use super::early::Early;
+use super::early::{Early, Job};
 use super::error::{Error, ErrorKind};
 use super::manifests::{self, Document, Pieces, Written};
 use super::memo::{Memo, Running};
-use super::objects::{self, Files};
+use super::objects::{self, Files, Unread};
 use super::options::HelmOptions;
 use super::origin::SourceMap;
 use super::profile::Profile;
@@ -251,6 +251,7 @@ fn render_with(
     let mut running = memo.and_then(|memo| Running::start(memo, &root, &values, options));
     let (mut files, record) = execute(&root, &values, options, &asked, running.as_mut())?;
     let source_map = record.map(|record| SourceMap::new(record, &root, options));
+    let source_map = source_map.transpose()?;
     let mut notes = String::new();
     let own_notes = format!("{}/templates/NOTES.txt", root.name);
     files.retain(|file| {
@@ -270,7 +271,7 @@ fn render_with(
     });
     let mut crds = Vec::new();
     if options.include_crds {
-        collect_crds(&root, &Place::root(&root), options.profile, &mut crds);
+        collect_crds(&root, &Place::root(&root), options.profile, &mut crds)?;
     }
     if let Some(running) = running {
         running.finish();
@@ -337,7 +338,12 @@ fn text_of(data: &Bytes) -> ByteString {
         .unwrap_or_else(|_| String::from_utf8_lossy(data).into_owned().into())
 }
 
-fn collect_crds(node: &Node, place: &Place, profile: Profile, into: &mut Vec<Document>) {
+fn collect_crds(
+    node: &Node,
+    place: &Place,
+    profile: Profile,
+    into: &mut Vec<Document>,
+) -> Result<(), Error> {
     let path = &place.path;
     for file in &node.chart.files {
         let extension = file.name.rsplit('.').next().unwrap_or_default();
@@ -347,7 +353,7 @@ fn collect_crds(node: &Node, place: &Place, profile: Profile, into: &mut Vec<Doc
         if file.name.starts_with("crds/") && manifest {
             into.push(Document {
                 path: ecow::eco_format!("{path}/{}", file.name),
-                text: text_of(&file.data),
+                text: text_of(file.data()?),
                 kind: "CustomResourceDefinition".into(),
                 hook: None,
                 offset: 0,
@@ -355,8 +361,9 @@ fn collect_crds(node: &Node, place: &Place, profile: Profile, into: &mut Vec<Doc
         }
     }
     for child in &node.children {
-        collect_crds(child, &place.below(node, child, profile), profile, into);
+        collect_crds(child, &place.below(node, child, profile), profile, into)?;
     }
+    Ok(())
 }
 
 /// A template file of a chart in the tree.
@@ -367,6 +374,8 @@ struct Source<'n> {
     depth: usize,
     node: &'n Node,
     data: &'n Bytes,
+    /// Who else parses it.
+    job: Option<Job>,
     /// What the file is executed with; shared by the files of a chart.
     context: Map,
     base_path: Str,
@@ -396,9 +405,10 @@ fn execute(
         release: Value::Map(release),
         capabilities: objects::capabilities(&options.capabilities, options.profile, asked),
         profile: options.profile,
+        unread: Unread::default(),
     };
     let mut sources = Vec::new();
-    let context = shared.collect(root, &Place::root(root), Some(values), true, &mut sources);
+    let context = shared.collect(root, &Place::root(root), Some(values), true, &mut sources)?;
     // Deepest paths first, Z before A: of two definitions of a name the last
     // one parsed counts, so the root beats its subcharts.
     sources.sort_by(|a, b| b.depth.cmp(&a.depth).then_with(|| b.path.cmp(&a.path)));
@@ -411,7 +421,15 @@ fn execute(
         same
     });
     let trace = options.trace.then(|| watch(root, values));
-    let result = run(root, &sources, options, asked, trace, running);
+    let result = run(
+        root,
+        &sources,
+        &shared.unread,
+        options,
+        asked,
+        trace,
+        running,
+    );
     // The contexts refer to each other through `.Subcharts`.
     context.dismantle();
     result
@@ -437,6 +455,7 @@ fn watch(root: &Node, values: &Map) -> Trace {
 fn run(
     root: &Node,
     sources: &[Source<'_>],
+    unread: &Unread,
     options: &HelmOptions,
     asked: &Asked,
     trace: Option<Trace>,
@@ -488,9 +507,11 @@ fn run(
             running.execute();
             asked.take()
         });
-        context
-            .execute(&source.path, Value::Map(source.context.clone()), &mut out)
-            .map_err(|error| execution_error(&source.path, error, options.profile))?;
+        let executed = context.execute(&source.path, Value::Map(source.context.clone()), &mut out);
+        if let Some(error) = unread.take() {
+            return Err(error.into());
+        }
+        executed.map_err(|error| execution_error(&source.path, error, options.profile))?;
         let mut written = Written {
             path: source.path.as_str().into(),
             text: said(&out).into(),
@@ -529,23 +550,22 @@ fn parse(
         .iter()
         .map(|source| parsed(source).map(Ok))
         .collect();
+    let mut jobs: Vec<Option<Job>> = sources.iter().map(|source| source.job).collect();
     let early = match root.chart.parsed.take_early() {
         Some(early) if early.profile == profile => early,
         _ => {
-            let missing = || {
-                sources
-                    .iter()
-                    .zip(&files)
-                    .filter(|(_, file)| file.is_none())
-            };
-            let bytes: usize = missing().map(|(source, _)| source.data.len()).sum();
+            let missing = sources.iter().zip(&files);
+            let missing = missing.filter(|(_, file)| file.is_none());
+            let bytes: usize = missing.map(|(source, _)| source.data.len()).sum();
             let threads = match bytes / worker::WORTH {
                 0 | 1 => 0,
                 many => cores().min(many) - 1,
             };
             let mut early = Early::new(profile, threads);
             if threads > 0 {
-                missing().for_each(|(source, _)| early.add_template(source.data));
+                for ((source, file), job) in sources.iter().zip(&files).zip(&mut jobs) {
+                    *job = file.is_none().then(|| early.add_template(source.data));
+                }
             }
             early.complete();
             early
@@ -557,24 +577,28 @@ fn parse(
         parsed.file(profile, &source.path, source.data, functions, &mut scratch)
     };
     // The others begin at the front.
-    for (source, file) in sources.iter().zip(&mut files).rev() {
-        if file.is_none() && early.claim(source.data) {
+    for ((source, file), job) in sources.iter().zip(&mut files).zip(&jobs).rev() {
+        if file.is_none() && early.claim(*job) {
             *file = Some(parse(source));
         }
     }
-    let parsed = sources.iter().zip(files).map(|(source, file)| {
-        file.unwrap_or_else(|| {
-            let draft = early.template(source.data);
-            let named = draft.and_then(|draft| gotmpl::File::of_draft(draft, &source.path));
-            match named {
-                Some(file) => {
-                    source.node.chart.parsed.keep(profile, &source.path, &file);
-                    Ok(file)
+    let parsed = sources
+        .iter()
+        .zip(files)
+        .zip(jobs)
+        .map(|((source, file), job)| {
+            file.unwrap_or_else(|| {
+                let draft = early.template(job);
+                let named = draft.and_then(|draft| gotmpl::File::of_draft(draft, &source.path));
+                match named {
+                    Some(file) => {
+                        source.node.chart.parsed.keep(profile, &source.path, &file);
+                        Ok(file)
+                    }
+                    None => parse(source),
                 }
-                None => parse(source),
-            }
-        })
-    });
+            })
+        });
     parsed.collect()
 }
 
@@ -596,6 +620,7 @@ struct Shared {
     release: Value,
     capabilities: Value,
     profile: Profile,
+    unread: Unread,
 }
 
 impl Shared {
@@ -606,7 +631,7 @@ impl Shared {
         values: Option<&Map>,
         root: bool,
         sources: &mut Vec<Source<'n>>,
-    ) -> Map {
+    ) -> Result<Map, Error> {
         let subcharts = Map::new();
         let values = values.cloned().unwrap_or_default();
         let seen = values.clone().with_kind(self.profile.values());
@@ -614,7 +639,7 @@ impl Shared {
             ("Chart", objects::chart(node, root, self.profile)),
             (
                 "Files",
-                Value::object(Files::new(&node.chart.files, self.profile)),
+                Value::object(Files::new(&node.chart.files, self.profile, &self.unread)),
             ),
             ("Release", self.release.clone()),
             ("Capabilities", self.capabilities.clone()),
@@ -631,7 +656,7 @@ impl Shared {
                 _ => None,
             };
             let place = place.below(node, child, self.profile);
-            let below = self.collect(child, &place, values.as_ref(), false, sources);
+            let below = self.collect(child, &place, values.as_ref(), false, sources)?;
             subcharts
                 .insert(name, Value::Map(below))
                 .expect("the map was made here");
@@ -647,13 +672,14 @@ impl Shared {
                     depth: path.bytes().filter(|byte| *byte == b'/').count(),
                     path,
                     node,
-                    data: &file.data,
+                    data: file.data()?,
+                    job: file.job(),
                     context: context.clone(),
                     base_path: base_path.clone(),
                 });
             }
         }
-        context
+        Ok(context)
     }
 }
 
@@ -740,13 +766,11 @@ impl Parsed {
         *self.early.lock().expect("no panic under the lock") = Some(early);
     }
 
-    /// The schema of this text; nothing if it is no JSON.
-    pub(super) fn schema(&self, text: &Bytes) -> Option<gitops_core::Value> {
+    /// The schema in a file, if it was read since the chart was loaded and is
+    /// JSON.
+    pub(super) fn schema(&self, file: &File) -> Option<gitops_core::Value> {
         let early = self.early.lock().expect("no panic under the lock");
-        match &*early {
-            Some(early) => early.schema(text),
-            None => gitops_core::json::parse(text).ok(),
-        }
+        early.as_ref()?.schema(file.job())
     }
 
     fn take_early(&self) -> Option<Early> {

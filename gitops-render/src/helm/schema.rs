@@ -10,10 +10,10 @@ use std::rc::Rc;
 use boon::{
     CompileError, Compiler, ErrorKind as Kind, SchemaIndex, Schemas, UrlLoader, ValidationError,
 };
-use bytes::Bytes;
 use gitops_core::Value as Core;
 use serde_json::Value as Json;
 
+use super::chart::File;
 use super::error::{Error, ErrorKind};
 use super::subcharts::Node;
 use crate::gotmpl::{Map, Str, Value};
@@ -28,8 +28,8 @@ const LOCATION: &str = "file:///values.schema.json";
 pub(super) fn validate(root: &Node, values: &Map, warnings: &mut Vec<String>) -> Result<(), Error> {
     let mut problems = String::new();
     let unresolved = Unresolved::default();
-    let parse = |schema: &Bytes| root.chart.parsed.schema(schema);
-    chart(root, values, &parse, &unresolved, &mut problems)?;
+    let known = |schema: &File| root.chart.parsed.schema(schema);
+    chart(root, values, &known, &unresolved, &mut problems)?;
     for name in unresolved.take() {
         warnings.push(format!(
             "WARNING: unresolved URN reference ignored; using permissive schema: {name}"
@@ -53,7 +53,7 @@ type Unresolved = Rc<RefCell<Vec<String>>>;
 fn chart(
     node: &Node,
     values: &Map,
-    parse: &dyn Fn(&Bytes) -> Option<Core>,
+    known: &dyn Fn(&File) -> Option<Core>,
     unresolved: &Unresolved,
     problems: &mut String,
 ) -> Result<(), Error> {
@@ -61,14 +61,18 @@ fn chart(
         let instance = Value::Map(values.clone())
             .to_core()
             .map_err(|failure| Error::new(ErrorKind::Values, failure.to_string()))?;
-        if let Err(problem) = one(schema, parse(schema), &instance, unresolved) {
+        let checked = match known(schema) {
+            Some(parsed) if is_fine(&parsed, &instance) => Ok(()),
+            _ => one(schema.data()?, &instance, unresolved),
+        };
+        if let Err(problem) = checked {
             problems.push_str(&format!("{}:\n{problem}", node.name));
         }
     }
     for child in &node.children {
         match values.get_key(&Str::from(child.name.clone())) {
             None | Some(Value::Nil) => {}
-            Some(Value::Map(below)) => chart(child, &below, parse, unresolved, problems)?,
+            Some(Value::Map(below)) => chart(child, &below, known, unresolved, problems)?,
             Some(other) => problems.push_str(&format!(
                 "{}:\ninvalid type for values: expected object (map), got {}\n",
                 child.name,
@@ -79,14 +83,12 @@ fn chart(
     Ok(())
 }
 
-fn one(
-    schema: &[u8],
-    parsed: Option<Core>,
-    instance: &Core,
-    unresolved: &Unresolved,
-) -> Result<(), String> {
-    let fine = |schema: Core| verdict::verdict(&schema, instance) == Verdict::Valid;
-    if parsed.is_some_and(fine) {
+fn is_fine(schema: &Core, instance: &Core) -> bool {
+    verdict::verdict(schema, instance) == Verdict::Valid
+}
+
+fn one(schema: &[u8], instance: &Core, unresolved: &Unresolved) -> Result<(), String> {
+    if gitops_core::json::parse(schema).is_ok_and(|schema| is_fine(&schema, instance)) {
         return Ok(());
     }
     let schema: Json = serde_json::from_slice(schema).map_err(|error| error.to_string())?;

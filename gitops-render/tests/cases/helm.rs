@@ -155,6 +155,78 @@ mod early {
     }
 }
 
+/// What a chart on disk is not asked for stays there.
+#[expect(clippy::disallowed_methods, reason = "a chart on disk")]
+mod later {
+    use gitops_core::tree::DirTree;
+    use gitops_render::helm::ErrorKind;
+
+    use super::*;
+
+    /// A chart whose template reads `files/a`, rendered after something happened
+    /// to its directory.
+    fn rendered(limit: usize, happens: impl Fn(&std::path::Path)) -> Result<String, Error> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path();
+        for (path, text) in [
+            ("Chart.yaml", CHART),
+            ("values.yaml", "a: 1\n"),
+            ("values.schema.json", "{\"required\": [\"b\"]}"),
+            (
+                "templates/a.yaml",
+                "a: {{ .Files.Get \"files/a\" | quote }}\n",
+            ),
+            ("files/a", "\u{feff}from a file"),
+            (
+                "files/b",
+                "nobody reads this file, which is the largest of all of them",
+            ),
+        ] {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().expect("it is below the root"))
+                .expect("a directory");
+            std::fs::write(path, text).expect("a file");
+        }
+        let mut options = HelmOptions {
+            values: [("b", 2)].into_iter().collect(),
+            ..HelmOptions::default()
+        };
+        options.load_limits.file = limit;
+        let tree = DirTree::new(root).expect("a directory");
+        let chart = Chart::load_for(&options, &tree, &TreePath::ROOT)?;
+        happens(root);
+        Ok(template(&chart.into(), &options)?.to_text())
+    }
+
+    #[test]
+    fn it_is_read_when_a_template_asks() {
+        let remove = |name: &'static str| {
+            move |root: &std::path::Path| std::fs::remove_file(root.join(name)).expect("a file")
+        };
+        let whole = rendered(100, |_| {}).expect("it renders");
+        assert!(whole.ends_with("a: \"from a file\"\n"), "{whole}");
+        for unasked in ["files/b", "values.yaml", "values.schema.json"] {
+            assert_eq!(rendered(100, remove(unasked)).expect("it renders"), whole);
+        }
+        let error = rendered(100, remove("files/a")).expect_err("it is gone");
+        assert_eq!(error.kind(), ErrorKind::Tree);
+        assert_eq!(error.to_string(), "files/a: cannot be read");
+        let grow = |root: &std::path::Path| {
+            std::fs::write(root.join("files/a"), [b'a'; 101]).expect("a file");
+        };
+        let error = rendered(100, grow).expect_err("it is too large");
+        let expected = "files/a: 101 bytes, more than the limit of 100";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn its_size_counts_whoever_asks() {
+        let error = rendered(50, |_| {}).expect_err("nobody asks, but it is there");
+        let expected = "chart file \"b\" is larger than the maximum file size 50";
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
 mod seeds {
     use super::*;
 

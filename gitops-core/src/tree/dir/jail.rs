@@ -8,7 +8,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat,
+};
 use rustix::io::Errno;
 
 use super::Direct;
@@ -60,6 +62,14 @@ impl Jail {
             }
         }
         Direct::Found(names)
+    }
+
+    /// How large a file is, if one stands there itself. It is not opened: a link
+    /// on the way may lead to a file elsewhere, which nobody can read by it.
+    pub(super) fn size(&self, path: &TreePath) -> Option<u64> {
+        let stat = statat(&self.0, path.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        is_file.then_some(stat.st_size.cast_unsigned())
     }
 
     fn find(&self, path: &TreePath, flags: OFlags) -> Direct<OwnedFd> {
