@@ -5,14 +5,13 @@
 //! the first prime from there, as OpenSSL does. Three tests stand in a row, each
 //! dearer than the one before: small primes strike out nine of ten odd numbers,
 //! [Fermat's test](fermat) all others but, in practice, the prime, and only that
-//! one gets the full test of `crypto-primes`, which has the last word.
+//! one gets a test with several bases.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crypto_primes::hazmat::{SetBits, random_odd_integer};
-use crypto_primes::{Flavor, is_prime};
 use rsa::BoxedUint;
 
 use super::{Random, Stream};
@@ -129,7 +128,7 @@ impl Search {
             let passing = self.filter.passing(candidates);
             let prime = passing
                 .into_iter()
-                .find(|candidate| is_prime(Flavor::Any, candidate));
+                .find(|candidate| self.filter.is_prime(candidate));
             if let Some(prime) = prime {
                 let mut found = found();
                 if found.as_ref().is_none_or(|(first, _)| batch < *first) {
@@ -218,7 +217,7 @@ fn small_primes() -> &'static [Group] {
 #[cfg(test)]
 mod tests {
     use crypto_primes::hazmat::SmallFactorsSieveFactory;
-    use crypto_primes::sieve_and_find;
+    use crypto_primes::{Flavor, is_prime, sieve_and_find};
     use num_bigint::BigUint;
 
     use super::*;
