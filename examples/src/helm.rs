@@ -1,5 +1,7 @@
 //! `gitops render helm`: the flags of `helm template` on the library.
 
+use std::borrow::Cow;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -97,7 +99,7 @@ pub struct Template {
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// The manifests.
-    pub stdout: String,
+    pub stdout: Output,
     /// Warnings and, if it failed, the line `Error: …`.
     pub stderr: String,
     /// 0, or 1 if it failed.
@@ -106,6 +108,43 @@ pub struct Outcome {
     pub report: Option<String>,
     /// The chart that was rendered, with its templates as they were parsed.
     pub chart: Option<Arc<helm::Chart>>,
+}
+
+/// What a command prints.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// This text.
+    Text(String),
+    /// What `helm template` prints of a release.
+    Release(Box<Release>),
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Output::Text(String::new())
+    }
+}
+
+impl Output {
+    /// The text.
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            Output::Text(text) => text.into(),
+            Output::Release(release) => release.to_text().into(),
+        }
+    }
+
+    /// Writes the text.
+    ///
+    /// # Errors
+    ///
+    /// Whatever writing fails with.
+    pub fn write_to(&self, out: &mut impl Write) -> std::io::Result<()> {
+        match self {
+            Output::Text(text) => out.write_all(text.as_bytes()),
+            Output::Release(release) => release.write_to(out),
+        }
+    }
 }
 
 /// Adds warnings, a line each.
@@ -121,7 +160,7 @@ impl Template {
     pub fn run(&self, dir: &Path) -> Outcome {
         let mut outcome = Outcome::default();
         match self.render(dir, false, &mut outcome) {
-            Ok(text) => outcome.stdout = text,
+            Ok(output) => outcome.stdout = output,
             Err(error) => {
                 warn(&mut outcome.stderr, error.warnings());
                 outcome.stderr.push_str(&format!("Error: {error}\n"));
@@ -190,7 +229,7 @@ impl Template {
         dir: &Path,
         watched: bool,
         outcome: &mut Outcome,
-    ) -> Result<String, helm::Error> {
+    ) -> Result<Output, helm::Error> {
         let refused = |problem: String| helm::Error::from_text(ErrorKind::Options, problem);
         let profile = self.helm_version;
         let mut capabilities = helm::Capabilities::of(profile);
@@ -253,12 +292,13 @@ impl Template {
             }
         }
         if !self.explain.is_empty() {
-            return self.explanations(&release);
+            return self.explanations(&release).map(Output::Text);
         }
         if self.show_only.is_empty() {
-            Ok(release.to_text())
+            Ok(Output::Release(release.into()))
         } else {
-            release.show_only(&self.show_only, profile)
+            let text = release.show_only(&self.show_only, profile)?;
+            Ok(Output::Text(text))
         }
     }
 

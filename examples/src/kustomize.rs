@@ -11,7 +11,7 @@ use gitops_render::kustomize::{
     self, GitSource, HelmSupport, KustomizeOptions, LoadRestrictor, Remotes as _, SharedTree,
 };
 
-use crate::helm::{Outcome, warn};
+use crate::helm::{Outcome, Output, warn};
 
 /// Builds a kustomization to what `kustomize build` prints.
 #[derive(Args, Clone, Debug, Default)]
@@ -74,7 +74,7 @@ impl Build {
     pub fn run(&self, dir: &Path) -> Outcome {
         let mut outcome = Outcome::default();
         match self.build(dir, &mut outcome.stderr) {
-            Ok(text) => outcome.stdout = text,
+            Ok(text) => outcome.stdout = Output::Text(text),
             Err(error) => {
                 outcome.stderr.push_str(&format!("Error: {error}\n"));
                 outcome.code = 1;

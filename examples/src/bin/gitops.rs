@@ -5,7 +5,7 @@
     reason = "a command prints"
 )]
 
-use std::io::IsTerminal as _;
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -164,8 +164,16 @@ fn finish(outcome: Outcome, explain_errors: bool) -> ExitCode {
     {
         eprint!("\n{report}");
     }
-    print!("{}", outcome.stdout);
-    let code = ExitCode::from(outcome.code);
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let written = outcome.stdout.write_to(&mut out).and_then(|()| out.flush());
+    let code = match written {
+        Ok(()) => ExitCode::from(outcome.code),
+        Err(error) => {
+            eprintln!("error: the output cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+    };
+    drop(out);
     // Taking a large chart to pieces takes as long as rendering it, and the
     // process ends here.
     std::mem::forget(outcome);

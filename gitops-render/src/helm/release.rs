@@ -2,6 +2,7 @@
 //! that `helm template` uses.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -53,21 +54,43 @@ pub struct Release {
 impl Release {
     /// What `helm template` prints.
     pub fn to_text(&self) -> String {
-        let body = || self.crds.iter().chain(&self.documents);
-        let length = body().chain(&self.hooks).map(|document| {
+        let length = self.all().map(|document| {
             SEPARATOR.len() + document.path.len() + document.text.len() + "\n\n".len()
         });
-        let mut out = String::with_capacity(length.sum::<usize>() + 1);
-        for document in body() {
-            push(&mut out, document);
+        let mut out = Vec::with_capacity(length.sum::<usize>() + 1);
+        self.write_to(&mut out).expect("memory takes it");
+        String::from_utf8(out).expect("documents are text")
+    }
+
+    /// Writes what `helm template` prints, in many small pieces.
+    ///
+    /// # Errors
+    ///
+    /// Whatever writing fails with.
+    pub fn write_to(&self, out: &mut (impl io::Write + ?Sized)) -> io::Result<()> {
+        let mut body = self.crds.iter().chain(&self.documents).peekable();
+        while let Some(document) = body.next() {
+            out.write_all(SEPARATOR.as_bytes())?;
+            if body.peek().is_some() {
+                document.write_to(out)?;
+                continue;
+            }
+            // Helm trims the whole.
+            let mut last = Vec::with_capacity(document.path.len() + document.text.len() + 2);
+            document.write_to(&mut last)?;
+            let last = String::from_utf8_lossy(&last);
+            out.write_all(last.trim_end().as_bytes())?;
         }
-        // It starts with a separator, so there is nothing to trim in front.
-        out.truncate(out.trim_end().len());
-        out.push('\n');
+        out.write_all(b"\n")?;
         for hook in &self.hooks {
-            push(&mut out, hook);
+            out.write_all(SEPARATOR.as_bytes())?;
+            hook.write_to(out)?;
         }
-        out
+        Ok(())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Document> {
+        self.crds.iter().chain(&self.documents).chain(&self.hooks)
     }
 
     /// What `helm template --show-only` prints for these patterns.
@@ -110,7 +133,7 @@ impl Release {
     /// [`ManifestError`] if a document is no object.
     pub fn manifests(&self, chart: &TreePath) -> Result<Vec<Manifest>, ManifestError> {
         let mut all = Vec::with_capacity(self.documents.len() + self.hooks.len());
-        for document in self.crds.iter().chain(&self.documents).chain(&self.hooks) {
+        for document in self.all() {
             // The path begins with the chart's name, which the tree may not
             // know it by.
             let inside = document
@@ -135,12 +158,13 @@ impl Release {
 /// What stands before the path of a document.
 const SEPARATOR: &str = "---\n# Source: ";
 
-fn push(out: &mut String, document: &Document) {
-    out.push_str(SEPARATOR);
-    out.push_str(&document.path);
-    out.push('\n');
-    out.push_str(&document.text);
-    out.push('\n');
+impl Document {
+    fn write_to(&self, out: &mut (impl io::Write + ?Sized)) -> io::Result<()> {
+        for piece in [&self.path, "\n", &self.text, "\n"] {
+            out.write_all(piece.as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 /// The template of a printed document: what follows the chart's name in the

@@ -110,7 +110,7 @@ fn run(dir: &Path, line: &Line, helm: Helm) -> Result<(), Failure> {
         line: 0,
     })?;
     let expected = String::from_utf8_lossy(&expected);
-    same_text("output", &expected, &outcome.stdout, random)
+    same_text("output", &expected, &outcome.stdout.to_text(), random)
 }
 
 /// The error itself, without warnings before it.
