@@ -86,6 +86,7 @@ mod limits;
 mod list;
 mod literal;
 mod map;
+pub(crate) mod memory;
 mod parse;
 pub mod printf;
 mod set;

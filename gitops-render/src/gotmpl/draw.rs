@@ -25,6 +25,13 @@ impl<'r> Draw<'r> {
         }
     }
 
+    /// The key of the stream that the numbers come from, which says all of
+    /// them.
+    pub(super) fn key(&self) -> Option<[u8; 32]> {
+        let stream = self.stream.as_ref()?;
+        Some(stream.borrow().key)
+    }
+
     /// Fills `buffer` with random bytes.
     pub fn random(&self, buffer: &mut [u8]) {
         match &self.stream {

@@ -13,6 +13,7 @@
 //! Recursion continues on a new stack segment when the current one runs low,
 //! so its depth is bounded by [`Limits`] and never by the thread it runs on.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use super::error::{Error, ErrorKind, Frame};
 use super::function::Failure;
 use super::host::Host;
 use super::limits::Limits;
+use super::memory::{Memory, plain};
 use super::parse::Scratch;
 use super::printf::quote;
 use super::set::{File, Set};
@@ -102,6 +104,7 @@ pub struct Context<'r> {
     /// What the file that is executed was given.
     data: Value,
     trace: Option<Box<Trace>>,
+    memory: Option<Rc<Memory>>,
     /// How deep `{{template}}` nests since the last `include`.
     depth: usize,
     /// The names that are being included, `None` for `tpl`.
@@ -131,6 +134,7 @@ impl<'r> Context<'r> {
             callers: Vec::new(),
             data: Value::Nil,
             trace: None,
+            memory: None,
             depth: 0,
             nesting: Vec::new(),
             overlay: None,
@@ -151,6 +155,12 @@ impl<'r> Context<'r> {
     /// The same render, watched.
     pub fn with_trace(mut self, trace: Trace) -> Self {
         self.trace = Some(Box::new(trace));
+        self
+    }
+
+    /// The same render, with what functions have made before.
+    pub(crate) fn with_memory(mut self, memory: Rc<Memory>) -> Self {
+        self.memory = Some(memory);
         self
     }
 
@@ -196,6 +206,65 @@ impl<'r> Context<'r> {
             false => None,
         };
         Draw::new(self.host, key)
+    }
+
+    /// What `make` makes. It must be the same whenever `function` and `input`
+    /// are, so that it can be what another render made.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`.
+    pub(crate) fn once<T: Any + Send + Sync, E>(
+        &self,
+        function: &'static str,
+        input: impl FnOnce() -> Str,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        match &self.memory {
+            Some(memory) => memory.once(function, input(), make),
+            None => make().map(Arc::new),
+        }
+    }
+
+    /// As [`once`](Self::once), of what is written of a value.
+    ///
+    /// # Errors
+    ///
+    /// If the value cannot be written, and those of `make`.
+    pub(crate) fn once_written<T: Any + Send + Sync>(
+        &self,
+        function: &'static str,
+        value: &Value,
+        make: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<Arc<T>, Failure> {
+        match &self.memory {
+            Some(memory) => memory.once(function, plain(value)?, make),
+            None => make().map(Arc::new),
+        }
+    }
+
+    /// What `make` makes of the random numbers of this call and of nothing else
+    /// but `function` and `input`. Numbers that are told by a key are always
+    /// the same, so as [`once`](Self::once) it can be what another render made.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`.
+    pub(crate) fn drawn<T: Any + Send + Sync, E>(
+        &self,
+        function: &'static str,
+        input: &[u8],
+        make: impl FnOnce(&Draw<'r>) -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        let draw = self.draw();
+        match draw.key() {
+            // All keys are equally long, so it is clear where the input begins.
+            Some(key) => {
+                let input = || Str::from_bytes(&[&key, input].concat());
+                self.once(function, input, || make(&draw))
+            }
+            None => make(&draw).map(Arc::new),
+        }
     }
 
     /// Which call this is; see [`Host::stream`].

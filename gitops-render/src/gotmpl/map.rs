@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::function::Failure;
 use super::text::Str;
-use super::value::Value;
+use super::value::{MAX_NESTING, Value};
 use super::watch::{Log, Read, Watch};
 
 /// A Go map with string keys: a reference to shared, mutable entries.
@@ -192,7 +192,7 @@ impl Map {
         let cell = self.cell.as_ref()?;
         let found = cell.get(key);
         if let Some(watch) = cell.watch.get() {
-            watch.read_key(&Str::from(key), found.as_ref());
+            watch.read_key(key, found.as_ref());
         }
         found
     }
@@ -230,7 +230,7 @@ impl Map {
             return false;
         };
         if let Some(watch) = cell.watch.get() {
-            watch.read_key(key, None);
+            watch.read_key(key.as_bytes(), None);
         }
         match &*cell.entries.borrow() {
             Entries::Core(map) => key.as_str().is_some_and(|key| map.contains_key(key)),
@@ -392,11 +392,18 @@ impl Map {
         let Some(cell) = &self.cell else {
             return Ok(Copied::Anew(Value::Map(self.clone())));
         };
-        cell.report_all();
         let as_written = |map: gitops_core::Map| match self.kind {
             MapKind::Plain => Copied::AsWritten(gitops_core::Value::Map(map)),
             kind => Copied::Anew(Value::Map(Map::from(map).with_kind(kind))),
         };
+        if let Some(watch) = cell.watch.get()
+            && watch.is_pristine()
+            && let Some(map) = &*cell.written.borrow()
+        {
+            watch.read(&Read::All);
+            return Ok(as_written(map.clone()));
+        }
+        cell.report_all();
         let entries = match &*cell.entries.borrow() {
             Entries::Core(map) => return Ok(as_written(map.clone())),
             Entries::Few(few) => {
@@ -413,6 +420,9 @@ impl Map {
                         }
                     }
                     let Some((index, value)) = changed else {
+                        if let Some(watch) = cell.watch.get() {
+                            watch.set_pristine();
+                        }
                         return Ok(as_written(map.clone()));
                     };
                     copied.reserve_exact(few.len());
@@ -488,6 +498,51 @@ impl Map {
     }
 }
 
+impl Map {
+    /// What this map and all in it could have been converted from, if there is
+    /// such a thing. From here on they are as if they had been.
+    pub(crate) fn settle(&self) -> Option<gitops_core::Map> {
+        settle(self, 0)
+    }
+}
+
+fn settle(map: &Map, depth: usize) -> Option<gitops_core::Map> {
+    let cell = map.cell.as_ref()?;
+    if map.kind != MapKind::Plain || depth > MAX_NESTING {
+        return None;
+    }
+    let settled: gitops_core::Map = match &*cell.entries.borrow() {
+        Entries::Core(map) => return Some(map.clone()),
+        Entries::Few(few) => few
+            .iter()
+            .map(|(key, value)| Some((key.as_str()?, settled(value, depth)?)))
+            .collect::<Option<_>>()?,
+        Entries::Many(_) => return None,
+    };
+    cell.written.replace(Some(settled.clone()));
+    Some(settled)
+}
+
+/// A value that comes from another of the same kind and content.
+fn settled(value: &Value, depth: usize) -> Option<gitops_core::Value> {
+    let settled = match value {
+        Value::Map(map) => super::deeper(|| settle(map, depth + 1))?.into(),
+        Value::List(list) => list.untouched()?.clone().into(),
+        Value::Nil
+        | Value::Bool(_)
+        | Value::Int64(_)
+        | Value::Uint64(_)
+        | Value::Float(_)
+        | Value::Str(_) => value.to_core().ok()?,
+        _ => return None,
+    };
+    match (value, &settled) {
+        (Value::Uint64(_), gitops_core::Value::Int(_)) => None,
+        (Value::Str(text), _) if text.as_str().is_none() => None,
+        _ => Some(settled),
+    }
+}
+
 impl Cell {
     fn get(&self, key: &[u8]) -> Option<Value> {
         match &*self.entries.borrow() {
@@ -514,15 +569,17 @@ impl Cell {
         let Some(watch) = self.watch.get() else {
             return;
         };
-        watch.read(&Read::All);
         match &*self.entries.borrow() {
-            Entries::Core(_) => {}
-            Entries::Few(few) => few
-                .iter()
-                .for_each(|(key, value)| watch.hand_out(key, value)),
-            Entries::Many(many) => many
-                .iter()
-                .for_each(|(key, value)| watch.hand_out(key, value)),
+            // What is converted later is handed out then.
+            Entries::Core(_) => watch.read(&Read::All),
+            Entries::Few(few) => watch.read_all(|| {
+                few.iter()
+                    .for_each(|(key, value)| watch.hand_out(key, value));
+            }),
+            Entries::Many(many) => watch.read_all(|| {
+                many.iter()
+                    .for_each(|(key, value)| watch.hand_out(key, value));
+            }),
         }
     }
 

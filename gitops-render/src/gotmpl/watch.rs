@@ -66,6 +66,10 @@ pub(crate) struct Log {
     places: RefCell<Places>,
     reads: RefCell<Reads>,
     wrote: Cell<bool>,
+    /// How often reads were taken.
+    turn: Cell<u64>,
+    /// How often a map was written to.
+    writes: Cell<u64>,
 }
 
 impl Log {
@@ -78,6 +82,7 @@ impl Log {
 
     /// What was read since the last call, and whether anything was written to.
     pub(crate) fn take(&self) -> (Reads, bool) {
+        self.turn.set(self.turn.get() + 1);
         (self.reads.take(), self.wrote.take())
     }
 
@@ -97,6 +102,10 @@ pub(super) struct Watch {
     /// inside a list, which was read as a whole, or the same in every render:
     /// then only what is written to it matters.
     places: RefCell<SmallVec<[u32; 1]>>,
+    /// The turn of the log in which everything was read and handed out.
+    all: Cell<Option<u64>>,
+    /// The writes of the log when nothing in it had been written to.
+    pristine: Cell<Option<u64>>,
 }
 
 impl Watch {
@@ -104,6 +113,8 @@ impl Watch {
         Watch {
             log: log.clone(),
             places: RefCell::default(),
+            all: Cell::default(),
+            pristine: Cell::default(),
         }
     }
 
@@ -112,6 +123,8 @@ impl Watch {
         let mut places = self.places.borrow_mut();
         if !places.contains(&place) {
             places.push(place);
+            // Those inside do not know of it yet.
+            self.all.set(None);
         }
     }
 
@@ -122,15 +135,44 @@ impl Watch {
     }
 
     /// What is at a key is handed out.
-    pub(super) fn read_key(&self, key: &Str, found: Option<&Value>) {
+    pub(super) fn read_key(&self, key: &[u8], found: Option<&Value>) {
+        if self.has_read_all() {
+            return;
+        }
+        let key = &Str::from(key);
         self.read(&Read::Key(key.clone()));
         if let Some(found) = found {
             self.hand_out(key, found);
         }
     }
 
+    /// Everything is read and handed out, which may have happened before.
+    pub(super) fn read_all(&self, hand_out: impl FnOnce()) {
+        if !self.has_read_all() {
+            self.read(&Read::All);
+            hand_out();
+            self.all.set(Some(self.log.turn.get()));
+        }
+    }
+
+    fn has_read_all(&self) -> bool {
+        self.all.get() == Some(self.log.turn.get())
+    }
+
     pub(super) fn write(&self) {
         self.log.wrote.set(true);
+        self.log.writes.set(self.log.writes.get() + 1);
+    }
+
+    /// Whether it is known that nothing in the map was ever written to. Whoever
+    /// writes to something in it got it from here, so it reports.
+    pub(super) fn is_pristine(&self) -> bool {
+        self.pristine.get() == Some(self.log.writes.get())
+    }
+
+    /// So far nothing in the map was written to.
+    pub(super) fn set_pristine(&self) {
+        self.pristine.set(Some(self.log.writes.get()));
     }
 
     /// What is at a key reports from now on.

@@ -210,19 +210,20 @@ fn globals(below: &Map, above: &Map, prefix: &str, profile: Profile, warnings: &
 /// `into` deletes what `from` has there.
 pub(super) fn tables(into: &Map, from: &Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
     let nulls = rules.profile.nulls_in_tables();
+    // Those of `from` that say something, of all that are null in `into`.
     let mut said: BTreeSet<Str> = BTreeSet::new();
     let mut entries = from.entries();
-    for (key, value) in &entries {
-        if !matches!(value, Value::Nil) {
-            said.insert(key.clone());
-        }
-    }
     if nulls != TableNulls::Delete {
         for (key, value) in into.entries() {
             if matches!(value, Value::Nil) {
                 put(from, key.clone(), Value::Nil);
                 match entries.binary_search_by(|(have, _)| have.cmp(&key)) {
-                    Ok(index) => entries[index].1 = Value::Nil,
+                    Ok(index) => {
+                        let value = std::mem::take(&mut entries[index].1);
+                        if !matches!(value, Value::Nil) {
+                            said.insert(key);
+                        }
+                    }
                     Err(index) => entries.insert(index, (key, Value::Nil)),
                 }
             }
@@ -231,22 +232,24 @@ pub(super) fn tables(into: &Map, from: &Map, prefix: &str, rules: Rules, warning
     let deletes =
         |key: &Str| !rules.merge && (nulls != TableNulls::SpreadUnlessNew || said.contains(key));
     for (key, value) in entries {
-        let full = concat(prefix, &key.to_text());
+        let full = || concat(prefix, &key.to_text());
         match (into.get_key(&key), value) {
             (Some(Value::Nil), _) if deletes(&key) => {
                 into.remove(&key);
             }
             (None, value) => put(into, key, value),
             (Some(Value::Map(have)), Value::Map(value)) => {
-                tables(&have, &value, &full, rules, warnings);
+                tables(&have, &value, &full(), rules, warnings);
             }
             (Some(_), value @ Value::Map(_)) => warnings.push(format!(
-                "warning: cannot overwrite table with non table for {full} ({})",
+                "warning: cannot overwrite table with non table for {} ({})",
+                full(),
                 text(&value)
             )),
             (Some(Value::Map(_)), value) if !matches!(value, Value::Nil) => {
                 warnings.push(format!(
-                    "warning: destination for {full} is a table. Ignoring non-table value ({})",
+                    "warning: destination for {} is a table. Ignoring non-table value ({})",
+                    full(),
                     text(&value)
                 ));
             }

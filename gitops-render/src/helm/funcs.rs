@@ -1,6 +1,8 @@
 //! The functions that Helm adds to sprig: documents in and out, `include` and
 //! `tpl`, `required`, `lookup`.
 
+use std::sync::Arc;
+
 use gitops_core::semver::{Constraint, Version};
 use gitops_core::{Value as Core, json, yaml};
 
@@ -19,8 +21,11 @@ const UNSUPPORTED: &str = "json: unsupported type: ";
 
 /// What both Helms have.
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("toYaml", &[ANY], S, |_, args| {
-        Ok(to_yaml(args.value(0)).unwrap_or_default().into())
+    Function::new("toYaml", &[ANY], S, |context, args| {
+        let text = context.once_written("toYaml", args.value(0), || {
+            to_yaml(args.value(0)).map(Str::from)
+        });
+        Ok(Value::Str(text.as_deref().cloned().unwrap_or_default()))
     }),
     Function::new("toYamlPretty", &[ANY], S, |_, args| {
         match to_yaml_pretty(args.value(0)) {
@@ -32,22 +37,25 @@ pub(super) const FUNCTIONS: &[Function] = &[
             },
         }
     }),
-    Function::new("fromYaml", &[S], Type::Map, |_, args| {
-        let text = args.str(0);
-        Ok(Value::Map(match from_yaml(text) {
-            Ok(Core::Null) => Map::new(),
-            Ok(Core::Map(map)) => map.into(),
-            Ok(other) => error_map(mismatch(&other, "map[string]interface {}")),
-            Err(error) => error_map(error),
-        }))
+    Function::new("fromYaml", &[S], Type::Map, |context, args| {
+        Ok(Value::Map(
+            match from_yaml(context, args.str(0)).as_deref() {
+                Ok(Core::Null) => Map::new(),
+                Ok(Core::Map(map)) => map.clone().into(),
+                Ok(other) => error_map(mismatch(other, "map[string]interface {}")),
+                Err(error) => error_map(error),
+            },
+        ))
     }),
-    Function::new("fromYamlArray", &[S], Type::List, |_, args| {
-        Ok(Value::List(match from_yaml(args.str(0)) {
-            Ok(Core::Null) => Vec::new().into(),
-            Ok(Core::List(list)) => list.into(),
-            Ok(other) => error_list(mismatch(&other, "[]interface {}")),
-            Err(error) => error_list(error),
-        }))
+    Function::new("fromYamlArray", &[S], Type::List, |context, args| {
+        Ok(Value::List(
+            match from_yaml(context, args.str(0)).as_deref() {
+                Ok(Core::Null) => Vec::new().into(),
+                Ok(Core::List(list)) => list.clone().into(),
+                Ok(other) => error_list(mismatch(other, "[]interface {}")),
+                Err(error) => error_list(error),
+            },
+        ))
     }),
     Function::new("toToml", &[ANY], S, |_, args| {
         match toml::to_toml(args.value(0)) {
@@ -80,26 +88,31 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("mustToPrettyJson", &[ANY], S, |_, args| {
         to_pretty_json(args.value(0)).map(Value::from)
     }),
-    Function::new("fromJson", &[S], Type::Map, |_, args| {
-        Ok(Value::Map(match from_json(args.str(0)) {
-            Ok(Core::Null) => Map::nil(),
-            Ok(Core::Map(map)) => map.into(),
-            Ok(other) => error_map(cannot(&other, "map[string]interface {}")),
-            Err(error) => error_map(error),
-        }))
+    Function::new("fromJson", &[S], Type::Map, |context, args| {
+        Ok(Value::Map(
+            match from_json(context, args.str(0)).as_deref() {
+                Ok(Core::Null) => Map::nil(),
+                Ok(Core::Map(map)) => map.clone().into(),
+                Ok(other) => error_map(cannot(other, "map[string]interface {}")),
+                Err(error) => error_map(error),
+            },
+        ))
     }),
-    Function::new("fromJsonArray", &[S], Type::List, |_, args| {
-        Ok(Value::List(match from_json(args.str(0)) {
-            Ok(Core::Null) => List::nil(),
-            Ok(Core::List(list)) => list.into(),
-            Ok(other) => error_list(cannot(&other, "[]interface {}")),
-            Err(error) => error_list(error),
-        }))
+    Function::new("fromJsonArray", &[S], Type::List, |context, args| {
+        Ok(Value::List(
+            match from_json(context, args.str(0)).as_deref() {
+                Ok(Core::Null) => List::nil(),
+                Ok(Core::List(list)) => list.clone().into(),
+                Ok(other) => error_list(cannot(other, "[]interface {}")),
+                Err(error) => error_list(error),
+            },
+        ))
     }),
-    Function::new("mustFromJson", &[S], ANY, |_, args| {
-        from_json(args.str(0))
-            .map(Value::from)
-            .map_err(Failure::new)
+    Function::new("mustFromJson", &[S], ANY, |context, args| {
+        match from_json(context, args.str(0)) {
+            Ok(value) => Ok(Value::from(&*value)),
+            Err(error) => Err(Failure::new(error)),
+        }
     }),
     Function::new("required", &[S, ANY], ANY, required),
     Function::new("lookup", &[S, S, S, S], Type::Map, |context, args| {
@@ -317,20 +330,31 @@ fn text_of(written: Vec<u8>) -> String {
     String::from_utf8(written).expect("the writers write text")
 }
 
-fn from_yaml(text: &Str) -> Result<Core, String> {
+fn from_yaml(context: &Context<'_>, text: &Str) -> Result<Arc<Core>, String> {
     let options = yaml::Options {
         numbers: yaml::Numbers::Float64,
         ..yaml::Options::default()
     };
-    yaml::parse_with(text.as_bytes(), &options).map_err(|error| super::chart::parse_error(&error))
+    context.once(
+        "fromYaml",
+        || text.clone(),
+        || {
+            yaml::parse_with(text.as_bytes(), &options)
+                .map_err(|error| super::chart::parse_error(&error))
+        },
+    )
 }
 
-fn from_json(text: &Str) -> Result<Core, String> {
+fn from_json(context: &Context<'_>, text: &Str) -> Result<Arc<Core>, String> {
     let options = json::Options {
         numbers: json::Numbers::Float64,
         ..json::Options::default()
     };
-    json::parse_with(text.as_bytes(), &options).map_err(|error| error.to_string())
+    context.once(
+        "fromJson",
+        || text.clone(),
+        || json::parse_with(text.as_bytes(), &options).map_err(|error| error.to_string()),
+    )
 }
 
 fn cannot(found: &Core, wanted: &str) -> String {
@@ -348,10 +372,10 @@ fn mismatch(found: &Core, wanted: &str) -> String {
     )
 }
 
-fn error_map(error: String) -> Map {
-    std::iter::once(("Error", error)).collect()
+fn error_map(error: impl Into<String>) -> Map {
+    std::iter::once(("Error", error.into())).collect()
 }
 
-fn error_list(error: String) -> List {
-    std::iter::once(Value::from(error)).collect()
+fn error_list(error: impl Into<String>) -> List {
+    std::iter::once(Value::from(error.into())).collect()
 }

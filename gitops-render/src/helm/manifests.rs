@@ -1,9 +1,11 @@
 //! From rendered files to ordered documents: Helm's `pkg/releaseutil`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use foldhash::fast::RandomState;
 use gitops_core::{Str, Value, yaml};
 
 use super::error::{Error, ErrorKind};
@@ -91,7 +93,7 @@ pub(super) fn sort(
         };
         match &file.pieces {
             Some(pieces) => pieces.iter().cloned().for_each(place),
-            None => file.split(profile, &mut place)?,
+            None => file.split(profile, |text| Head::read(text, profile), &mut place)?,
         }
     }
     by_kind(&mut plain, profile);
@@ -103,13 +105,39 @@ impl Written {
     /// Finds out the pieces, unless one cannot be read: that is for
     /// [`sort`] to say.
     pub(super) fn learn_pieces(&mut self, profile: Profile) {
+        self.learn_pieces_of(|text| Head::read(text, profile), profile);
+    }
+
+    /// As [`learn_pieces`](Self::learn_pieces), where the template has written
+    /// something else before.
+    pub(super) fn learn_pieces_after(&mut self, before: &Written, profile: Profile) {
+        let known: HashMap<&str, &Head, RandomState> = before
+            .pieces
+            .iter()
+            .flat_map(|pieces| pieces.iter())
+            .map(|piece| (&*piece.document.text, &piece.head))
+            .collect();
+        let head = |text: &str| match known.get(text) {
+            Some(head) => Ok((*head).clone()),
+            None => Head::read(text, profile),
+        };
+        self.learn_pieces_of(head, profile);
+    }
+
+    fn learn_pieces_of(&mut self, head: impl Fn(&str) -> Result<Head, String>, profile: Profile) {
         let mut pieces = Vec::new();
-        if self.split(profile, |piece| pieces.push(piece)).is_ok() {
+        let learnt = self.split(profile, head, |piece| pieces.push(piece));
+        if learnt.is_ok() {
             self.pieces = Some(pieces.into());
         }
     }
 
-    fn split(&self, profile: Profile, mut each: impl FnMut(Piece)) -> Result<(), Error> {
+    fn split(
+        &self,
+        profile: Profile,
+        head: impl Fn(&str) -> Result<Head, String>,
+        mut each: impl FnMut(Piece),
+    ) -> Result<(), Error> {
         let path = &self.path;
         let name = path.rsplit('/').next().unwrap_or(path);
         if name.starts_with('_') || self.text.trim_ascii().is_empty() {
@@ -126,7 +154,7 @@ impl Written {
             ByteString::try_from(self.text.clone()).map_err(|_| failed(not_utf8(&self.text)))?;
         for text in profile.split(&content) {
             let offset = text.as_ptr() as usize - content.as_ptr() as usize;
-            let head = Head::read(text, profile)
+            let head = head(text)
                 .map_err(|problem| failed(problem).with_broken(broken(&content, offset, text)))?;
             each(Piece {
                 document: Document {

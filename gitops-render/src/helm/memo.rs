@@ -13,6 +13,19 @@
 //! - A template that asks for what nobody can compare (random numbers of the
 //!   system, its clock, a cluster) always runs as well.
 //! - A render that is traced runs whole.
+//!
+//! A template that does run is spared what functions made for it last time
+//! (`gotmpl/memory.rs`) and would make again:
+//!
+//! | function                    | what it made depends on                      |
+//! |-----------------------------|----------------------------------------------|
+//! | keys, `bcrypt`, `htpasswd`  | the stream of a seeded call, and its operands |
+//! | `fromYaml`, `fromJson`      | the text                                     |
+//! | `toYaml`                    | what is written of the value                 |
+//! | `tpl`, until it is executed | the text, and the profile                    |
+//!
+//! Documents with the text of last time are not read again for what makes them
+//! hooks, nor values that are those of last time checked against their schema.
 
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
@@ -31,8 +44,10 @@ use super::metadata::Dependency;
 use super::options::{HelmOptions, ReleaseName};
 use super::profile::Profile;
 use super::release::{self, Release};
+use super::schema::Checked;
 use super::seed::Seed;
 use super::subcharts::Node;
+use crate::gotmpl::memory::{Made, Memory};
 use crate::gotmpl::watch::{Log, Places, Read};
 use crate::gotmpl::{Map, Str, Value};
 
@@ -45,8 +60,13 @@ use crate::gotmpl::{Map, Str, Value};
 /// of capabilities is a first render. What is reused counts against none of
 /// the [`limits`](HelmOptions::limits).
 ///
+/// What is slow and would be the same again is not done again in templates that
+/// are executed either: with a [fixed seed](Seed::fixed) no key is looked for
+/// twice.
+///
 /// A first render takes a little longer than `template` does, since reads are
-/// noted. Its output and values stay in memory; those values may be secrets.
+/// noted. Its output, its values and what functions made for it stay in memory
+/// until a render has no use for them; there may be secrets among them.
 ///
 /// ```
 /// use gitops_core::tree::{MemoryTree, TreePath};
@@ -73,6 +93,7 @@ use crate::gotmpl::{Map, Str, Value};
 #[derive(Default)]
 pub struct Memo {
     kept: Option<Kept>,
+    checked: Checked,
     reused: usize,
 }
 
@@ -105,6 +126,11 @@ impl Memo {
     pub fn reused(&self) -> usize {
         self.reused
     }
+
+    /// What the last render found to be as schemas want it.
+    pub(super) fn checked(&mut self) -> &mut Checked {
+        &mut self.checked
+    }
 }
 
 /// A render that succeeded.
@@ -113,6 +139,8 @@ struct Kept {
     values: Values,
     /// The names of the maps in what was read.
     places: Places,
+    /// What functions made for the templates.
+    memory: Memory,
     files: HashMap<CoreStr, Execution, RandomState>,
 }
 
@@ -123,6 +151,9 @@ struct Execution {
     /// Whether it wrote to the data of others.
     wrote: bool,
     inputs: Inputs,
+    /// What functions made for it, which keeps that remembered.
+    #[expect(dead_code, reason = "it is shared, not read")]
+    made: Box<[Made]>,
 }
 
 /// What must be equal beside the values.
@@ -184,8 +215,12 @@ struct Values {
 impl Values {
     /// `None` if they hold what cannot be compared, like NaN.
     fn new(map: &Map) -> Option<Values> {
-        let Ok(Core::Map(values)) = Value::Map(map.clone()).to_core() else {
-            return None;
+        let values = match (map.settle(), Value::Map(map.clone())) {
+            (Some(values), _) => values,
+            (None, map) => match map.to_core() {
+                Ok(Core::Map(values)) => values,
+                _ => return None,
+            },
         };
         let mut found = Values {
             values,
@@ -295,6 +330,7 @@ impl Difference {
 pub(super) struct Running<'m> {
     memo: &'m mut Memo,
     log: Rc<Log>,
+    memory: Rc<Memory>,
     facts: Facts,
     values: Values,
     /// What the last render left, and what differs from it; `None` if nothing
@@ -311,7 +347,12 @@ impl<'m> Running<'m> {
         values: &Map,
         options: &HelmOptions,
     ) -> Option<Running<'m>> {
-        let kept = memo.kept.take();
+        let mut kept = memo.kept.take();
+        let memory = kept
+            .as_mut()
+            // What was parsed calls the functions of a profile.
+            .filter(|kept| kept.facts.profile == options.profile)
+            .map(|kept| std::mem::take(&mut kept.memory));
         let seen = Values::new(values)?;
         let facts = Facts {
             release_name: options.release_name.clone(),
@@ -337,11 +378,17 @@ impl<'m> Running<'m> {
         Some(Running {
             memo,
             log,
+            memory: Rc::new(memory.unwrap_or_default()),
             facts,
             values: seen,
             last,
             files: HashMap::default(),
         })
+    }
+
+    /// What functions made for the templates of this render and the last one.
+    pub(super) fn memory(&self) -> Rc<Memory> {
+        self.memory.clone()
     }
 
     /// Watches what a template is executed with.
@@ -373,11 +420,16 @@ impl<'m> Running<'m> {
         self.log.take();
     }
 
-    /// A template was executed.
-    pub(super) fn executed(&mut self, written: &Written, inputs: Inputs) {
+    /// A template was executed. What it wrote comes back with its pieces.
+    pub(super) fn executed(&mut self, mut written: Written, inputs: Inputs) -> Written {
         let (reads, wrote) = self.log.take();
         let before = self.last.as_ref().map(|(kept, _)| &kept.files);
         let before = before.and_then(|files| files.get(&written.path));
+        match before {
+            Some(file) if file.written.text == written.text => written = file.written.clone(),
+            Some(file) => written.learn_pieces_after(&file.written, self.facts.profile),
+            None => written.learn_pieces(self.facts.profile),
+        }
         if wrote && !before.is_some_and(|file| file.wrote) {
             self.last = None;
         }
@@ -388,16 +440,21 @@ impl<'m> Running<'m> {
                 reads: reads.into_iter().collect(),
                 wrote,
                 inputs,
+                made: self.memory.take_asked(),
             },
         );
+        written
     }
 
     /// The render has succeeded.
     pub(super) fn finish(self) {
+        drop(self.last);
+        self.memory.forget();
         self.memo.kept = Some(Kept {
             facts: self.facts,
             values: self.values,
             places: self.log.take_places(),
+            memory: Rc::into_inner(self.memory).expect("the templates are executed"),
             files: self.files,
         });
     }
@@ -408,5 +465,54 @@ impl Facts {
     fn is_volatile(&self, inputs: &Inputs) -> bool {
         let drew = inputs.clock || inputs.random;
         drew && self.seed == Seed::System || self.cluster && !inputs.lookups.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use gitops_core::tree::{MemoryTree, TreePath};
+
+    use super::*;
+
+    /// Renders a template with each of the values of `a`, and says where in
+    /// memory that is what functions made.
+    fn made(template: &'static str, values: &[i64]) -> Vec<Vec<usize>> {
+        let tree: MemoryTree = [
+            ("Chart.yaml", "apiVersion: v2\nname: demo\nversion: 1.0.0\n"),
+            ("templates/a.yaml", template),
+        ]
+        .try_into()
+        .expect("paths");
+        let chart = Chart::load(&tree, &TreePath::ROOT, &Default::default());
+        let chart = Arc::new(chart.expect("a chart"));
+        let mut memo = Memo::default();
+        let render = |a: &i64| {
+            let options = HelmOptions {
+                seed: Seed::fixed(b"seed", SystemTime::UNIX_EPOCH),
+                values: CoreMap::from_iter([("a", Core::Int(*a))]),
+                ..HelmOptions::default()
+            };
+            memo.template(&chart, &options).expect("it renders");
+            memo.kept.as_ref().expect("it is kept").memory.places()
+        };
+        values.iter().map(render).collect()
+    }
+
+    #[test]
+    fn a_key_of_a_seed_is_looked_for_once() {
+        let template = r#"a: {{ .Values.a }} {{ genPrivateKey "ecdsa" | b64enc }}"#;
+        let made = made(template, &[1, 2, 2, 3]);
+        assert_eq!(made[0].len(), 1);
+        assert!(made.iter().all(|places| *places == made[0]), "{made:?}");
+    }
+
+    #[test]
+    fn a_hash_that_nobody_asks_for_is_forgotten() {
+        let hash = r#"a: {{ if ne (toString .Values.a) "9" }}{{ bcrypt "b" }}{{ end }}"#;
+        let made = made(hash, &[1, 1, 9, 9, 1]);
+        let counts: Vec<usize> = made.iter().map(Vec::len).collect();
+        assert_eq!(counts, [1, 1, 0, 0, 1]);
     }
 }

@@ -228,7 +228,7 @@ pub(super) fn render(
 fn render_with(
     chart: &Arc<Chart>,
     options: &HelmOptions,
-    memo: Option<&mut Memo>,
+    mut memo: Option<&mut Memo>,
     warnings: &mut Vec<String>,
 ) -> Result<Release, Error> {
     let metadata = &chart.metadata;
@@ -258,7 +258,8 @@ fn render_with(
     let rules = Rules::coalesce(options.profile);
     let values = coalesce::values(&root, options.values.clone(), rules, warnings)?;
     if !options.skip_schema_validation {
-        schema::validate(&root, &values, warnings)?;
+        let checked = memo.as_mut().map(|memo| memo.checked());
+        schema::validate(&root, &values, checked, warnings)?;
     }
     let asked = Asked::default();
     let version = &options.capabilities.kube_version.version;
@@ -499,6 +500,9 @@ fn run(
     if let Some(trace) = trace {
         context = context.with_trace(trace);
     }
+    if let Some(running) = &running {
+        context = context.with_memory(running.memory());
+    }
     let mut files = Vec::with_capacity(sources.len());
     let mut pieces = Pieces::new(options.profile);
     let mut out = Vec::new();
@@ -542,10 +546,9 @@ fn run(
             pieces: None,
         };
         if let (Some(running), Some(others)) = (&mut running, others) {
-            written.learn_pieces(options.profile);
             let inputs = asked.replace(others);
             asked.borrow_mut().absorb(&inputs);
-            running.executed(&written, inputs);
+            written = running.executed(written, inputs);
         }
         pieces.find(files.len(), &written);
         files.push(written);

@@ -5,15 +5,18 @@
 //! fetches nothing.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use boon::{
     CompileError, Compiler, ErrorKind as Kind, SchemaIndex, Schemas, UrlLoader, ValidationError,
 };
-use gitops_core::Value as Core;
+use foldhash::fast::RandomState;
+use gitops_core::{Str as CoreStr, Value as Core};
 use serde_json::Value as Json;
 
-use super::chart::File;
+use super::chart::{Chart, File};
 use super::error::{Error, ErrorKind};
 use super::subcharts::Node;
 use crate::gotmpl::{Map, Str, Value};
@@ -24,25 +27,51 @@ mod verdict;
 /// Where the schema of a chart is said to be.
 const LOCATION: &str = "file:///values.schema.json";
 
-/// Checks the values of a chart and of its subcharts against their schemas.
-pub(super) fn validate(root: &Node, values: &Map, warnings: &mut Vec<String>) -> Result<(), Error> {
-    let mut problems = String::new();
-    let unresolved = Unresolved::default();
-    let known = |schema: &File| root.chart.parsed.schema(schema);
-    chart(root, values, &known, &unresolved, &mut problems)?;
-    for name in unresolved.take() {
+/// The charts whose values were as their schemas want them, by the charts'
+/// names from the root on.
+pub(super) type Checked = HashMap<Vec<CoreStr>, Fine, RandomState>;
+
+/// Values that are as a schema wants them.
+pub(super) struct Fine {
+    chart: Arc<Chart>,
+    schema: Core,
+    instance: Core,
+}
+
+/// Checks the values of a chart and of its subcharts against their schemas,
+/// but those that were `checked` before.
+pub(super) fn validate(
+    root: &Node,
+    values: &Map,
+    mut checked: Option<&mut Checked>,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let mut check = Check {
+        root,
+        path: Vec::new(),
+        before: checked.as_mut().map(|checked| std::mem::take(*checked)),
+        now: Checked::default(),
+        unresolved: Unresolved::default(),
+        problems: String::new(),
+    };
+    check.chart(root, values)?;
+    if let Some(checked) = checked {
+        *checked = check.now;
+    }
+    for name in check.unresolved.take() {
         warnings.push(format!(
             "WARNING: unresolved URN reference ignored; using permissive schema: {name}"
         ));
     }
-    if problems.is_empty() {
+    if check.problems.is_empty() {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::Schema,
         format!(
             "values don't meet the specifications of the schema(s) in the following \
-             chart(s):\n{problems}"
+             chart(s):\n{}",
+            check.problems
         ),
     ))
 }
@@ -50,50 +79,89 @@ pub(super) fn validate(root: &Node, values: &Map, warnings: &mut Vec<String>) ->
 /// The names of schemas that nobody can find, in the order of their use.
 type Unresolved = Rc<RefCell<Vec<String>>>;
 
-fn chart(
-    node: &Node,
-    values: &Map,
-    known: &dyn Fn(&File) -> Option<Core>,
-    unresolved: &Unresolved,
-    problems: &mut String,
-) -> Result<(), Error> {
-    if let Some(schema) = &node.chart.schema {
-        let instance = Value::Map(values.clone())
-            .to_core()
-            .map_err(|failure| Error::new(ErrorKind::Values, failure.to_string()))?;
-        let checked = match known(schema) {
-            Some(parsed) if is_fine(&parsed, &instance) => Ok(()),
-            _ => one(schema.data()?, &instance, unresolved),
+/// A check, while it goes on.
+struct Check<'n> {
+    root: &'n Node,
+    /// The names of the charts down to the one that is checked.
+    path: Vec<CoreStr>,
+    /// `None` if nobody will check again.
+    before: Option<Checked>,
+    now: Checked,
+    unresolved: Unresolved,
+    problems: String,
+}
+
+impl Check<'_> {
+    fn chart(&mut self, node: &Node, values: &Map) -> Result<(), Error> {
+        if let Some(schema) = &node.chart.schema {
+            let instance = Value::Map(values.clone())
+                .to_core()
+                .map_err(|failure| Error::new(ErrorKind::Values, failure.to_string()))?;
+            if let Err(problem) = self.one(&node.chart, schema, instance)? {
+                self.problems
+                    .push_str(&format!("{}:\n{problem}", node.name));
+            }
+        }
+        for child in &node.children {
+            match values.get_key(&Str::from(child.name.clone())) {
+                None | Some(Value::Nil) => {}
+                Some(Value::Map(below)) => {
+                    self.path.push(child.name.clone());
+                    self.chart(child, &below)?;
+                    self.path.pop();
+                }
+                Some(other) => self.problems.push_str(&format!(
+                    "{}:\ninvalid type for values: expected object (map), got {}\n",
+                    child.name,
+                    other.type_name()
+                )),
+            }
+        }
+        Ok(())
+    }
+
+    /// What a schema says of values: in the outer result if it can be read.
+    fn one(
+        &mut self,
+        chart: &Arc<Chart>,
+        file: &File,
+        instance: Core,
+    ) -> Result<Result<(), String>, Error> {
+        let before = self.before.as_mut();
+        let before = before
+            .and_then(|before| before.remove(&self.path))
+            .filter(|fine| Arc::ptr_eq(&fine.chart, chart));
+        let schema = match before {
+            Some(fine) if fine.instance == instance => {
+                self.now.insert(self.path.clone(), fine);
+                return Ok(Ok(()));
+            }
+            Some(fine) => Some(fine.schema),
+            None => match self.root.chart.parsed.schema(file) {
+                Some(schema) => Some(schema),
+                None => gitops_core::json::parse(file.data()?).ok(),
+            },
         };
-        if let Err(problem) = checked {
-            problems.push_str(&format!("{}:\n{problem}", node.name));
+        if let Some(schema) = schema
+            && verdict::verdict(&schema, &instance) == Verdict::Valid
+        {
+            if self.before.is_some() {
+                let fine = Fine {
+                    chart: chart.clone(),
+                    schema,
+                    instance,
+                };
+                self.now.insert(self.path.clone(), fine);
+            }
+            return Ok(Ok(()));
         }
+        let schema: Json = match serde_json::from_slice(file.data()?) {
+            Ok(schema) => schema,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let instance = serde_json::to_value(&instance).unwrap_or(Json::Null);
+        Ok(explain(schema, &instance, &self.unresolved))
     }
-    for child in &node.children {
-        match values.get_key(&Str::from(child.name.clone())) {
-            None | Some(Value::Nil) => {}
-            Some(Value::Map(below)) => chart(child, &below, known, unresolved, problems)?,
-            Some(other) => problems.push_str(&format!(
-                "{}:\ninvalid type for values: expected object (map), got {}\n",
-                child.name,
-                other.type_name()
-            )),
-        }
-    }
-    Ok(())
-}
-
-fn is_fine(schema: &Core, instance: &Core) -> bool {
-    verdict::verdict(schema, instance) == Verdict::Valid
-}
-
-fn one(schema: &[u8], instance: &Core, unresolved: &Unresolved) -> Result<(), String> {
-    if gitops_core::json::parse(schema).is_ok_and(|schema| is_fine(&schema, instance)) {
-        return Ok(());
-    }
-    let schema: Json = serde_json::from_slice(schema).map_err(|error| error.to_string())?;
-    let instance = serde_json::to_value(instance).unwrap_or(Json::Null);
-    explain(schema, &instance, unresolved)
 }
 
 /// Validates with what knows every keyword and says what is wrong.

@@ -6,6 +6,7 @@
 //! for the same keys.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use aes::Aes256;
 use aes::cipher::block_padding::{NoPadding, Pkcs7};
@@ -31,15 +32,18 @@ const C: Type = Type::Object(CERTIFICATE);
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("genPrivateKey", &[S], S, |context, args| {
-        let random = &mut Random::Host(&context.draw());
         let kind = args.str(0);
-        Ok(match PrivateKey::generate(&kind.to_text(), random) {
-            Some(key) => key?.to_pem()?.into(),
+        let key = context.drawn("genPrivateKey", kind.as_bytes(), |draw| {
+            let random = &mut Random::Host(draw);
+            PrivateKey::generate(&kind.to_text(), random).transpose()
+        })?;
+        Ok(match &*key {
+            Some(key) => key.to_pem()?.into(),
             None => format!("Unknown type {kind}").into(),
         })
     }),
     Function::new("genCA", &[S, I], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random::Host(&context.draw()))?;
+        let key = new_key(context)?;
         authority(context, args, &key)
     }),
     Function::new("genCAWithKey", &[S, I, S], C, |context, args| {
@@ -47,7 +51,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         authority(context, args, &key)
     }),
     Function::new("genSelfSignedCert", &[S, L, L, I], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random::Host(&context.draw()))?;
+        let key = new_key(context)?;
         self_signed(context, args, &key)
     }),
     Function::new(
@@ -60,7 +64,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         },
     ),
     Function::new("genSignedCert", &[S, L, L, I, C], C, |context, args| {
-        let key = PrivateKey::rsa(&mut Random::Host(&context.draw()))?;
+        let key = new_key(context)?;
         signed(context, args, &key)
     }),
     Function::new(
@@ -76,14 +80,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Certificate::from_base64(args.str(0), args.str(1)).map(Value::object)
     }),
     Function::new("bcrypt", &[S], S, |context, args| {
-        Ok(passwords::bcrypt(args.str(0), &context.draw()).into())
+        Ok(bcrypt(context, args.str(0)).to_string().into())
     }),
     Function::new("htpasswd", &[S, S], S, |context, args| {
         let (name, password) = (args.str(0), args.str(1));
         Ok(if name.as_bytes().contains(&b':') {
             format!("invalid username: {name}").into()
         } else {
-            let hash = passwords::bcrypt(password, &context.draw());
+            let hash = bcrypt(context, password);
             let mut line = name.as_bytes().to_vec();
             line.push(b':');
             line.extend_from_slice(hash.as_bytes());
@@ -155,6 +159,18 @@ impl TryRng for Random<'_> {
 /// The system's numbers are fit for keys. A seeded host's are not secret, which
 /// is what whoever seeds it asks for.
 impl TryCryptoRng for Random<'_> {}
+
+/// The key of a certificate that was given none.
+fn new_key(context: &Context<'_>) -> Result<Arc<PrivateKey>, Failure> {
+    context.drawn("rsa", &[], |draw| PrivateKey::rsa(&mut Random::Host(draw)))
+}
+
+fn bcrypt(context: &Context<'_>, password: &Str) -> Arc<String> {
+    let Ok(hash) = context.drawn("bcrypt", password.as_bytes(), |draw| {
+        Ok::<_, Infallible>(passwords::bcrypt(password, draw))
+    });
+    hash
+}
 
 fn given_key(text: &Str) -> Result<PrivateKey, Failure> {
     PrivateKey::from_pem(text.as_bytes())

@@ -49,6 +49,12 @@ const READERS: &[&str] = &[
     "time: {{ if .Values.b }}{{ now | unixEpoch }}{{ end }}",
     "version: {{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.APIVersions.Has \"v1\" }}",
     "{{ if eq (toString .Values.a) \"2\" }}{{ fail \"two\" }}{{ end }}",
+    "key: {{ genPrivateKey (ternary \"ed25519\" \"ecdsa\" (kindIs \"map\" .Values.a)) | b64enc }}",
+    "bound: {{ .Values.b | toJson }} {{ genPrivateKey \"ed25519\" | b64enc }}",
+    "own: {{ $m := fromYaml \"a: {b: 1}\" }}{{ $_ := set $m.a \"c\" .Values.a }}{{ toYaml $m | b64enc }} \
+     {{ fromYaml \"a: {b: 1}\" | toYaml | b64enc }} {{ fromJsonArray \"[1, {}]\" | toJson }}",
+    "again: {{ (toYaml .Values | fromYaml).b | toJson }} {{ toYaml (list 1 1.0 \"1\" .Values.a) | b64enc }}",
+    "roots: {{ (deepCopy .).Values.b | toJson }} {{ (deepCopy . | merge (dict \"own\" 1)).Values | toJson }}",
 ];
 
 const WRITERS: &[&str] = &[
@@ -61,6 +67,8 @@ const WRITERS: &[&str] = &[
     "{{ if kindIs \"map\" .Values.c }}{{ $_ := mergeOverwrite .Values.c (dict \"b\" 7) }}{{ end }}",
     "{{ if .Values.a }}{{ $_ := set .Values \"b\" (dict \"a\" (randAlpha 3)) }}{{ end }}",
     "{{ if and (kindIs \"map\" .Values.b) (kindIs \"map\" .Values.c) }}{{ $_ := set .Values.b \"b\" .Values.c }}{{ end }}",
+    "copies: {{ toJson (deepCopy .Values) }}{{ if kindIs \"map\" .Values.b }}{{ $_ := set .Values.b \"a\" .Values.a }}{{ end }} \
+     {{ toJson (deepCopy .Values) }}{{ $_ := unset (.Values.c | default dict) \"a\" }} {{ toJson (deepCopy .Values) }}",
 ];
 
 fn files() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -253,4 +261,81 @@ fn a_template_that_is_reused_leaves_its_name_behind() {
         assert!(release.to_text().ends_with(&b), "{}", release.to_text());
     }
     assert_eq!(memo.reused(), 1);
+}
+
+/// Keys and hashes in a template that is executed each time.
+const SECRETS: &str = r#"
+{{- $key := genPrivateKey "ecdsa" }}
+{{- $cert := genSelfSignedCertWithKey (printf "%v.example" .Values.a) nil nil 10 $key }}
+kind: Secret
+data:
+  cert: {{ $cert.Cert | b64enc }}
+  key: {{ $cert.Key | b64enc }}
+  login: {{ htpasswd "admin" (toString .Values.b) | b64enc }}
+"#;
+
+#[test]
+fn keys_of_a_seed_are_those_of_a_render_without_a_memo() {
+    let chart = chart(&files_of(&[("templates/secret.yaml", SECRETS)]));
+    let mut memo = Memo::default();
+    for (a, b, seed) in [(1, 1, "one"), (2, 1, "one"), (2, 2, "one"), (2, 2, "two")] {
+        let options = HelmOptions {
+            seed: Seed::fixed(seed.as_bytes(), SystemTime::UNIX_EPOCH),
+            ..with_values(&[("a", a), ("b", b)])
+        };
+        let with = memo.template(&chart, &options);
+        assert_eq!(seen(&with), seen(&template(&chart, &options)));
+        assert_eq!(memo.reused(), 0);
+    }
+}
+
+#[test]
+fn keys_of_the_system_are_drawn_again() {
+    let text = "r: {{ genPrivateKey \"ed25519\" | b64enc }} {{ bcrypt \"b\" }}";
+    let chart = chart(&files_of(&[("templates/r.yaml", text)]));
+    let mut memo = Memo::default();
+    let mut texts = || {
+        let release = memo.template(&chart, &with_values(&[("a", 1)]));
+        let text = release.expect("it renders").to_text();
+        let (key, hash) = text.rsplit_once(' ').expect("both were written");
+        (key.to_owned(), hash.to_owned())
+    };
+    let (first, second) = (texts(), texts());
+    assert_ne!(first.0, second.0);
+    assert_ne!(first.1, second.1);
+}
+
+#[test]
+fn values_are_checked_again_where_they_differ() {
+    let schema = |kind: &str| format!(r#"{{"properties": {{"a": {{"type": "{kind}"}}}}}}"#);
+    let chart = chart(&files_of(&[
+        ("values.schema.json", &schema("integer")),
+        (
+            "charts/sub/Chart.yaml",
+            "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+        ),
+        ("charts/sub/values.schema.json", &schema("string")),
+        ("templates/a.yaml", "a: {{ .Values.a }}"),
+    ]));
+    let mut memo = Memo::default();
+    let one = || Value::Int(1);
+    let text = || Value::from("one");
+    let fine = [
+        (one(), text()),
+        (one(), text()),
+        (text(), text()),
+        (one(), text()),
+        (one(), one()),
+        (text(), one()),
+        (one(), text()),
+    ];
+    for (own, below) in fine {
+        let sub = Value::Map(Map::from_iter([("a", below)]));
+        let options = HelmOptions {
+            values: Map::from_iter([("a", own), ("sub", sub)]),
+            ..HelmOptions::default()
+        };
+        let with = memo.template(&chart, &options);
+        assert_eq!(seen(&with), seen(&template(&chart, &options)));
+    }
 }

@@ -73,15 +73,17 @@ impl Context<'_> {
         let file = match self.parsed.get(text) {
             Some(file) => file.clone(),
             None => {
-                let file = File::parse_with(
-                    self.set.name(),
-                    Bytes::copy_from_slice(bytes),
-                    self.set.functions(),
-                    &mut self.scratch,
-                )
-                .map_err(|error| {
+                let mut scratch = std::mem::take(&mut self.scratch);
+                let parse = || {
+                    let bytes = Bytes::copy_from_slice(bytes);
+                    File::parse_with(self.set.name(), bytes, self.set.functions(), &mut scratch)
+                };
+                let file = self.once("tpl", || text.clone(), parse);
+                self.scratch = scratch;
+                let file = file.map_err(|error| {
                     Failure::template(format!("cannot parse template {}: ", quote(bytes)), error)
                 })?;
+                let file = File::clone(&file);
                 self.parsed.insert(text.clone(), file.clone());
                 file
             }
