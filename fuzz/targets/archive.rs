@@ -4,12 +4,12 @@
 #![no_main]
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use gitops_core::tree::{MemoryTree, TreePath};
-use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits};
+use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits, Seed};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -29,12 +29,24 @@ fuzz_target!(|data: &[u8]| {
         archive: 1 << 20,
         ..LoadLimits::default()
     };
-    if let Ok(chart) = Chart::load(&tree, &path, &limits) {
-        let options = HelmOptions {
-            timeout: Some(Duration::from_secs(1)),
-            ..HelmOptions::default()
-        };
-        let _ = helm::template(&chart.into(), &options);
+    let options = HelmOptions {
+        load_limits: limits,
+        seed: Seed::fixed(b"fuzz", SystemTime::UNIX_EPOCH),
+        timeout: Some(Duration::from_secs(1)),
+        ..HelmOptions::default()
+    };
+    // Both ways of loading come to the same.
+    let plain = Chart::load(&tree, &path, &options.load_limits);
+    let early = Chart::load_for(&options, &tree, &path);
+    let [plain, early] = [plain, early].map(|chart| {
+        let chart = chart.map_err(|error| error.to_string())?;
+        // A render may run out of time.
+        Ok::<_, String>(helm::template(&chart.into(), &options).ok())
+    });
+    match (plain, early) {
+        (Ok(Some(plain)), Ok(Some(early))) => assert_eq!(plain.to_text(), early.to_text()),
+        (Ok(_), Ok(_)) => {}
+        (plain, early) => assert_eq!(plain.err(), early.err()),
     }
 });
 
