@@ -102,6 +102,23 @@ pub(super) fn sort(
 }
 
 impl Written {
+    /// Leaves out the text that Go prints for what is not there.
+    pub(super) fn leave_out_no_value(&mut self) {
+        const NO_VALUE: &[u8] = b"<no value>";
+        let mut found = memchr::memmem::find_iter(&self.text, NO_VALUE).peekable();
+        if found.peek().is_none() {
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.text.len());
+        let mut start = 0;
+        for at in found {
+            kept.extend_from_slice(&self.text[start..at]);
+            start = at + NO_VALUE.len();
+        }
+        kept.extend_from_slice(&self.text[start..]);
+        self.text = kept.into();
+    }
+
     /// Finds out the pieces, unless one cannot be read: that is for
     /// [`sort`] to say.
     pub(super) fn learn_pieces(&mut self, profile: Profile) {
@@ -171,7 +188,7 @@ impl Written {
     }
 }
 
-/// The pieces of what templates wrote, found while others are executed.
+/// What templates wrote, brought into shape while others are executed.
 pub(super) struct Pieces {
     profile: Profile,
     ahead: Ahead<Written, Written>,
@@ -182,6 +199,7 @@ pub(super) struct Pieces {
 impl Pieces {
     pub(super) fn new(profile: Profile) -> Self {
         let learn = move |mut written: Written| {
+            written.leave_out_no_value();
             written.learn_pieces(profile);
             written
         };
@@ -194,10 +212,8 @@ impl Pieces {
 
     /// Has the pieces of the file that goes to this place found.
     pub(super) fn find(&mut self, place: usize, file: &Written) {
-        if file.pieces.is_none() {
-            self.ahead.add(file.clone(), file.text.len());
-            self.places.push(place);
-        }
+        self.ahead.add(file.clone(), file.text.len());
+        self.places.push(place);
     }
 
     /// Lays the pieces down with their files.
@@ -205,6 +221,7 @@ impl Pieces {
         self.ahead.complete();
         for (job, place) in self.places.iter().enumerate().rev() {
             if self.ahead.claim(job).is_some() {
+                files[*place].leave_out_no_value();
                 files[*place].learn_pieces(self.profile);
             }
         }

@@ -543,15 +543,18 @@ fn run(
         executed.map_err(|error| execution_error(&source.path, error, options.profile))?;
         let mut written = Written {
             path: source.path.as_str().into(),
-            text: said(&out).into(),
+            text: Bytes::copy_from_slice(&out),
             pieces: None,
         };
-        if let (Some(running), Some(others)) = (&mut running, others) {
-            let inputs = asked.replace(others);
-            asked.borrow_mut().absorb(&inputs);
-            written = running.executed(written, inputs);
+        match (&mut running, others) {
+            (Some(running), Some(others)) => {
+                written.leave_out_no_value();
+                let inputs = asked.replace(others);
+                asked.borrow_mut().absorb(&inputs);
+                written = running.executed(written, inputs);
+            }
+            _ => pieces.find(files.len(), &written),
         }
-        pieces.find(files.len(), &written);
         files.push(written);
     }
     pieces.settle(&mut files);
@@ -628,19 +631,6 @@ fn parse(
             })
         });
     parsed.collect()
-}
-
-/// The output without the text that Go prints for what is not there.
-fn said(out: &[u8]) -> Vec<u8> {
-    const NO_VALUE: &[u8] = b"<no value>";
-    let mut kept = Vec::with_capacity(out.len());
-    let mut rest = out;
-    while let Some(at) = memchr::memmem::find(rest, NO_VALUE) {
-        kept.extend_from_slice(&rest[..at]);
-        rest = &rest[at + NO_VALUE.len()..];
-    }
-    kept.extend_from_slice(rest);
-    kept
 }
 
 /// What all charts of a release see alike.
