@@ -14,6 +14,7 @@
 //! so its depth is bounded by [`Limits`] and never by the thread it runs on.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use super::stack::deeper;
 use super::text::Str;
 use super::trace::Trace;
 use super::value::Value;
+use super::watch::Log;
 
 mod arguments;
 mod expressions;
@@ -42,6 +44,7 @@ mod include;
 mod operand;
 mod statements;
 
+use include::Said;
 pub use include::TEMPLATE_FUNCTIONS;
 use operand::Here;
 pub(super) use operand::Operand;
@@ -105,6 +108,11 @@ pub struct Context<'r> {
     data: Value,
     trace: Option<Box<Trace>>,
     memory: Option<Rc<Memory>>,
+    /// What is told of writes to the data, if anybody listens.
+    log: Option<Rc<Log>>,
+    /// How often the world was asked.
+    asked: Cell<u64>,
+    said: Said,
     /// How deep `{{template}}` nests since the last `include`.
     depth: usize,
     /// The names that are being included, `None` for `tpl`.
@@ -135,6 +143,9 @@ impl<'r> Context<'r> {
             data: Value::Nil,
             trace: None,
             memory: None,
+            log: None,
+            asked: Cell::new(0),
+            said: Said::default(),
             depth: 0,
             nesting: Vec::new(),
             overlay: None,
@@ -158,9 +169,11 @@ impl<'r> Context<'r> {
         self
     }
 
-    /// The same render, with what functions have made before.
-    pub(crate) fn with_memory(mut self, memory: Rc<Memory>) -> Self {
+    /// The same render, with what functions have made before. All that files
+    /// are executed with reports to `log`.
+    pub(crate) fn with_memory(mut self, memory: Rc<Memory>, log: Rc<Log>) -> Self {
         self.memory = Some(memory);
+        self.log = Some(log);
         self
     }
 
@@ -182,6 +195,7 @@ impl<'r> Context<'r> {
         self.overlay = None;
         self.depth = 0;
         self.callers.clear();
+        self.said.clear();
         self.data = data.clone();
         std::mem::swap(&mut self.out, out);
         let result = self.run(&template, Operand::plain(data));
@@ -196,11 +210,13 @@ impl<'r> Context<'r> {
 
     /// What functions may ask of the world.
     pub fn host(&self) -> &'r dyn Host {
+        self.asked.set(self.asked.get() + 1);
         self.host
     }
 
     /// The random numbers for the function that is being called.
     pub fn draw(&self) -> Draw<'r> {
+        self.asked.set(self.asked.get() + 1);
         let key = match self.host.has_streams() {
             true => self.host.stream(&self.site()),
             false => None,

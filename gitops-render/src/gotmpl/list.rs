@@ -101,6 +101,11 @@ impl List {
         self.0.as_ref().map(|cell| Rc::as_ptr(cell) as usize)
     }
 
+    /// Whether the maps inside report what is written to them.
+    pub(super) fn is_watched(&self) -> bool {
+        self.0.as_ref().is_some_and(|cell| cell.log.get().is_some())
+    }
+
     /// The maps inside report to `log` what is written to them.
     pub(super) fn watched_by(&self, log: &Rc<Log>) {
         let Some(cell) = &self.0 else { return };

@@ -148,6 +148,12 @@ impl Map {
         self.cell.as_ref().map(|cell| Rc::as_ptr(cell) as usize)
     }
 
+    /// Whether this map reports what is done with it.
+    pub(super) fn is_watched(&self) -> bool {
+        let cell = self.cell.as_ref();
+        cell.is_some_and(|cell| cell.watch.get().is_some())
+    }
+
     /// Lets this map report what is done with it, and what it hands out as
     /// well. The nil map has nothing to report.
     pub(super) fn watched_by(&self, log: &Rc<Log>) -> Option<&Watch> {

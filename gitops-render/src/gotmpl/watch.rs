@@ -90,6 +90,11 @@ impl Log {
         self.places.take()
     }
 
+    /// How often a map was written to.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.get()
+    }
+
     fn read(&self, place: u32, read: Read) {
         self.reads.borrow_mut().insert((place, read));
     }

@@ -24,6 +24,8 @@
 //! | `toYaml`                    | what is written of the value                 |
 //! | `tpl`, until it is executed | the text, and the profile                    |
 //!
+//! Within a file, a template that is included with the same data again, while
+//! nothing was written to, writes what it wrote (`gotmpl/exec/include.rs`).
 //! Documents with the text of last time are not read again for what makes them
 //! hooks, nor values that are those of last time checked against their schema.
 
@@ -386,9 +388,10 @@ impl<'m> Running<'m> {
         })
     }
 
-    /// What functions made for the templates of this render and the last one.
-    pub(super) fn memory(&self) -> Rc<Memory> {
-        self.memory.clone()
+    /// What functions made for the templates of this render and the last one,
+    /// and what is told of their data.
+    pub(super) fn memory(&self) -> (Rc<Memory>, Rc<Log>) {
+        (self.memory.clone(), self.log.clone())
     }
 
     /// Watches what a template is executed with.

@@ -501,7 +501,8 @@ fn run(
         context = context.with_trace(trace);
     }
     if let Some(running) = &running {
-        context = context.with_memory(running.memory());
+        let (memory, log) = running.memory();
+        context = context.with_memory(memory, log);
     }
     let mut files = Vec::with_capacity(sources.len());
     let mut pieces = Pieces::new(options.profile);

@@ -55,6 +55,11 @@ const READERS: &[&str] = &[
      {{ fromYaml \"a: {b: 1}\" | toYaml | b64enc }} {{ fromJsonArray \"[1, {}]\" | toJson }}",
     "again: {{ (toYaml .Values | fromYaml).b | toJson }} {{ toYaml (list 1 1.0 \"1\" .Values.a) | b64enc }}",
     "roots: {{ (deepCopy .).Values.b | toJson }} {{ (deepCopy . | merge (dict \"own\" 1)).Values | toJson }}",
+    "twice: {{ include \"read\" . }} {{ include \"read\" . }} {{ include \"draw\" . }} {{ include \"draw\" . }}",
+    "args: {{ range list 1 1.0 \"1\" true nil $.Values $.Values.b $.Values.l $.Values.a }}\
+     {{ include \"args\" (dict \"v\" .) }} {{ include \"args\" . }} {{ end }}",
+    "nil: {{ include \"args\" dict }} {{ include \"args\" (fromJson \"null\") }} {{ include \"args\" nil }}",
+    "count: {{ $d := dict }}{{ include \"count\" $d }} {{ include \"count\" $d }} {{ $d.n }}",
 ];
 
 const WRITERS: &[&str] = &[
@@ -67,6 +72,10 @@ const WRITERS: &[&str] = &[
     "{{ if kindIs \"map\" .Values.c }}{{ $_ := mergeOverwrite .Values.c (dict \"b\" 7) }}{{ end }}",
     "{{ if .Values.a }}{{ $_ := set .Values \"b\" (dict \"a\" (randAlpha 3)) }}{{ end }}",
     "{{ if and (kindIs \"map\" .Values.b) (kindIs \"map\" .Values.c) }}{{ $_ := set .Values.b \"b\" .Values.c }}{{ end }}",
+    "read: {{ include \"read\" . }}{{ $_ := set .Values \"c\" (dict \"a\" .Values.a) }} {{ include \"read\" . }} \
+     {{ include \"write\" . }} {{ include \"read\" . }} {{ include \"write\" . }} {{ include \"read\" . }}",
+    "below: {{ $d := dict \"v\" .Values.b }}{{ include \"args\" $d }}{{ if kindIs \"map\" .Values.b }}\
+     {{ $_ := set .Values.b \"n\" 1 }}{{ end }} {{ include \"args\" $d }} {{ include \"count\" .Values }}",
     "copies: {{ toJson (deepCopy .Values) }}{{ if kindIs \"map\" .Values.b }}{{ $_ := set .Values.b \"a\" .Values.a }}{{ end }} \
      {{ toJson (deepCopy .Values) }}{{ $_ := unset (.Values.c | default dict) \"a\" }} {{ toJson (deepCopy .Values) }}",
 ];
@@ -95,7 +104,12 @@ fn files() -> impl Strategy<Value = Vec<(String, String)>> {
             ),
             (
                 "templates/_read.tpl".to_owned(),
-                "{{ define \"read\" }}{{ .Values.c | toJson }}{{ end }}".to_owned(),
+                "{{ define \"read\" }}{{ .Values.c | toJson }}{{ end }}\
+                 {{ define \"draw\" }}{{ randAlpha 3 }}{{ now | unixEpoch }}{{ end }}\
+                 {{ define \"args\" }}{{ kindOf . }} {{ printf \"%T\" . }} {{ . | toJson | b64enc }}{{ end }}\
+                 {{ define \"count\" }}{{ $_ := set . \"n\" (add1 (.n | default 0)) }}{{ .n }}{{ end }}\
+                 {{ define \"write\" }}{{ $_ := set .Values \"c\" (list .Values.c) }}{{ end }}"
+                    .to_owned(),
             ),
             (
                 "charts/sub/Chart.yaml".to_owned(),

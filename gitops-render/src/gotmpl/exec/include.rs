@@ -1,15 +1,20 @@
 //! Templates that functions execute: `include` and `tpl`.
 
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
+use smallvec::{SmallVec, smallvec};
 
 use super::operand::Operand;
 use super::{Context, KEPT_BUFFERS, Overlay};
 use crate::gotmpl::ast::Template;
 use crate::gotmpl::error::Error;
 use crate::gotmpl::function::{Failure, Function, Type};
+use crate::gotmpl::map::MapKind;
 use crate::gotmpl::printf::quote;
 use crate::gotmpl::set::File;
 use crate::gotmpl::text::Str;
@@ -140,11 +145,61 @@ impl Context<'_> {
                 )));
             }
         }
-        self.nested(Some(template.name.clone()), &template, data)
+        let call = self.call(&template, &data);
+        if let Some(call) = &call
+            && let Some(text) = self.said.texts.get(call)
+        {
+            self.out.extend_from_slice(text);
+            return Ok(());
+        }
+        let from = self.out.len();
+        self.nested(Some(template.name.clone()), &template, data.clone())
             .map_err(|cause| match cause {
                 Nested::Limit(failure) => failure,
                 Nested::Template(error) => Failure::template("", error),
-            })
+            })?;
+        // It is another call now if it has written to anything or asked the
+        // world.
+        if let Some(call) = call
+            && self.call(&template, &data).as_ref() == Some(&call)
+        {
+            self.said.keep(call, &self.out[from..]);
+        }
+        Ok(())
+    }
+
+    /// Which execution of a template this is; `None` if another that looks
+    /// alike need not write the same, or nobody would know.
+    ///
+    /// There is nothing else that it could depend on: a template sees only its
+    /// data, and everything in what reports its writes does so as well before
+    /// anybody can write to it.
+    fn call(&self, template: &Arc<Template>, data: &Value) -> Option<Call> {
+        let log = self.log.as_ref()?;
+        if self.overlay.is_some() {
+            return None;
+        }
+        let data = match data {
+            Value::Map(map) if !map.is_watched() => {
+                if map.is_nil() || map.kind() != MapKind::Plain || map.untouched().is_some() {
+                    return None;
+                }
+                let mut data = SmallVec::new();
+                map.visit(|key, value| {
+                    data.push((Some(key.clone()), Datum::new(value).ok_or(())?));
+                    Ok::<_, ()>(())
+                })
+                .ok()?;
+                data
+            }
+            data => smallvec![(None, Datum::new(data)?)],
+        };
+        Some(Call {
+            template: Arc::as_ptr(template) as usize,
+            writes: log.writes(),
+            asked: self.asked.get(),
+            data,
+        })
     }
 
     fn begin_capture(&mut self) {
@@ -180,6 +235,104 @@ impl Context<'_> {
         self.depth = depth;
         self.nesting.pop();
         result.map_err(Nested::Template)
+    }
+}
+
+/// What templates wrote that the file includes, for when they are included with
+/// the same data again.
+#[derive(Default)]
+pub(super) struct Said {
+    texts: HashMap<Call, Box<[u8]>, RandomState>,
+    /// What they take, about.
+    bytes: usize,
+}
+
+impl Said {
+    /// Copies of longer texts would cost more than they save, of those that
+    /// include each other above all.
+    const LONGEST: usize = 1 << 14;
+    const MOST: usize = 1 << 24;
+
+    fn keep(&mut self, call: Call, text: &[u8]) {
+        if text.len() > Said::LONGEST {
+            return;
+        }
+        let bytes = size_of::<Call>() + text.len();
+        if self.bytes + bytes > Said::MOST {
+            self.clear();
+        }
+        self.bytes += bytes;
+        self.texts.insert(call, text.into());
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.texts.clear();
+        self.bytes = 0;
+    }
+}
+
+/// An execution of a template with data that looks like this.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Call {
+    template: usize,
+    /// How often anything was written to that reports it.
+    writes: u64,
+    /// How often the world was asked.
+    asked: u64,
+    /// The value, or the entries of a map that reports nothing.
+    data: SmallVec<[(Option<Str>, Datum); 4]>,
+}
+
+/// A scalar, or what is always the same unless it reports a write. It is kept,
+/// so that nothing else gets its place in memory.
+struct Datum(Value);
+
+impl Datum {
+    fn new(value: &Value) -> Option<Datum> {
+        let fits = match value {
+            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) => true,
+            Value::Map(map) => map.is_watched(),
+            Value::List(list) => list.is_watched(),
+            Value::Object(_) => true,
+            _ => false,
+        };
+        fits.then(|| Datum(value.clone()))
+    }
+
+    /// Numbers that tell it from all others but texts.
+    fn number(&self) -> (u8, u64) {
+        match &self.0 {
+            Value::Bool(flag) => (1, u64::from(*flag)),
+            Value::Int(number) => (2, *number as u64),
+            Value::Float(number) => (3, number.to_bits()),
+            Value::Str(_) => (4, 0),
+            Value::Map(map) => (5 + map.kind() as u8, map.address().unwrap_or(0) as u64),
+            Value::List(list) => (10, list.address().unwrap_or(0) as u64),
+            Value::Object(object) => (11, Rc::as_ptr(object).cast::<()>() as u64),
+            _ => (0, 0),
+        }
+    }
+
+    fn text(&self) -> Option<&Str> {
+        match &self.0 {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq for Datum {
+    fn eq(&self, other: &Self) -> bool {
+        self.number() == other.number() && self.text() == other.text()
+    }
+}
+
+impl Eq for Datum {}
+
+impl Hash for Datum {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number().hash(state);
+        self.text().hash(state);
     }
 }
 
