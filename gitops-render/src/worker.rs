@@ -22,9 +22,9 @@ pub(crate) const WORTH: usize = 64 * 1024;
 pub(crate) fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    let core = core::here();
+    let core = cpu::here();
     let handle = Builder::new().spawn(move || {
-        core::leave(core);
+        cpu::leave(core);
         work()
     })?;
     // Lets it begin, if it is to begin here.
@@ -247,7 +247,7 @@ impl<J, R> Drop for Begun<'_, J, R> {
 }
 
 #[cfg(target_os = "linux")]
-mod core {
+mod cpu {
     use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity};
 
     /// The core that this thread runs on.
@@ -273,7 +273,7 @@ mod core {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod core {
+mod cpu {
     pub(super) fn here() {}
 
     pub(super) fn leave((): ()) {}

@@ -346,12 +346,12 @@ impl<'l> Loader<'l> {
         };
         let dependencies = metadata.dependencies.unwrap_or_default();
         let (on, off): (Vec<_>, Vec<_>) = dependencies.iter().partition(|entry| on(entry));
-        let off = off
-            .into_iter()
-            .map(|entry| &entry.name)
-            .filter(|name| !on.iter().any(|entry| entry.name == **name))
-            .map(|name| format!("{place}charts/{name}"));
-        self.off.extend(off);
+        let name = |entry: &Dependency| format!("{place}charts/{}", entry.name);
+        self.off.extend(off.into_iter().map(name));
+        // Of several entries of a name one is enough.
+        for entry in on {
+            self.off.remove(&name(entry));
+        }
         Some(())
     }
 
