@@ -23,7 +23,8 @@ use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch};
 use rsa::BoxedUint;
 
-use super::Stream;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+mod bases;
 
 /// Whether the test takes less time than it saves: not where lanes are not
 /// multiplied into such of twice the width at once, and without optimisation
@@ -69,45 +70,14 @@ impl Filter {
 
     /// Whether a number that passed is prime.
     pub(super) fn is_prime(&self, candidate: &BoxedUint) -> bool {
-        let quick = || miller_rabin(self.level, candidate, self.bits);
-        let known = pays(self.bits).then(quick).flatten();
-        known.unwrap_or_else(|| is_prime(Flavor::Any, candidate))
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        if pays(self.bits)
+            && let Some(known) = bases::test(self.level, candidate, self.bits)
+        {
+            return known;
+        }
+        is_prime(Flavor::Any, candidate)
     }
-}
-
-/// How many bases a number is tested with before it counts as prime. FIPS 186-5
-/// asks for fewer, from so many bits on.
-const BASES: usize = 8;
-const BITS_FOR_BASES: u32 = 512;
-
-/// Whether a number is prime, by the test of Miller and Rabin with a base in each
-/// lane; nothing where that would take longer than to test otherwise.
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn miller_rabin(level: Level, candidate: &BoxedUint, bits: u32) -> Option<bool> {
-    let simd = level.as_avx512().filter(|_| bits >= BITS_FOR_BASES)?;
-    assert_eq!(Lanes::<Wide>::LEN, BASES);
-    let candidates = std::slice::from_ref(candidate);
-    // Random like the candidate, and the same for the same one.
-    let mut seed = [0; 32];
-    seed.copy_from_slice(&candidate.to_le_bytes()[..32]);
-    let mut stream = Stream::new(seed);
-    let bases = [(); BASES].map(|()| {
-        let mut base = vec![0; bits as usize / 8];
-        stream.fill(&mut base);
-        // Below the candidate, whose highest bit is set, and not zero.
-        base[bits as usize / 8 - 1] >>= 1;
-        base[0] |= 2;
-        base
-    });
-    Some(simd.vectorize(
-        #[inline(always)]
-        || Test::new(Wide(simd), candidates, bits).strong(&bases),
-    ))
-}
-
-#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-fn miller_rabin(_: Level, _: &BoxedUint, _: u32) -> Option<bool> {
-    None
 }
 
 /// Which candidates pass, of at least one and at most as many as there are lanes.
@@ -296,51 +266,6 @@ impl<D: Digits> Test<D> {
             .collect()
     }
 
-    /// Whether the one candidate is a strong probable prime to all of these bases:
-    /// of `base^d`, `base^2d`, `base^4d` and so on up to half of `n-1` the first is
-    /// 1 or one is -1. The bases are taken as if they were times `R` already, which
-    /// makes them others, but as random as they were.
-    #[inline(always)]
-    fn strong(mut self, bases: &[Vec<u8>; BASES]) -> bool {
-        let length = self.number.len();
-        let mut base = vec![self.zero; length + ROW];
-        for (place, digit) in base[..length].iter_mut().enumerate() {
-            *digit = Lanes::<D>::from_fn(self.digits.simd(), |lane| {
-                part(&bases[lane], place as u32 * D::WIDTH, D::WIDTH)
-            });
-        }
-        self.number.copy_from_slice(&base[..length]);
-        let candidate = self.candidates[0].clone();
-        let bit = |bit: u32| candidate[bit as usize / 8] >> (bit % 8) & 1 == 1;
-        // Of `n-1`, which has the bits of `n` but for the lowest.
-        let zeros = (1..self.bits)
-            .find(|place| bit(*place))
-            .expect("numbers have a highest bit");
-        for place in (zeros..self.bits - 1).rev() {
-            self.square();
-            self.reduce();
-            if bit(place) {
-                self.multiply(&base);
-                self.reduce();
-            }
-        }
-        let mut strong = [false; BASES];
-        for squared in 0..zeros {
-            if squared > 0 {
-                self.square();
-                self.reduce();
-            }
-            let power = self.number.clone();
-            self.divide();
-            for (lane, strong) in strong.iter_mut().enumerate() {
-                let side = self.is_beside_zero(lane);
-                *strong |= side.is_some_and(|side| side < 0 || squared == 0);
-            }
-            self.number = power;
-        }
-        strong.iter().all(|strong| *strong)
-    }
-
     /// Makes the number what it is without R, and below the modulus.
     #[inline(always)]
     fn divide(&mut self) {
@@ -413,27 +338,6 @@ impl<D: Digits> Test<D> {
             let (low, high) = (sums[2 * place], sums[2 * place + 1]);
             sums[2 * place] = digits.low(low + low, *x, *x);
             sums[2 * place + 1] = digits.high(high + high, *x, *x);
-        }
-    }
-
-    /// Makes the sums those of the number times another, which has [`ROW`] zeros
-    /// behind it.
-    #[inline(always)]
-    fn multiply(&mut self, other: &[Lanes<D>]) {
-        let digits = self.digits;
-        let (number, sums) = (&self.number[..], &mut self.sums[..]);
-        sums.fill(self.zero);
-        for (index, row) in number.as_chunks::<ROW>().0.iter().enumerate() {
-            let sums = &mut sums[index * ROW..];
-            for place in 0..ROW {
-                for (index, x) in row[..=place].iter().enumerate() {
-                    sums[place] = digits.low(sums[place], *x, other[place - index]);
-                }
-                for (index, x) in row[..place].iter().enumerate() {
-                    sums[place] = digits.high(sums[place], *x, other[place - index - 1]);
-                }
-            }
-            multiply(digits, &mut sums[ROW..], row, other);
         }
     }
 
@@ -566,8 +470,10 @@ mod tests {
             let boxed = BoxedUint::from_le_slice_vartime(&n.to_bytes_le());
             let bits = n.bits() as u32;
             assert_eq!(Filter::new(bits).is_prime(&boxed), expected, "{n}");
-            let quick = miller_rabin(Level::new(), &boxed, bits);
-            assert_eq!(quick.unwrap_or(expected), expected, "{n}");
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            if let Some(known) = bases::test(Level::new(), &boxed, bits) {
+                assert_eq!(known, expected, "{n}");
+            }
             assert_eq!(is_prime(Flavor::Any, &boxed), expected, "{n}");
         }
     }
