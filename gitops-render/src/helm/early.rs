@@ -27,6 +27,16 @@ enum Read {
     Schema(Option<Value>),
 }
 
+impl Text {
+    fn read(self, parse: impl FnOnce(Bytes) -> Option<Draft>) -> Read {
+        match self {
+            Text::Template(text) => Read::Template(parse(text).map(Box::new)),
+            Text::Values(text) => Read::Values(chart::values(&text)),
+            Text::Schema(text) => Read::Schema(json::parse(&text).ok()),
+        }
+    }
+}
+
 /// Files that are being read, the templates for a profile.
 #[derive(Debug)]
 pub(super) struct Early {
@@ -48,12 +58,8 @@ impl Early {
         let begin = move || {
             let functions = functions(profile);
             let mut scratch = Scratch::default();
-            Box::new(move |text| match text {
-                Text::Template(text) => {
-                    Read::Template(Draft::parse(text, &functions, &mut scratch).map(Box::new))
-                }
-                Text::Values(text) => Read::Values(chart::values(&text)),
-                Text::Schema(text) => Read::Schema(json::parse(&text).ok()),
+            Box::new(move |text: Text| {
+                text.read(|text| Draft::parse(text, &functions, &mut scratch))
             }) as _
         };
         static IDS: AtomicU64 = AtomicU64::new(0);
@@ -121,9 +127,8 @@ impl Early {
     fn take(&self, job: Option<Job>) -> Option<Read> {
         let number = self.number(job)?;
         match self.ahead.claim(number) {
-            Some(Text::Values(text)) => Some(Read::Values(chart::values(&text))),
-            Some(Text::Schema(text)) => Some(Read::Schema(json::parse(&text).ok())),
-            Some(Text::Template(_)) => None,
+            // A template is for whoever knows its name.
+            Some(text) => Some(text.read(|_| None)),
             None => self.ahead.take(number),
         }
     }

@@ -38,24 +38,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }
     }),
     Function::new("fromYaml", &[S], Type::Map, |context, args| {
-        Ok(Value::Map(
-            match from_yaml(context, args.str(0)).as_deref() {
-                Ok(Core::Null) => Map::new(),
-                Ok(Core::Map(map)) => map.clone().into(),
-                Ok(other) => error_map(mismatch(other, "map[string]interface {}")),
-                Err(error) => error_map(error),
-            },
-        ))
+        let read = from_yaml(context, args.str(0));
+        Ok(map_of(read, Map::new(), mismatch))
     }),
     Function::new("fromYamlArray", &[S], Type::List, |context, args| {
-        Ok(Value::List(
-            match from_yaml(context, args.str(0)).as_deref() {
-                Ok(Core::Null) => Vec::new().into(),
-                Ok(Core::List(list)) => list.clone().into(),
-                Ok(other) => error_list(mismatch(other, "[]interface {}")),
-                Err(error) => error_list(error),
-            },
-        ))
+        let read = from_yaml(context, args.str(0));
+        Ok(list_of(read, Vec::new().into(), mismatch))
     }),
     Function::new("toToml", &[ANY], S, |_, args| {
         match toml::to_toml(args.value(0)) {
@@ -89,24 +77,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         to_pretty_json(args.value(0)).map(Value::from)
     }),
     Function::new("fromJson", &[S], Type::Map, |context, args| {
-        Ok(Value::Map(
-            match from_json(context, args.str(0)).as_deref() {
-                Ok(Core::Null) => Map::nil(),
-                Ok(Core::Map(map)) => map.clone().into(),
-                Ok(other) => error_map(cannot(other, "map[string]interface {}")),
-                Err(error) => error_map(error),
-            },
-        ))
+        let read = from_json(context, args.str(0));
+        Ok(map_of(read, Map::nil(), cannot))
     }),
     Function::new("fromJsonArray", &[S], Type::List, |context, args| {
-        Ok(Value::List(
-            match from_json(context, args.str(0)).as_deref() {
-                Ok(Core::Null) => List::nil(),
-                Ok(Core::List(list)) => list.clone().into(),
-                Ok(other) => error_list(cannot(other, "[]interface {}")),
-                Err(error) => error_list(error),
-            },
-        ))
+        let read = from_json(context, args.str(0));
+        Ok(list_of(read, List::nil(), cannot))
     }),
     Function::new("mustFromJson", &[S], ANY, |context, args| {
         match from_json(context, args.str(0)) {
@@ -355,6 +331,35 @@ fn from_json(context: &Context<'_>, text: &Str) -> Result<Arc<Core>, String> {
         || text.clone(),
         || json::parse_with(text.as_bytes(), &options).map_err(|error| error.to_string()),
     )
+}
+
+/// What was read, as a map; `null` stands for nothing, and `other` says what is
+/// wrong with what is no map.
+fn map_of(
+    read: Result<Arc<Core>, String>,
+    null: Map,
+    other: impl Fn(&Core, &str) -> String,
+) -> Value {
+    Value::Map(match read.as_deref() {
+        Ok(Core::Null) => null,
+        Ok(Core::Map(map)) => map.clone().into(),
+        Ok(found) => error_map(other(found, "map[string]interface {}")),
+        Err(error) => error_map(error),
+    })
+}
+
+/// The same, as a list.
+fn list_of(
+    read: Result<Arc<Core>, String>,
+    null: List,
+    other: impl Fn(&Core, &str) -> String,
+) -> Value {
+    Value::List(match read.as_deref() {
+        Ok(Core::Null) => null,
+        Ok(Core::List(list)) => list.clone().into(),
+        Ok(found) => error_list(other(found, "[]interface {}")),
+        Err(error) => error_list(error),
+    })
 }
 
 fn cannot(found: &Core, wanted: &str) -> String {

@@ -192,45 +192,41 @@ impl Written {
 pub(super) struct Pieces {
     profile: Profile,
     ahead: Ahead<Written, Written>,
-    /// The places of files, in the order of the jobs.
-    places: Vec<usize>,
 }
 
 impl Pieces {
     pub(super) fn new(profile: Profile) -> Self {
-        let learn = move |mut written: Written| {
-            written.leave_out_no_value();
-            written.learn_pieces(profile);
-            written
-        };
         Pieces {
             profile,
-            ahead: Ahead::new(1, move || Box::new(learn)),
-            places: Vec::new(),
+            ahead: Ahead::new(1, move || Box::new(move |file| in_shape(file, profile))),
         }
     }
 
-    /// Has the pieces of the file that goes to this place found.
-    pub(super) fn find(&mut self, place: usize, file: &Written) {
+    /// Has the pieces of the next file found.
+    pub(super) fn find(&mut self, file: &Written) {
         self.ahead.add(file.clone(), file.text.len());
-        self.places.push(place);
     }
 
-    /// Lays the pieces down with their files.
+    /// Lays the pieces down with their files, which are those that were given.
     pub(super) fn settle(self, files: &mut [Written]) {
         self.ahead.complete();
-        for (job, place) in self.places.iter().enumerate().rev() {
-            if self.ahead.claim(job).is_some() {
-                files[*place].leave_out_no_value();
-                files[*place].learn_pieces(self.profile);
+        for (job, file) in files.iter_mut().enumerate().rev() {
+            if let Some(claimed) = self.ahead.claim(job) {
+                *file = in_shape(claimed, self.profile);
             }
         }
-        for (job, place) in self.places.iter().enumerate() {
-            if let Some(written) = self.ahead.take(job) {
-                files[*place] = written;
+        for (job, file) in files.iter_mut().enumerate() {
+            if let Some(done) = self.ahead.take(job) {
+                *file = done;
             }
         }
     }
+}
+
+fn in_shape(mut file: Written, profile: Profile) -> Written {
+    file.leave_out_no_value();
+    file.learn_pieces(profile);
+    file
 }
 
 /// Where a document cannot be read, as a line of all that its template wrote.

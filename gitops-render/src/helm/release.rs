@@ -505,7 +505,8 @@ fn run(
         context = context.with_memory(memory, log);
     }
     let mut files = Vec::with_capacity(sources.len());
-    let mut pieces = Pieces::new(options.profile);
+    // A memo knows most of them.
+    let mut pieces = running.is_none().then(|| Pieces::new(options.profile));
     let mut out = Vec::new();
     for source in sources {
         let name = source.path.rsplit('/').next().unwrap_or_default();
@@ -553,11 +554,17 @@ fn run(
                 asked.borrow_mut().absorb(&inputs);
                 written = running.executed(written, inputs);
             }
-            _ => pieces.find(files.len(), &written),
+            _ => {
+                if let Some(pieces) = &mut pieces {
+                    pieces.find(&written);
+                }
+            }
         }
         files.push(written);
     }
-    pieces.settle(&mut files);
+    if let Some(pieces) = pieces {
+        pieces.settle(&mut files);
+    }
     let record = context.take_trace().map(Trace::into_record);
     Ok((files, record))
 }
@@ -603,9 +610,14 @@ fn parse(
         }
     };
     let mut scratch = gotmpl::Scratch::default();
+    let keep = |source: &Source<'_>, file: gotmpl::File| {
+        source.node.chart.parsed.keep(profile, &source.path, &file);
+        file
+    };
     let mut parse = |source: &Source<'_>| {
-        let parsed = &source.node.chart.parsed;
-        parsed.file(profile, &source.path, source.data, functions, &mut scratch)
+        let text = source.data.clone();
+        let file = gotmpl::File::parse_with(&source.path, text, functions, &mut scratch);
+        file.map(|file| keep(source, file))
     };
     // The others begin at the front.
     for ((source, file), job) in sources.iter().zip(&mut files).zip(&jobs).rev() {
@@ -622,10 +634,7 @@ fn parse(
                 let draft = early.template(job);
                 let named = draft.and_then(|draft| gotmpl::File::of_draft(draft, &source.path));
                 match named {
-                    Some(file) => {
-                        source.node.chart.parsed.keep(profile, &source.path, &file);
-                        Ok(file)
-                    }
+                    Some(file) => Ok(keep(source, file)),
                     None => parse(source),
                 }
             })
@@ -751,25 +760,9 @@ impl Clone for Parsed {
 }
 
 impl Parsed {
-    /// The file under this name; a chart that goes by an alias has others, and
-    /// the functions in it are those of a profile.
-    fn file(
-        &self,
-        profile: Profile,
-        path: &str,
-        text: &Bytes,
-        functions: &Functions,
-        scratch: &mut gotmpl::Scratch,
-    ) -> Result<gotmpl::File, gotmpl::Error> {
-        if let Some(file) = self.get(profile, path) {
-            return Ok(file);
-        }
-        let file = gotmpl::File::parse_with(path, text.clone(), functions, scratch)?;
-        self.keep(profile, path, &file);
-        Ok(file)
-    }
-
-    /// The file under this name, if it was parsed for the profile.
+    /// The file under this name, if it was parsed for the profile: a chart that
+    /// goes by an alias has others, and the functions in it are those of a
+    /// profile.
     fn get(&self, profile: Profile, path: &str) -> Option<gotmpl::File> {
         let files = self.files.lock().expect("no panic under the lock");
         files.get(&(profile, path.to_owned())).cloned()
