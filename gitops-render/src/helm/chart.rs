@@ -1,19 +1,21 @@
 //! A chart as it lies in a tree: loaded once, rendered often.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 use gitops_core::tree::{Entry, EntryKind, Later};
 use gitops_core::{FileTree, Map, Str, TreeError, TreePath, Value, yaml};
 
-use super::early::{Early, Job};
+use super::early::Job;
 use super::error::{Error, ErrorKind};
 use super::ignore::Rules;
-use super::metadata::{Dependency, Metadata};
+use super::metadata::Metadata;
 use super::options::HelmOptions;
+use plan::Plan;
+
+mod plan;
 
 /// A chart with its subcharts, as loaded; rendering does not change it.
 #[derive(Clone, Debug)]
@@ -175,7 +177,7 @@ impl Chart {
         path: &TreePath,
         limits: &LoadLimits,
     ) -> Result<Chart, Error> {
-        Loader::new(limits).load(tree, path)
+        Loader { limits, plan: None }.load(tree, path)
     }
 
     /// The same for a chart that is to be rendered with these options: what they
@@ -196,13 +198,11 @@ impl Chart {
         path: &TreePath,
     ) -> Result<Chart, Error> {
         let limits = &options.load_limits;
-        let mut loader = Loader::new(limits);
-        loader.options = Some(options);
-        loader.early = Some(Early::new(options.profile, 1));
-        match (loader.load(tree, path), loader.early) {
-            (Ok(chart), Some(early)) => {
-                early.complete();
-                chart.parsed.expect(early);
+        let plan = Some(Plan::new(options));
+        let mut loader = Loader { limits, plan };
+        match (loader.load(tree, path), loader.plan) {
+            (Ok(chart), Some(plan)) => {
+                chart.parsed.expect(plan.finish());
                 Ok(chart)
             }
             // Of several errors this one may not be the first.
@@ -219,32 +219,11 @@ impl Chart {
 /// One chart being loaded.
 struct Loader<'l> {
     limits: &'l LoadLimits,
-    /// What the chart is to be rendered with, if it is known.
-    options: Option<&'l HelmOptions>,
-    /// Takes the files that others can begin with.
-    early: Option<Early>,
-    /// The places of the charts that lie around what is being read, which end in
-    /// a slash, and their defaults.
-    around: Vec<(String, Map)>,
-    /// Values that were read already.
-    values: HashMap<Job, Map, RandomState>,
-    /// The places of subcharts that will take no part, as far as one can tell
-    /// before they are read.
-    off: HashSet<String, RandomState>,
+    /// What is known of the render that the chart is loaded for.
+    plan: Option<Plan<'l>>,
 }
 
-impl<'l> Loader<'l> {
-    fn new(limits: &'l LoadLimits) -> Self {
-        Loader {
-            limits,
-            options: None,
-            early: None,
-            around: Vec::new(),
-            values: HashMap::default(),
-            off: HashSet::default(),
-        }
-    }
-
+impl Loader<'_> {
     fn load(&mut self, tree: &(impl FileTree + ?Sized), path: &TreePath) -> Result<Chart, Error> {
         let fail = |problem: String| Error::new(ErrorKind::Load, problem).at_file(path.as_str());
         let files = match tree.read(path)? {
@@ -252,119 +231,6 @@ impl<'l> Loader<'l> {
             None => self.read_dir(tree, path)?,
         };
         self.assemble(files, 0).map_err(fail)
-    }
-
-    /// Lets others begin with a file; `used` if it belongs to a chart that takes
-    /// part.
-    fn begin(&mut self, file: &mut File, used: bool) -> Result<(), TreeError> {
-        let Some(early) = &mut self.early else {
-            return Ok(());
-        };
-        let checked = self
-            .options
-            .is_some_and(|options| !options.skip_schema_validation);
-        file.job = match innermost(&file.name) {
-            "values.yaml" => Some(early.add_values(file.data()?)),
-            "values.schema.json" if used && checked => Some(early.add_schema(file.data()?)),
-            inside if used && inside.starts_with("templates/") => {
-                Some(early.add_template(file.data()?))
-            }
-            _ => None,
-        };
-        Ok(())
-    }
-
-    /// Whether a file is needed from now on until these options are rendered:
-    /// others may never be, or again only to explain something.
-    fn needs(&self, name: &str, options: &HelmOptions) -> bool {
-        match innermost(name) {
-            "Chart.yaml" | "Chart.lock" | "requirements.yaml" | "requirements.lock" => true,
-            "values.yaml" | "values.schema.json" => options.trace,
-            // An archive.
-            inside if inside.starts_with("charts/") => true,
-            inside => inside.starts_with("templates/") && self.uses(name),
-        }
-    }
-
-    /// Whether a file belongs to a chart that takes part.
-    fn uses(&self, name: &str) -> bool {
-        let mut end = 0;
-        while let Some(inside) = name[end..].strip_prefix("charts/") {
-            let start = name.len() - inside.len();
-            let Some(length) = inside.find('/') else {
-                // An archive: its version follows its name.
-                let mut dashes = inside.match_indices('-');
-                return !dashes.any(|(dash, _)| self.off.contains(&name[..start + dash]));
-            };
-            if self.off.contains(&name[..start + length]) {
-                return false;
-            }
-            end = start + length + 1;
-        }
-        true
-    }
-
-    /// Finds out which subcharts the conditions of the chart at a place turn off.
-    /// It is only a guess, without tags, requirements and aliases above: templates
-    /// are read too early or too late by it, nothing else.
-    fn guess(&mut self, place: &str, files: &[File]) -> Option<()> {
-        let options = self.options?;
-        let own = || {
-            files
-                .iter()
-                .rev()
-                .map_while(|file| Some((file.name.strip_prefix(place)?, file)))
-        };
-        let find = |name: &str| Some(own().find(|(own, _)| *own == name)?.1);
-        let mut metadata = Metadata::default();
-        decode(&mut metadata, find("Chart.yaml")?.data().ok()?).ok()?;
-        let values = find("values.yaml")?;
-        let defaults = self.values(values).ok()?;
-        self.values.insert(values.job?, defaults.clone());
-        self.around.retain(|(around, _)| place.starts_with(around));
-        self.around.push((place.to_owned(), defaults));
-        let around = self.around.iter();
-        let maps: Vec<(&str, &Map)> = std::iter::once(("", &options.values))
-            .chain(around.map(|(place, defaults)| (place.as_str(), defaults)))
-            .collect();
-        let look = |map: &Map, path: &[&str]| {
-            let (first, rest) = path.split_first()?;
-            map.get(first)?.at(rest)?.as_bool()
-        };
-        let on = |dependency: &Dependency| {
-            let mut conditions = dependency.condition.split(',');
-            let decided = conditions.find_map(|condition| {
-                let condition: Vec<&str> = condition.trim().split('.').collect();
-                maps.iter().find_map(|(from, map)| {
-                    let way = place[from.len()..].split('/').skip(1).step_by(2);
-                    let path: Vec<&str> = way.chain(condition.iter().copied()).collect();
-                    let global = condition[0] == "global";
-                    look(map, &path).or_else(|| global.then(|| look(map, &condition))?)
-                })
-            });
-            decided.unwrap_or(true)
-        };
-        let dependencies = metadata.dependencies.unwrap_or_default();
-        let (on, off): (Vec<_>, Vec<_>) = dependencies.iter().partition(|entry| on(entry));
-        let name = |entry: &Dependency| format!("{place}charts/{}", entry.name);
-        self.off.extend(off.into_iter().map(name));
-        // Of several entries of a name one is enough.
-        for entry in on {
-            self.off.remove(&name(entry));
-        }
-        Some(())
-    }
-
-    /// Values, by whoever reads them or has read them.
-    fn values(&self, file: &File) -> Result<Map, String> {
-        if let Some(known) = file.job.and_then(|job| self.values.get(&job)) {
-            return Ok(known.clone());
-        }
-        let early = self.early.as_ref();
-        match early.and_then(|early| early.values(file.job)) {
-            Some(values) => values,
-            None => values(file.data().map_err(|error| error.to_string())?),
-        }
     }
 
     fn read_dir(
@@ -383,7 +249,7 @@ impl<'l> Loader<'l> {
             return Err(fail(format!("path {:?} not found", root.as_str())));
         };
         let mut files = Vec::new();
-        let is_planned = self.options.is_some();
+        let is_planned = self.plan.is_some();
         let mut pending: Vec<Entry> = Vec::new();
         let push = |pending: &mut Vec<Entry>, mut entries: Vec<Entry>| {
             if is_planned {
@@ -405,9 +271,11 @@ impl<'l> Loader<'l> {
             }
             match kind {
                 EntryKind::Dir => {
-                    if innermost(name) == CHARTS {
+                    if innermost(name) == CHARTS
+                        && let Some(plan) = &mut self.plan
+                    {
                         // What it does not know is left on.
-                        let _ = self.guess(&name[..name.len() - CHARTS.len()], &files);
+                        let _ = plan.guess(&name[..name.len() - CHARTS.len()], &files);
                     }
                     push(&mut pending, tree.list(&path)?.unwrap_or_default());
                 }
@@ -420,8 +288,8 @@ impl<'l> Loader<'l> {
                         ))),
                         false => Ok(()),
                     };
-                    let later = match self.options {
-                        Some(options) if !self.needs(name, options) => tree.later(&path),
+                    let later = match &self.plan {
+                        Some(plan) if !plan.needs(name) => tree.later(&path),
                         _ => None,
                     };
                     let mut file = match later {
@@ -437,8 +305,10 @@ impl<'l> Loader<'l> {
                             File::new(name, data)
                         }
                     };
-                    let used = self.uses(name);
-                    self.begin(&mut file, used)?;
+                    if let Some(plan) = &mut self.plan {
+                        let used = plan.uses(name);
+                        plan.begin(&mut file, used)?;
+                    }
                     files.push(file);
                 }
             }
@@ -505,8 +375,10 @@ impl<'l> Loader<'l> {
                 .map_err(fail)?;
             left -= data.len();
             let mut file = File::new(path.as_str(), data.into());
-            self.begin(&mut file, used)
-                .map_err(|error| error.to_string())?;
+            if let Some(plan) = &mut self.plan {
+                plan.begin(&mut file, used)
+                    .map_err(|error| error.to_string())?;
+            }
             files.push(file);
         }
         if files.is_empty() {
@@ -554,7 +426,11 @@ impl<'l> Loader<'l> {
                         .map_err(|error| format!("cannot load Chart.lock: {error}"))?;
                 }
                 "values.yaml" => {
-                    let read = self.values(&file);
+                    let planned = self.plan.as_ref().and_then(|plan| plan.values(&file));
+                    let read = match planned {
+                        Some(read) => read,
+                        None => values(&text(&file)?),
+                    };
                     chart.values =
                         read.map_err(|error| format!("cannot load values.yaml: {error}"))?;
                     chart.values_file = Some(file.unread());
@@ -620,7 +496,8 @@ impl<'l> Loader<'l> {
                         archive.name
                     ));
                 }
-                let used = depth > 0 || self.uses(&format!("charts/{name}"));
+                let plan = self.plan.as_ref().filter(|_| depth == 0);
+                let used = plan.is_none_or(|plan| plan.uses(&format!("charts/{name}")));
                 text(archive)
                     .and_then(|archive| self.unpack(&archive, used))
                     .and_then(|files| self.assemble(files, depth + 1))
