@@ -18,6 +18,8 @@ use std::arch::x86 as arch;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64 as arch;
 
+use std::ops::AddAssign;
+
 use crypto_primes::{Flavor, is_prime};
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch};
@@ -27,12 +29,15 @@ use rsa::BoxedUint;
 mod bases;
 
 /// Whether the test takes less time than it saves: not where lanes are not
-/// multiplied into such of twice the width at once, and without optimisation
-/// for small numbers only.
+/// multiplied into such of twice the width at once, for larger numbers than
+/// certificates have, and without optimisation for small numbers only.
 const fn pays(bits: u32) -> bool {
-    let optimised = !cfg!(debug_assertions);
-    cfg!(any(target_arch = "x86", target_arch = "x86_64")) && (optimised || bits <= 256)
+    let most = if cfg!(debug_assertions) { 64 } else { LARGEST };
+    cfg!(any(target_arch = "x86", target_arch = "x86_64")) && bits <= most
 }
+
+/// The bits of the largest number that there are digits for.
+const LARGEST: u32 = 2068;
 
 /// The test for numbers of some size, on this processor.
 pub(super) struct Filter {
@@ -83,14 +88,34 @@ impl Filter {
 /// Which candidates pass, of at least one and at most as many as there are lanes.
 fn test(level: Level, candidates: &[BoxedUint], bits: u32) -> Vec<bool> {
     // What is not inlined here knows nothing of the processor.
+    #[inline(always)]
+    fn narrow<S: Simd>(simd: S, candidates: &[BoxedUint], bits: u32) -> Vec<bool> {
+        let digits = Narrow(simd);
+        match half::<Narrow<S>>(bits) {
+            ..=19 => Test::<_, 19>::new(digits, candidates, bits).passed(),
+            _ => Test::<_, 37>::new(digits, candidates, bits).passed(),
+        }
+    }
+
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     if let Some(simd) = level.as_avx512() {
+        let digits = Wide(simd);
         return simd.vectorize(
             #[inline(always)]
-            || Test::new(Wide(simd), candidates, bits).passed(),
+            || match half::<Wide>(bits) {
+                ..=10 => Test::<_, 10>::new(digits, candidates, bits).passed(),
+                _ => Test::<_, 20>::new(digits, candidates, bits).passed(),
+            },
         );
     }
-    dispatch!(level, simd => Test::new(Narrow(simd), candidates, bits).passed())
+    dispatch!(level, simd => narrow(simd, candidates, bits))
+}
+
+/// Half of the digits that the arithmetic needs.
+fn half<D: Digits>(bits: u32) -> usize {
+    // Numbers stay below four times the modulus; their squares have to stay
+    // below the modulus times R.
+    (bits + 4).div_ceil(2 * D::WIDTH) as usize
 }
 
 type Lanes<D> = <<D as Digits>::Simd as Simd>::u64s;
@@ -100,6 +125,9 @@ trait Digits: Copy {
     type Simd: Simd;
     /// Bits of a digit.
     const WIDTH: u32;
+    /// How many digits half of a number has at most: each of the half adds so much
+    /// to a place that 64 bits overflow with more.
+    const LARGEST_HALF: usize;
 
     fn simd(self) -> Self::Simd;
 
@@ -117,6 +145,8 @@ struct Narrow<S>(S);
 impl<S: Simd> Digits for Narrow<S> {
     type Simd = S;
     const WIDTH: u32 = 28;
+    // Four products of 56 bits.
+    const LARGEST_HALF: usize = (1 << (64 - 56)) / 4 - 1;
 
     #[inline(always)]
     fn simd(self) -> S {
@@ -145,6 +175,8 @@ struct Wide(fearless_simd::Avx512);
 impl Digits for Wide {
     type Simd = fearless_simd::Avx512;
     const WIDTH: u32 = 52;
+    // Four products, two parts of 52 bits each.
+    const LARGEST_HALF: usize = (1 << (64 - 52)) / 8 - 1;
 
     #[inline(always)]
     fn simd(self) -> Self::Simd {
@@ -174,53 +206,43 @@ impl Digits for Wide {
     }
 }
 
-/// So many digits are multiplied by a number in one go, for fewer loads and
-/// stores of sums. More would gain less than the zeros cost that they need.
-const ROW: usize = 2;
+/// Digits from the lowest on, in two halves: as many as there are registers for
+/// in the inner loops.
+type Number<D, const HALF: usize> = [[Lanes<D>; HALF]; 2];
 
-struct Test<D: Digits> {
+/// Places of a product, each a sum of products of digits.
+type Sums<D, const HALF: usize> = [[Lanes<D>; HALF]; 4];
+
+struct Test<D: Digits, const HALF: usize> {
     digits: D,
     /// Bytes, from the lowest on.
     candidates: Vec<Box<[u8]>>,
     bits: u32,
-    /// The candidates' digits from the lowest on, with [`ROW`] zeros behind them.
-    modulus: Vec<Lanes<D>>,
+    modulus: Number<D, HALF>,
     /// Times this, the lowest digit tells which multiple of the modulus makes it
     /// zero.
     inverse: Lanes<D>,
     /// What is squared.
-    number: Vec<Lanes<D>>,
-    /// What remains of the number to be multiplied, with [`ROW`] zeros behind it.
-    rest: Vec<Lanes<D>>,
-    /// Places of the square, each a sum of products.
-    sums: Vec<Lanes<D>>,
+    number: Number<D, HALF>,
     zero: Lanes<D>,
 }
 
-impl<D: Digits> Test<D> {
+impl<D: Digits, const HALF: usize> Test<D, HALF> {
     #[inline(always)]
     fn new(digits: D, candidates: &[BoxedUint], bits: u32) -> Self {
-        // Numbers stay below four times the modulus; their squares have to stay
-        // below the modulus times R.
-        let length = (bits + 4).div_ceil(D::WIDTH) as usize;
-        let length = length.next_multiple_of(ROW);
-        // A place receives two narrow products per digit.
-        assert!(length < 128, "numbers of {bits} bits overflow their lanes");
+        assert!(half::<D>(bits) <= HALF, "numbers of {bits} bits are larger");
+        const { assert!(HALF <= D::LARGEST_HALF) };
         let zero = Lanes::<D>::from_fn(digits.simd(), |_| 0);
         let mut test = Test {
             digits,
             candidates: candidates.iter().map(BoxedUint::to_le_bytes).collect(),
             bits,
-            modulus: vec![zero; length + ROW],
+            modulus: [[zero; HALF]; 2],
             inverse: zero,
-            number: vec![zero; length],
-            rest: vec![zero; length + ROW],
-            sums: vec![zero; 2 * length],
+            number: [[zero; HALF]; 2],
             zero,
         };
-        for place in 0..length {
-            test.modulus[place] = test.each(|n| part(n, place as u32 * D::WIDTH, D::WIDTH));
-        }
+        test.modulus = test.places(|place| test.each(|n| part(n, place * D::WIDTH, D::WIDTH)));
         test.inverse = test.each(|n| {
             // Newton's iteration: of an odd number's inverse it has three bits
             // right, and twice as many after each step.
@@ -235,23 +257,21 @@ impl<D: Digits> Test<D> {
 
     #[inline(always)]
     fn passed(mut self) -> Vec<bool> {
-        let length = self.number.len();
-        let exponent = length as u32 * D::WIDTH;
+        let exponent = 2 * HALF as u32 * D::WIDTH;
         // As many bits of the candidate as make a number below R's exponent.
         let leading = exponent.ilog2().min(self.bits);
         let remaining = self.bits - leading;
-        for place in 0..length {
-            self.number[place] = self.each(|n| {
+        self.number = self.places(|place| {
+            self.each(|n| {
                 let bit = exponent - 1 - part(n, remaining, leading) as u32;
-                match bit / D::WIDTH == place as u32 {
+                match bit / D::WIDTH == place {
                     true => 1 << (bit % D::WIDTH),
                     false => 0,
                 }
-            });
-        }
+            })
+        });
         for bit in (0..remaining).rev() {
             self.square();
-            self.reduce();
             let inverted = self.each(|n| {
                 let bit = n[bit as usize / 8] >> (bit % 8) & 1;
                 u64::from(bit).wrapping_sub(1)
@@ -266,24 +286,34 @@ impl<D: Digits> Test<D> {
             .collect()
     }
 
+    /// A number by its digits, whose places count from the lowest on.
+    #[inline(always)]
+    fn places(&self, digit: impl Fn(u32) -> Lanes<D>) -> Number<D, HALF> {
+        let mut number = [[self.zero; HALF]; 2];
+        for (place, to) in (0..).zip(number.as_flattened_mut()) {
+            *to = digit(place);
+        }
+        number
+    }
+
     /// Makes the number what it is without R, and below the modulus.
     #[inline(always)]
     fn divide(&mut self) {
-        let length = self.number.len();
-        self.sums[..length].copy_from_slice(&self.number);
-        self.sums[length..].fill(self.zero);
-        self.reduce();
+        let [low, high] = self.number;
+        let zero = [self.zero; HALF];
+        self.reduce([low, high, zero, zero]);
     }
 
     /// 1 if the number is, -1 if it is one less than the modulus.
     #[inline(always)]
     fn is_beside_zero(&self, lane: usize) -> Option<i32> {
         let is = |low: u64, rest: &dyn Fn(usize) -> u64| {
-            let mut digits = self.number.iter().map(|digit| digit[lane]).enumerate();
+            let digits = self.number.as_flattened();
+            let mut digits = digits.iter().map(|digit| digit[lane]).enumerate();
             digits.all(|(place, digit)| digit == if place == 0 { low } else { rest(place) })
         };
         // It is odd, so nothing is carried.
-        let modulus = |place: usize| self.modulus[place][lane];
+        let modulus = |place: usize| self.modulus.as_flattened()[place][lane];
         if is(1, &|_| 0) {
             return Some(1);
         }
@@ -303,92 +333,93 @@ impl<D: Digits> Test<D> {
     #[inline(always)]
     fn double(&mut self, lanes: Lanes<D>) {
         let mut carry = self.zero;
-        for digit in &mut self.number {
+        for digit in self.number.as_flattened_mut() {
             carry += *digit + (*digit & lanes);
             *digit = carry & ones(D::WIDTH);
             carry >>= D::WIDTH;
         }
     }
 
-    /// Makes the sums those of the number's square.
+    /// Makes the number its square, divided by R.
     #[inline(always)]
     fn square(&mut self) {
-        let (digits, zero) = (self.digits, self.zero);
-        let (number, sums) = (&self.number[..], &mut self.sums[..]);
-        sums.fill(zero);
-        self.rest[..number.len()].copy_from_slice(number);
-        for (index, row) in number.as_chunks::<ROW>().0.iter().enumerate() {
-            let start = index * ROW;
-            for (low, x) in row.iter().enumerate() {
-                for (high, y) in row.iter().enumerate().skip(low + 1) {
-                    let place = 2 * start + low + high;
-                    sums[place] = digits.low(sums[place], *x, *y);
-                    sums[place + 1] = digits.high(sums[place + 1], *x, *y);
-                }
-            }
-            self.rest[start..start + ROW].fill(zero);
-            multiply(
-                digits,
-                &mut sums[2 * start + ROW..],
-                row,
-                &self.rest[start..],
-            );
+        let [low, high] = &self.number;
+        let [lowest, mut lower] = self.product(low, low);
+        let [mut higher, highest] = self.product(high, high);
+        let [low, high] = self.product(low, high);
+        for _ in 0..2 {
+            add(&mut lower, &low);
+            add(&mut higher, &high);
         }
-        for (place, x) in number.iter().enumerate() {
-            let (low, high) = (sums[2 * place], sums[2 * place + 1]);
-            sums[2 * place] = digits.low(low + low, *x, *x);
-            sums[2 * place + 1] = digits.high(high + high, *x, *x);
-        }
+        self.reduce([lowest, lower, higher, highest]);
     }
 
     /// Makes the number that of the sums, divided by R.
     #[inline(always)]
-    fn reduce(&mut self) {
-        let (digits, zero) = (self.digits, self.zero);
-        let (modulus, inverse) = (&self.modulus[..], self.inverse);
-        let (number, sums) = (&mut self.number[..], &mut self.sums[..]);
-        let mut carry = zero;
-        for start in (0..number.len()).step_by(ROW) {
-            let sums = &mut sums[start..];
-            // Multiples of the modulus that make these places zero.
-            let mut row = [zero; ROW];
-            for place in 0..ROW {
-                let mut sum = sums[place] + carry;
-                for (index, x) in row[..place].iter().enumerate() {
-                    sum = digits.low(sum, *x, modulus[place - index]);
-                    sum = digits.high(sum, *x, modulus[place - index - 1]);
-                }
-                row[place] = digits.low(zero, sum, inverse) & ones(D::WIDTH);
-                carry = digits.low(sum, row[place], modulus[0]) >> D::WIDTH;
-            }
-            multiply(digits, &mut sums[ROW..], &row, modulus);
+    fn reduce(&mut self, sums: Sums<D, HALF>) {
+        let [lowest, mut lower, mut higher, mut highest] = sums;
+        let (multiples, carried) = self.cancel(lowest);
+        let [low, high] = self.product(&multiples, &self.modulus[1]);
+        add(&mut lower, &carried);
+        add(&mut lower, &low);
+        add(&mut higher, &high);
+        let (multiples, carried) = self.cancel(lower);
+        let [low, high] = self.product(&multiples, &self.modulus[1]);
+        add(&mut higher, &carried);
+        add(&mut higher, &low);
+        add(&mut highest, &high);
+        self.number = [higher, highest];
+        self.double(self.zero);
+    }
+
+    /// Which multiples of the modulus, one for each place, make the sums zero, and
+    /// what its lower half times those and the sums carry to the places above.
+    #[inline(always)]
+    fn cancel(&self, mut sums: [Lanes<D>; HALF]) -> ([Lanes<D>; HALF], [Lanes<D>; HALF]) {
+        let mut multiples = [self.zero; HALF];
+        for multiple in &mut multiples {
+            *multiple = self.digits.low(self.zero, sums[0], self.inverse) & ones(D::WIDTH);
+            let sum = self.add_product(&mut sums, *multiple, &self.modulus[0]);
+            sums[0] += sum >> D::WIDTH;
         }
-        let (_, sums) = sums.split_at(number.len());
-        for (digit, sum) in number.iter_mut().zip(sums) {
-            carry += *sum;
-            *digit = carry & ones(D::WIDTH);
-            carry >>= D::WIDTH;
+        (multiples, sums)
+    }
+
+    /// The places of a product of halves.
+    #[inline(always)]
+    fn product(&self, x: &[Lanes<D>; HALF], y: &[Lanes<D>; HALF]) -> Number<D, HALF> {
+        let [mut low, mut sums] = [[self.zero; HALF]; 2];
+        for (low, x) in low.iter_mut().zip(x) {
+            *low = self.add_product(&mut sums, *x, y);
         }
+        [low, sums]
+    }
+
+    /// Adds the product of a digit and a half. Yields the lowest sum; the others
+    /// move down by a place.
+    #[inline(always)]
+    fn add_product(
+        &self,
+        sums: &mut [Lanes<D>; HALF],
+        x: Lanes<D>,
+        y: &[Lanes<D>; HALF],
+    ) -> Lanes<D> {
+        let digits = self.digits;
+        let lowest = digits.low(sums[0], x, y[0]);
+        for place in 1..HALF {
+            let sum = digits.high(sums[place], x, y[place - 1]);
+            sums[place - 1] = digits.low(sum, x, y[place]);
+        }
+        sums[HALF - 1] = digits.high(self.zero, x, y[HALF - 1]);
+        lowest
     }
 }
 
-/// Adds a row's products with a number, from the place on that is [`ROW`] above
-/// the row's and the number's first.
+/// Adds to all places.
 #[inline(always)]
-fn multiply<D: Digits>(
-    digits: D,
-    sums: &mut [Lanes<D>],
-    row: &[Lanes<D>; ROW],
-    number: &[Lanes<D>],
-) {
-    let places = sums.len().min(number.len() - ROW);
-    for place in 0..places {
-        let mut sum = sums[place];
-        for index in 0..ROW {
-            sum = digits.low(sum, row[index], number[place + ROW - index]);
-            sum = digits.high(sum, row[index], number[place + ROW - index - 1]);
-        }
-        sums[place] = sum;
+fn add<L: Copy + AddAssign, const HALF: usize>(sums: &mut [L; HALF], others: &[L; HALF]) {
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum += *other;
     }
 }
 
@@ -482,7 +513,7 @@ mod tests {
     /// not; so do Fermat's, with almost all digits zero.
     #[test]
     fn extreme_numbers_pass_by_the_definition() {
-        for exponent in [13u32, 61, 127, 521, 1039] {
+        for exponent in [13u32, 61, 127, 521, 1039, 1279] {
             let power = BigUint::from(1u8) << exponent;
             check(&[&power - 1u8, &power - 3u8], exponent);
         }

@@ -5,7 +5,7 @@ use fearless_simd::prelude::*;
 use rsa::BoxedUint;
 
 use super::super::Stream;
-use super::{Digits, Lanes, ROW, Test, Wide, multiply, part};
+use super::{Digits, Lanes, Number, Test, Wide, add, half, part};
 
 /// How many bases a number is tested with before it counts as prime. FIPS 186-5
 /// asks for fewer, from so many bits on.
@@ -30,27 +30,29 @@ pub(super) fn test(level: Level, candidate: &BoxedUint, bits: u32) -> Option<boo
         base[0] |= 2;
         base
     });
+    let digits = Wide(simd);
     Some(simd.vectorize(
         #[inline(always)]
-        || Test::new(Wide(simd), candidates, bits).strong(&bases),
+        || match half::<Wide>(bits) {
+            ..=10 => Test::<_, 10>::new(digits, candidates, bits).strong(&bases),
+            _ => Test::<_, 20>::new(digits, candidates, bits).strong(&bases),
+        },
     ))
 }
 
-impl<D: Digits> Test<D> {
+impl<D: Digits, const HALF: usize> Test<D, HALF> {
     /// Whether the one candidate is a strong probable prime to all of these bases:
     /// of `base^d`, `base^2d`, `base^4d` and so on up to half of `n-1` the first is
     /// 1 or one is -1. The bases are taken as if they were times `R` already, which
     /// makes them others, but as random as they were.
     #[inline(always)]
     fn strong(mut self, bases: &[Vec<u8>; BASES]) -> bool {
-        let length = self.number.len();
-        let mut base = vec![self.zero; length + ROW];
-        for (place, digit) in base[..length].iter_mut().enumerate() {
-            *digit = Lanes::<D>::from_fn(self.digits.simd(), |lane| {
-                part(&bases[lane], place as u32 * D::WIDTH, D::WIDTH)
-            });
-        }
-        self.number.copy_from_slice(&base[..length]);
+        let base = self.places(|place| {
+            Lanes::<D>::from_fn(self.digits.simd(), |lane| {
+                part(&bases[lane], place * D::WIDTH, D::WIDTH)
+            })
+        });
+        self.number = base;
         let candidate = self.candidates[0].clone();
         let bit = |bit: u32| candidate[bit as usize / 8] >> (bit % 8) & 1 == 1;
         // Of `n-1`, which has the bits of `n` but for the lowest.
@@ -59,19 +61,16 @@ impl<D: Digits> Test<D> {
             .expect("numbers have a highest bit");
         for place in (zeros..self.bits - 1).rev() {
             self.square();
-            self.reduce();
             if bit(place) {
                 self.multiply(&base);
-                self.reduce();
             }
         }
         let mut strong = [false; BASES];
         for squared in 0..zeros {
             if squared > 0 {
                 self.square();
-                self.reduce();
             }
-            let power = self.number.clone();
+            let power = self.number;
             self.divide();
             for (lane, strong) in strong.iter_mut().enumerate() {
                 let side = self.is_beside_zero(lane);
@@ -82,24 +81,17 @@ impl<D: Digits> Test<D> {
         strong.iter().all(|strong| *strong)
     }
 
-    /// Makes the sums those of the number times another, which has [`ROW`] zeros
-    /// behind it.
+    /// Makes the number its product with another, divided by R.
     #[inline(always)]
-    fn multiply(&mut self, other: &[Lanes<D>]) {
-        let digits = self.digits;
-        let (number, sums) = (&self.number[..], &mut self.sums[..]);
-        sums.fill(self.zero);
-        for (index, row) in number.as_chunks::<ROW>().0.iter().enumerate() {
-            let sums = &mut sums[index * ROW..];
-            for place in 0..ROW {
-                for (index, x) in row[..=place].iter().enumerate() {
-                    sums[place] = digits.low(sums[place], *x, other[place - index]);
-                }
-                for (index, x) in row[..place].iter().enumerate() {
-                    sums[place] = digits.high(sums[place], *x, other[place - index - 1]);
-                }
-            }
-            multiply(digits, &mut sums[ROW..], row, other);
+    fn multiply(&mut self, other: &Number<D, HALF>) {
+        let [low, high] = &self.number;
+        let [lowest, mut lower] = self.product(low, &other[0]);
+        let [mut higher, highest] = self.product(high, &other[1]);
+        for (x, y) in [(low, &other[1]), (high, &other[0])] {
+            let [low, high] = self.product(x, y);
+            add(&mut lower, &low);
+            add(&mut higher, &high);
         }
+        self.reduce([lowest, lower, higher, highest]);
     }
 }
