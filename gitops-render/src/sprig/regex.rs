@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use regex::bytes::Match;
 
-use crate::gotmpl::{Failure, Function, Slice, Str, Type, Value};
+use crate::gotmpl::{Args, Failure, Function, Slice, Str, Type, Value};
 use crate::re2::Re2;
 
 const S: Type = Type::Str;
@@ -13,47 +13,43 @@ const LIST: Type = Type::Strings;
 pub(super) const FUNCTIONS: &[Function] = &[
     // A pattern that cannot be compiled matches nothing, without a word.
     Function::new("regexMatch", &[S, S], Type::Bool, |_, args| {
-        let matched = Re2::cached(&args.str(0).to_text())
-            .is_ok_and(|re| re.regex.is_match(args.str(1).as_bytes()));
-        Ok(Value::Bool(matched))
+        let text = args.str(1).as_bytes();
+        let re = Re2::cached_for(&args.str(0).to_text(), text);
+        Ok(Value::Bool(re.is_ok_and(|re| re.regex.is_match(text))))
     }),
     Function::new("mustRegexMatch", &[S, S], Type::Bool, |_, args| {
-        let re = must(args.str(0))?;
+        let re = must(args)?;
         Ok(Value::Bool(re.regex.is_match(args.str(1).as_bytes())))
     }),
     Function::new("regexFind", &[S, S], S, |_, args| {
-        Ok(find(&*compiled(args.str(0))?, args.str(1)))
+        Ok(find(&*compiled(args)?, args.str(1)))
     }),
     Function::new("mustRegexFind", &[S, S], S, |_, args| {
-        Ok(find(&*must(args.str(0))?, args.str(1)))
+        Ok(find(&*must(args)?, args.str(1)))
     }),
     Function::new("regexFindAll", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(find_all(&*compiled(args.str(0))?, args.str(1), args.int(2)))
+        Ok(find_all(&*compiled(args)?, args.str(1), args.int(2)))
     }),
     Function::new("mustRegexFindAll", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(find_all(&*must(args.str(0))?, args.str(1), args.int(2)))
+        Ok(find_all(&*must(args)?, args.str(1), args.int(2)))
     }),
     Function::new("regexReplaceAll", &[S, S, S], S, |_, args| {
-        Ok(replace(&*compiled(args.str(0))?, args.str(1), args.str(2)))
+        Ok(replace(&*compiled(args)?, args.str(1), args.str(2)))
     }),
     Function::new("mustRegexReplaceAll", &[S, S, S], S, |_, args| {
-        Ok(replace(&*must(args.str(0))?, args.str(1), args.str(2)))
+        Ok(replace(&*must(args)?, args.str(1), args.str(2)))
     }),
     Function::new("regexReplaceAllLiteral", &[S, S, S], S, |_, args| {
-        Ok(literally(
-            &*compiled(args.str(0))?,
-            args.str(1),
-            args.str(2),
-        ))
+        Ok(literally(&*compiled(args)?, args.str(1), args.str(2)))
     }),
     Function::new("mustRegexReplaceAllLiteral", &[S, S, S], S, |_, args| {
-        Ok(literally(&*must(args.str(0))?, args.str(1), args.str(2)))
+        Ok(literally(&*must(args)?, args.str(1), args.str(2)))
     }),
     Function::new("regexSplit", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(split(&*compiled(args.str(0))?, args.str(1), args.int(2)))
+        Ok(split(&*compiled(args)?, args.str(1), args.int(2)))
     }),
     Function::new("mustRegexSplit", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(split(&*must(args.str(0))?, args.str(1), args.int(2)))
+        Ok(split(&*must(args)?, args.str(1), args.int(2)))
     }),
     Function::new("regexQuoteMeta", &[S], S, |_, args| {
         let mut out = Vec::new();
@@ -67,10 +63,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
-/// The functions without `must` panic, and Go's panic quotes the pattern.
-fn compiled(pattern: &Str) -> Result<Rc<Re2>, Failure> {
-    let pattern = pattern.to_text();
-    Re2::cached(&pattern).map_err(|error| {
+/// The first argument, a pattern, for the second, a text. The functions without
+/// `must` panic, and Go's panic quotes the pattern.
+fn compiled(args: &Args<'_>) -> Result<Rc<Re2>, Failure> {
+    let pattern = args.str(0).to_text();
+    Re2::cached_for(&pattern, args.str(1).as_bytes()).map_err(|error| {
         let quoted = if pattern.contains('`') {
             crate::gotmpl::printf::quote(pattern.as_bytes())
         } else {
@@ -80,8 +77,9 @@ fn compiled(pattern: &Str) -> Result<Rc<Re2>, Failure> {
     })
 }
 
-fn must(pattern: &Str) -> Result<Rc<Re2>, Failure> {
-    Re2::cached(&pattern.to_text()).map_err(|error| Failure::new(error.to_string()))
+fn must(args: &Args<'_>) -> Result<Rc<Re2>, Failure> {
+    Re2::cached_for(&args.str(0).to_text(), args.str(1).as_bytes())
+        .map_err(|error| Failure::new(error.to_string()))
 }
 
 fn bytes(text: &[u8]) -> Value {
