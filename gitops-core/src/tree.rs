@@ -28,7 +28,8 @@ pub trait FileTree {
 
     /// The entries directly below `dir`, sorted by the bytes of their names;
     /// `None` if there is no such directory. A symbolic link is listed as what
-    /// it points at.
+    /// it points at; one that leads nowhere as a file, which nobody finds when
+    /// it is read.
     fn list(&self, dir: &TreePath) -> Result<Option<Vec<Entry>>, TreeError>;
 
     /// What stands at `path`, and its path without symbolic links; `None` if
@@ -411,17 +412,14 @@ fn entry((path, found): (TreePath, Found)) -> Option<Entry> {
     Some(Entry { path, kind })
 }
 
-/// How a listing shows what a name leads to; `None` for dangling links.
+/// How a listing shows what a name leads to.
 ///
 /// A link that leads nowhere good is shown as a file: whoever reads it learns
 /// why, and whoever does not is not stopped.
-fn listed(followed: Result<(TreePath, Found), TreeError>) -> Result<Option<EntryKind>, TreeError> {
+fn listed(followed: Result<(TreePath, Found), TreeError>) -> Result<EntryKind, TreeError> {
     match followed {
-        Ok((_, Found::File)) | Err(TreeError::Escapes { .. } | TreeError::LinkLoop { .. }) => {
-            Ok(Some(EntryKind::File))
-        }
-        Ok((_, Found::Dir)) => Ok(Some(EntryKind::Dir)),
-        Ok(_) => Ok(None),
+        Ok((_, Found::Dir)) => Ok(EntryKind::Dir),
+        Ok(_) | Err(TreeError::Escapes { .. } | TreeError::LinkLoop { .. }) => Ok(EntryKind::File),
         Err(error) => Err(error),
     }
 }

@@ -266,10 +266,10 @@ impl FileTree for DirTree {
             let path = dir.join(&name)?;
             // Only a link has to be asked where it leads.
             let kind = match kind {
-                Some(kind) => Some(kind),
+                Some(kind) => kind,
                 None => listed(follow(&path, |path| self.look(path)))?,
             };
-            entries.extend(kind.map(|kind| Entry { path, kind }));
+            entries.push(Entry { path, kind });
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Some(entries))

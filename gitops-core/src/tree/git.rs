@@ -139,11 +139,11 @@ impl FileTree for GitTree {
         for item in self.items(&real, id)?.iter() {
             let path = dir.join(&item.name)?;
             let kind = match item.mode {
-                Mode::Blob | Mode::BlobExecutable => Some(EntryKind::File),
-                Mode::Tree | Mode::Commit => Some(EntryKind::Dir),
+                Mode::Blob | Mode::BlobExecutable => EntryKind::File,
+                Mode::Tree | Mode::Commit => EntryKind::Dir,
                 Mode::Link => listed(follow(&path, |path| self.look(path)))?,
             };
-            entries.extend(kind.map(|kind| Entry { path, kind }));
+            entries.push(Entry { path, kind });
         }
         Ok(Some(entries))
     }

@@ -88,11 +88,12 @@ fn a_listing_shows_what_links_lead_to() {
             format!("{}{slash}", entry.path)
         })
         .collect();
-    // What leads out is listed, so that whoever reads it learns why not.
+    // What leads out or nowhere is listed, so that whoever reads it learns why not.
     assert_eq!(
         shown,
         [
             "app/",
+            "dangling",
             "etc",
             "loop-a",
             "loop-b",

@@ -298,9 +298,11 @@ impl Loader<'_> {
                             File::later(name, &path, later, self.limits.file)
                         }
                         None => {
-                            let Some(data) = tree.read(&path)? else {
-                                continue;
-                            };
+                            let data = tree.read(&path)?.ok_or_else(|| {
+                                fail(format!(
+                                    "error evaluating symlink {path}: no such file or directory"
+                                ))
+                            })?;
                             bounded(data.len() as u64)?;
                             File::new(name, data)
                         }

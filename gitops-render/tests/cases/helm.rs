@@ -155,6 +155,21 @@ mod early {
     }
 }
 
+#[cfg(unix)]
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a chart on disk")]
+fn a_link_that_leads_nowhere_is_no_file_of_a_chart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("Chart.yaml"), CHART).expect("a file");
+    std::os::unix::fs::symlink("nowhere", dir.path().join("a.txt")).expect("a link");
+    let tree = gitops_core::tree::DirTree::new(dir.path()).expect("a directory");
+    let error = Chart::load(&tree, &TreePath::ROOT, &LoadLimits::default());
+    assert_eq!(
+        error.expect_err("nothing to load").to_string(),
+        "error evaluating symlink a.txt: no such file or directory"
+    );
+}
+
 /// What a chart on disk is not asked for stays there.
 #[expect(clippy::disallowed_methods, reason = "a chart on disk")]
 mod later {
