@@ -263,7 +263,7 @@ impl FileTree for DirTree {
         };
         let mut entries = Vec::with_capacity(names.len());
         for (name, kind) in names {
-            let path = dir.join(&name)?;
+            let path = dir.child(&name);
             // Only a link has to be asked where it leads.
             let kind = match kind {
                 Some(kind) => kind,

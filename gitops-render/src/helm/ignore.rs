@@ -16,8 +16,9 @@ pub(super) struct Rules {
 struct Rule {
     pattern: String,
     /// How many bytes of the pattern stand for themselves before anything
-    /// else does.
+    /// else does, and how many after all else.
     literal: usize,
+    tail: usize,
     negate: bool,
     dirs_only: bool,
     whole_path: bool,
@@ -50,6 +51,10 @@ impl Rules {
             rules.push(Rule {
                 pattern: pattern.to_owned(),
                 literal: pattern.find(['*', '?', '[', '\\']).unwrap_or(pattern.len()),
+                tail: pattern
+                    .rsplit(['*', '?', ']', '\\'])
+                    .next()
+                    .map_or(0, str::len),
                 negate,
                 dirs_only,
                 whole_path: rule.contains('/'),
@@ -63,8 +68,10 @@ impl Rules {
         let file_name = path.rsplit('/').next().unwrap_or(path);
         for rule in &self.rules {
             let name = if rule.whole_path { path } else { file_name };
-            let matches = name.starts_with(&rule.pattern[..rule.literal])
-                && glob::path_match(&rule.pattern, name).unwrap_or(false);
+            let pattern = rule.pattern.as_str();
+            let matches = name.starts_with(&pattern[..rule.literal])
+                && name.ends_with(&pattern[pattern.len() - rule.tail..])
+                && glob::path_match(pattern, name).unwrap_or(false);
             if rule.negate {
                 if (rule.dirs_only && !is_dir) || !matches {
                     return true;

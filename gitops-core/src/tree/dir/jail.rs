@@ -4,12 +4,13 @@
 //! replaces a directory by a link meanwhile.
 
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, statat,
 };
 use rustix::io::Errno;
 
@@ -43,11 +44,11 @@ impl Jail {
             Direct::Absent => return Direct::Absent,
             Direct::Unknown => return Direct::Unknown,
         };
-        let Ok(entries) = Dir::new(found) else {
-            return Direct::Unknown;
-        };
+        // Room for most directories, so that they are read in one call.
+        let mut buffer = [MaybeUninit::uninit(); 8 << 10];
+        let mut entries = RawDir::new(found, &mut buffer);
         let mut names = Vec::new();
-        for entry in entries {
+        while let Some(entry) = entries.next() {
             let Ok(entry) = entry else {
                 return Direct::Unknown;
             };
