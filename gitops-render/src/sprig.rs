@@ -11,6 +11,7 @@ mod crypto;
 mod dates;
 mod dicts;
 mod encoding;
+mod ip;
 mod lists;
 mod logic;
 mod math;
@@ -18,6 +19,7 @@ pub(crate) mod paths;
 mod random;
 mod regex;
 mod strings;
+mod url;
 mod versions;
 mod words;
 
@@ -36,6 +38,7 @@ pub(crate) const TABLES: &[&[Function]] = &[
     random::FUNCTIONS,
     regex::FUNCTIONS,
     strings::FUNCTIONS,
+    url::FUNCTIONS,
     versions::FUNCTIONS,
 ];
 

@@ -44,6 +44,7 @@ fn functions_do_what_helm_does() {
         include_str!("functions/crypto.txt"),
         include_str!("functions/encoding.txt"),
         include_str!("functions/toml.txt"),
+        include_str!("functions/urls.txt"),
         include_str!("functions/values.txt"),
         include_str!("functions/words.txt"),
     ];

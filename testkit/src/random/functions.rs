@@ -4,7 +4,8 @@ use super::source::Source;
 use super::values::TEXTS;
 
 /// The functions and what they take: text, integer, float, boolean, list, map,
-/// anything, a pattern, a date layout, and `*` for any number of the last.
+/// anything, a pattern, a date layout, a URL and its parts, and `*` for any number
+/// of the last.
 ///
 /// Left out is what draws at random, asks for the time or the machine, or shows
 /// the order of a Go map or the capacity of a slice.
@@ -178,8 +179,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("untilStep", "iii"),
     ("untitle", "s"),
     ("upper", "s"),
-    ("urlJoin", "d"),
-    ("urlParse", "s"),
+    ("urlJoin", "U"),
+    ("urlParse", "u"),
     ("urlquery", "a"),
     ("without", "la*"),
     ("wrap", "is"),
@@ -256,6 +257,59 @@ const VERSIONS: &[&str] = &[
     "1.2.3.4",
 ];
 
+/// What URLs are made of.
+const URL_PARTS: &[&str] = &[
+    "http",
+    "https",
+    "postgres",
+    "a",
+    "host",
+    "user",
+    "1.2.3.4",
+    "::1",
+    "fe80::1%25en0",
+    "::ffff:1.2.3.4",
+    "80",
+    "x y",
+    "%20",
+    "%41",
+    "%zz",
+    "%",
+    "é",
+    "%C3%A9",
+    "<",
+    "\"",
+    "!'()*,;=$&+~",
+    "..",
+    "",
+    ":",
+    "/",
+    "//",
+    "?",
+    "#",
+    "@",
+    "[",
+    "]",
+    ",",
+    "*",
+];
+
+/// How they are put together; a space is for a part.
+const URL_FORMS: &[&str] = &[
+    " :// / ",
+    " :// : / ? # ",
+    " :// @ / ",
+    " :// : @ : / ",
+    " ://[ ]: / ",
+    "// : ",
+    "/ / ",
+    " : ",
+    " ",
+    "  ",
+    " ? # ",
+    " :// , : ",
+];
+
 const LAYOUTS: &[&str] = &[
     "2006-01-02",
     "2006-01-02T15:04:05Z07:00",
@@ -292,6 +346,18 @@ pub fn literal(text: &str) -> String {
         }
     }
     out.push('"');
+    out
+}
+
+/// A URL, or what looks like one.
+fn url(source: &mut Source) -> String {
+    let mut out = String::new();
+    for c in source.pick(URL_FORMS).chars() {
+        match c {
+            ' ' => out.push_str(source.pick(URL_PARTS)),
+            c => out.push(c),
+        }
+    }
     out
 }
 
@@ -351,6 +417,24 @@ fn argument(source: &mut Source, kind: u8, depth: usize) -> String {
         b'w' => literal(source.pick(VERSIONS)),
         b'p' => literal_raw(source.pick(PATTERNS)),
         b'y' => literal(source.pick(LAYOUTS)),
+        b'u' => literal(&url(source)),
+        b'U' => {
+            let mut out = String::from("(dict");
+            for key in [
+                "scheme", "userinfo", "host", "path", "query", "opaque", "fragment",
+            ] {
+                let (odds, part) = match key {
+                    "opaque" => (8, url(source)),
+                    "userinfo" | "path" => (2, url(source)),
+                    _ => (2, source.pick(URL_PARTS).to_owned()),
+                };
+                if source.one_in(odds) {
+                    out.push_str(&format!(" {} {}", literal(key), literal(&part)));
+                }
+            }
+            out.push(')');
+            out
+        }
         b'f' => literal(source.pick(FORMATS)),
         _ => match source.below(10) {
             0 => "nil".into(),
