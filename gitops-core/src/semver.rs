@@ -30,6 +30,12 @@ pub enum Error {
     /// A numeric pre-release identifier has a leading zero.
     #[error("version segment starts with 0")]
     SegmentStartsZero,
+    /// The text is no pre-release.
+    #[error("invalid prerelease string")]
+    Prerelease,
+    /// The text is no build metadata.
+    #[error("invalid metadata string")]
+    Metadata,
     /// The text is longer than any version.
     #[error("version string is too long (max 256 bytes)")]
     VersionTooLong,
@@ -84,10 +90,7 @@ impl Version {
                 .parse()
                 .map_err(|_| Error::Segment(digits.to_owned()))
         };
-        let leading_zero = |part: &str| {
-            part.len() > 1 && part.starts_with('0') && part.bytes().all(|b| b.is_ascii_digit())
-        };
-        if parts.prerelease.split('.').any(leading_zero) {
+        if parts.prerelease.split('.').any(has_leading_zero) {
             return Err(Error::SegmentStartsZero);
         }
         Ok(Version {
@@ -99,6 +102,99 @@ impl Version {
             original: text.into(),
         })
     }
+}
+
+/// A version made of another keeps the `v` it was written with.
+impl Version {
+    /// The next patch; of a pre-release, its release.
+    pub fn next_patch(&self) -> Self {
+        let next = match self.prerelease.is_empty() {
+            true => self.patch.wrapping_add(1),
+            false => self.patch,
+        };
+        self.with(|version| version.patch = next)
+    }
+
+    /// The next minor version.
+    pub fn next_minor(&self) -> Self {
+        self.with(|version| {
+            version.minor = version.minor.wrapping_add(1);
+            version.patch = 0;
+        })
+    }
+
+    /// The next major version.
+    pub fn next_major(&self) -> Self {
+        self.with(|version| {
+            version.major = version.major.wrapping_add(1);
+            (version.minor, version.patch) = (0, 0);
+        })
+    }
+
+    /// The version with another pre-release, or without one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Prerelease`] and [`Error::SegmentStartsZero`].
+    pub fn with_prerelease(&self, prerelease: &str) -> Result<Self, Error> {
+        if !prerelease.is_empty() {
+            for part in prerelease.split('.') {
+                if !is_identifier(part) {
+                    return Err(Error::Prerelease);
+                }
+                if has_leading_zero(part) {
+                    return Err(Error::SegmentStartsZero);
+                }
+            }
+        }
+        let metadata = self.metadata.clone();
+        Ok(self.with(|version| {
+            version.prerelease = prerelease.into();
+            version.metadata = metadata;
+        }))
+    }
+
+    /// The version with other build metadata, or without any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Metadata`].
+    pub fn with_metadata(&self, metadata: &str) -> Result<Self, Error> {
+        if !metadata.is_empty() && !metadata.split('.').all(is_identifier) {
+            return Err(Error::Metadata);
+        }
+        let prerelease = self.prerelease.clone();
+        Ok(self.with(|version| {
+            version.prerelease = prerelease;
+            version.metadata = metadata.into();
+        }))
+    }
+
+    /// A release made of this one.
+    fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut version = Version {
+            prerelease: Str::new(),
+            metadata: Str::new(),
+            ..self.clone()
+        };
+        change(&mut version);
+        let v = if self.original.starts_with('v') {
+            "v"
+        } else {
+            ""
+        };
+        version.original = ecow::eco_format!("{v}{version}");
+        version
+    }
+}
+
+fn is_identifier(part: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !part.is_empty() && part.bytes().all(allowed)
+}
+
+fn has_leading_zero(part: &str) -> bool {
+    part.len() > 1 && part.starts_with('0') && part.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl fmt::Display for Version {
@@ -325,10 +421,14 @@ fn comparisons(text: &str) -> Result<Vec<Comparison>, Error> {
         let operator = scan.operator();
         scan.space();
         let parts = scan.version(in_range).ok_or_else(improper)?;
-        found.push(comparison(operator, &parts)?);
+        found.push((operator, parts));
         let spaced = scan.space();
         if scan.0.is_empty() {
-            return Ok(found);
+            // Only of what has the right form is looked at what it says.
+            let found = found.iter();
+            return found
+                .map(|(operator, parts)| comparison(*operator, parts))
+                .collect();
         }
         if !scan.skip(",") && !spaced {
             return Err(improper());

@@ -209,7 +209,7 @@ impl Glob {
     ///
     /// # Errors
     ///
-    /// [`BadPattern`] if a class or an alternative is not closed.
+    /// [`BadPattern`] if a class is not closed or says nothing.
     ///
     /// ```
     /// use gitops_render::glob::Glob;
@@ -317,8 +317,9 @@ fn parse(chars: &[char], at: &mut usize, depth: usize) -> Result<Vec<Part>, BadP
                 parts.push(if stars > 1 { Part::Super } else { Part::Any });
             }
             '?' => parts.push(Part::One),
+            // At the very end it says nothing.
             '\\' => {
-                parts.push(Part::Literal(*chars.get(*at).ok_or(BadPattern)?));
+                parts.extend(chars.get(*at).copied().map(Part::Literal));
                 *at += 1;
             }
             '[' => parts.push(class(chars, at)?),
@@ -326,9 +327,9 @@ fn parse(chars: &[char], at: &mut usize, depth: usize) -> Result<Vec<Part>, BadP
                 let mut choices = Vec::new();
                 loop {
                     choices.push(parse(chars, at, depth + 1)?);
-                    let end = *chars.get(*at).ok_or(BadPattern)?;
                     *at += 1;
-                    if end == '}' {
+                    // Those that are not closed end with the pattern.
+                    if chars.get(*at - 1) != Some(&',') {
                         break;
                     }
                 }
@@ -337,35 +338,38 @@ fn parse(chars: &[char], at: &mut usize, depth: usize) -> Result<Vec<Part>, BadP
             literal => parts.push(Part::Literal(literal)),
         }
     }
-    if depth > 0 {
-        return Err(BadPattern);
-    }
     Ok(parts)
 }
 
 fn class(chars: &[char], at: &mut usize) -> Result<Part, BadPattern> {
     let negated = chars.get(*at) == Some(&'!');
     *at += usize::from(negated);
-    let mut letters = Vec::new();
-    loop {
-        let mut letter = *chars.get(*at).ok_or(BadPattern)?;
+    let is_range = chars.get(*at + 1) == Some(&'-');
+    let mut next = || {
+        let letter = chars.get(*at).copied().ok_or(BadPattern);
         *at += 1;
-        if letter == ']' {
-            break;
-        }
-        let escaped = letter == '\\';
-        if escaped {
-            letter = *chars.get(*at).ok_or(BadPattern)?;
-            *at += 1;
-        }
-        letters.push(letter);
-    }
-    // A range is the whole class: gobwas knows no mixture.
-    let ranges = match letters.as_slice() {
-        [] => return Err(BadPattern),
-        [low, '-', high] if low <= high => vec![(*low, *high)],
-        [_, '-', _] => return Err(BadPattern),
-        letters => letters.iter().map(|letter| (*letter, *letter)).collect(),
+        letter
     };
+    let mut ranges = Vec::new();
+    // A range is the whole class: gobwas knows no mixture.
+    if is_range {
+        let [low, _, high, end] = [next()?, next()?, next()?, next()?];
+        if high < low || end != ']' {
+            return Err(BadPattern);
+        }
+        ranges.push((low, high));
+    } else {
+        loop {
+            let letter = match next()? {
+                ']' => break,
+                '\\' => next()?,
+                letter => letter,
+            };
+            ranges.push((letter, letter));
+        }
+        if ranges.is_empty() {
+            return Err(BadPattern);
+        }
+    }
     Ok(Part::Class { negated, ranges })
 }

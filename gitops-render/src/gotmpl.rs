@@ -93,7 +93,7 @@ mod set;
 pub(crate) mod stack;
 mod text;
 mod trace;
-mod unicode;
+pub(crate) mod unicode;
 mod value;
 pub(crate) mod watch;
 mod write;

@@ -11,14 +11,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Captures, Regex, RegexBuilder};
+
+use crate::gotmpl::unicode::is_word;
 
 /// A compiled pattern.
 pub(crate) struct Re2 {
     /// The pattern as it was written in Go's syntax.
     pub(crate) pattern: String,
-    /// The automaton.
+    /// The automaton, whose groups have no names: in Go several may have the same.
     pub(crate) regex: Regex,
+    /// The names of the groups, from the first one on; empty without one.
+    names: Vec<String>,
 }
 
 /// Why a pattern was refused; displayed as Go's error.
@@ -75,7 +79,8 @@ impl Re2 {
     }
 
     fn compile(pattern: &str, ascii: bool) -> Result<Re2, PatternError> {
-        let translated = translate(pattern)?;
+        let mut names = Vec::new();
+        let translated = translate(pattern, &mut names)?;
         // What names characters beyond ASCII needs the others to be known.
         let beyond = !translated.is_ascii()
             || [r"\p", r"\P"]
@@ -92,8 +97,58 @@ impl Re2 {
         Ok(Re2 {
             pattern: pattern.to_owned(),
             regex,
+            names,
         })
     }
+
+    /// Go's `Regexp.Expand`: writes a template in which `$1`, `$name` and
+    /// `${name}` stand for groups.
+    pub(crate) fn expand(&self, found: &Captures<'_>, template: &[u8], out: &mut Vec<u8>) {
+        let mut rest = template;
+        while let Some(dollar) = memchr::memchr(b'$', rest) {
+            out.extend_from_slice(&rest[..dollar]);
+            rest = &rest[dollar + 1..];
+            if let Some(after) = rest.strip_prefix(b"$") {
+                out.push(b'$');
+                rest = after;
+                continue;
+            }
+            let Some((name, length)) = reference(rest) else {
+                out.push(b'$');
+                continue;
+            };
+            rest = &rest[length..];
+            let group = match number(name) {
+                Some(number) => found.get(number),
+                None => {
+                    let mut named = (1..).zip(&self.names).filter(|(_, known)| *known == name);
+                    named.find_map(|(index, _)| found.get(index))
+                }
+            };
+            out.extend_from_slice(group.map_or(b"", |group| group.as_bytes()));
+        }
+        out.extend_from_slice(rest);
+    }
+}
+
+/// The name of a group behind a dollar sign, and how long that is with its braces.
+fn reference(text: &[u8]) -> Option<(&str, usize)> {
+    let inside = text.strip_prefix(b"{");
+    let valid = inside.unwrap_or(text).utf8_chunks().next()?.valid();
+    let name = &valid[..valid.find(|c| !is_word(c)).unwrap_or(valid.len())];
+    let length = match inside {
+        Some(inside) if inside.get(name.len()) == Some(&b'}') => name.len() + 2,
+        Some(_) => return None,
+        None => name.len(),
+    };
+    (!name.is_empty()).then_some((name, length))
+}
+
+/// The number of a group, unless this is a name.
+fn number(name: &str) -> Option<usize> {
+    let padded = name.len() > 1 && name.starts_with('0');
+    let digits = name.len() <= 9 && name.bytes().all(|byte| byte.is_ascii_digit());
+    (digits && !padded).then(|| name.parse().ok())?
 }
 
 fn fail<T>(problem: &'static str, at: impl Into<String>) -> Result<T, PatternError> {
@@ -104,7 +159,7 @@ fn fail<T>(problem: &'static str, at: impl Into<String>) -> Result<T, PatternErr
 }
 
 /// Writes Go's syntax as Rust's.
-fn translate(pattern: &str) -> Result<String, PatternError> {
+fn translate(pattern: &str, names: &mut Vec<String>) -> Result<String, PatternError> {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut rest = pattern;
     let mut depth = 0usize;
@@ -118,7 +173,7 @@ fn translate(pattern: &str) -> Result<String, PatternError> {
         let mut repeated = "";
         match c {
             '(' => {
-                rest = open(&mut out, here)?;
+                rest = open(&mut out, here, names)?;
                 // Flags without a group, as in `(?i)`, open nothing.
                 if out.ends_with(')') {
                     operand = false;
@@ -213,9 +268,14 @@ fn push_literal(out: &mut String, c: char) {
 }
 
 /// A group or flags; returns what follows the opening.
-fn open<'p>(out: &mut String, here: &'p str) -> Result<&'p str, PatternError> {
+fn open<'p>(
+    out: &mut String,
+    here: &'p str,
+    names: &mut Vec<String>,
+) -> Result<&'p str, PatternError> {
     let Some(inside) = here.strip_prefix("(?") else {
         out.push('(');
+        names.push(String::new());
         return Ok(&here[1..]);
     };
     let named = inside.strip_prefix("P<").or_else(|| {
@@ -227,12 +287,12 @@ fn open<'p>(out: &mut String, here: &'p str) -> Result<&'p str, PatternError> {
         let Some((name, rest)) = name.split_once('>') else {
             return fail("invalid named capture", here);
         };
-        let word = |c: char| c == '_' || c.is_alphanumeric();
-        if name.is_empty() || !name.chars().all(word) {
+        let word = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
+        if name.is_empty() || !name.bytes().all(word) {
             return fail("invalid named capture", &here[..here.len() - rest.len()]);
         }
-        // Rust's names may not begin with a digit; Go's may.
-        out.push_str(&format!("(?P<{name}>"));
+        out.push('(');
+        names.push(name.to_owned());
         return Ok(rest);
     }
     let end = inside.find(|c| !matches!(c, 'i' | 'm' | 's' | 'U' | '-'));

@@ -3,6 +3,7 @@
 //! The local zone is UTC: a render that depends on where it runs is not one
 //! that a cluster can be compared with.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gitops_core::Value as Core;
@@ -50,10 +51,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("duration", &[ANY], S, |_, args| {
         let seconds = match args.value(0) {
             Value::Int64(seconds) => *seconds,
-            Value::Str(text) => text.as_str().and_then(|t| t.parse().ok()).unwrap_or(0),
+            Value::Str(text) => seconds(&text.to_text()),
             _ => 0,
         };
-        Ok(duration_text(i128::from(seconds) * 1_000_000_000).into())
+        let nanos: i64 = seconds.wrapping_mul(1_000_000_000);
+        Ok(duration_text(nanos.into()).into())
     }),
     Function::new("durationRound", &[ANY], S, |context, args| {
         let nanos = match args.value(0) {
@@ -159,8 +161,20 @@ fn moved(time: &Zoned, nanos: i128) -> Option<Zoned> {
     time.checked_add(nanos.nanoseconds()).ok()
 }
 
+/// An integer, or the nearest one that fits, as Go leaves it beside the error.
+fn seconds(text: &str) -> i64 {
+    text.parse()
+        .unwrap_or_else(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => i64::MAX,
+            IntErrorKind::NegOverflow => i64::MIN,
+            _ => 0,
+        })
+}
+
 /// Go's `time.ParseDuration`, in nanoseconds.
 fn parse_duration(text: &str) -> Result<i128, String> {
+    /// What the least duration is less than nothing.
+    const MOST: u64 = 1 << 63;
     let quoted = || quote(text);
     let invalid = || format!("time: invalid duration {}", quoted());
     let (negative, mut rest) = match text.as_bytes() {
@@ -174,24 +188,35 @@ fn parse_duration(text: &str) -> Result<i128, String> {
     if rest.is_empty() {
         return Err(invalid());
     }
-    let mut total = 0i128;
+    let cut = |text: &'_ str, end: &dyn Fn(char) -> bool| text.find(end).unwrap_or(text.len());
+    let mut total = 0u64;
     while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
-        let number: f64 = rest[..end].parse().map_err(|_| invalid())?;
-        rest = &rest[end..];
-        let end = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        let unit = match &rest[..end] {
+        let whole;
+        (whole, rest) = rest.split_at(cut(rest, &|c| !c.is_ascii_digit()));
+        let fraction;
+        (fraction, rest) = match rest.strip_prefix('.') {
+            Some(rest) => rest.split_at(cut(rest, &|c| !c.is_ascii_digit())),
+            None => ("", rest),
+        };
+        let number = match whole {
+            "" if fraction.is_empty() => return Err(invalid()),
+            "" => 0,
+            whole => whole
+                .parse()
+                .ok()
+                .filter(|number| *number <= MOST)
+                .ok_or_else(invalid)?,
+        };
+        let unit;
+        (unit, rest) = rest.split_at(cut(rest, &|c| c.is_ascii_digit() || c == '.'));
+        let unit = match unit {
             "" => return Err(format!("time: missing unit in duration {}", quoted())),
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
             unit => {
                 return Err(format!(
                     "time: unknown unit {} in duration {}",
@@ -200,13 +225,37 @@ fn parse_duration(text: &str) -> Result<i128, String> {
                 ));
             }
         };
-        total += (number * unit) as i128;
-        rest = &rest[end..];
+        if number > MOST / unit {
+            return Err(invalid());
+        }
+        total = total
+            .checked_add(number * unit + part(fraction, unit))
+            .filter(|total| *total <= MOST)
+            .ok_or_else(invalid)?;
     }
-    if total > i128::from(i64::MAX) {
-        return Err(invalid());
+    match negative {
+        true => Ok(-i128::from(total)),
+        false if total == MOST => Err(invalid()),
+        false => Ok(total.into()),
     }
-    Ok(if negative { -total } else { total })
+}
+
+/// So much of a unit as the digits behind a point say.
+fn part(fraction: &str, unit: u64) -> u64 {
+    let (mut digits, mut scale) = (0u64, 1.0);
+    for digit in fraction.bytes() {
+        // What is smaller than that does not count.
+        if digits > (i64::MAX as u64) / 10 {
+            break;
+        }
+        let next = digits * 10 + u64::from(digit - b'0');
+        if next > 1 << 63 {
+            break;
+        }
+        digits = next;
+        scale *= 10.0;
+    }
+    (digits as f64 * (unit as f64 / scale)) as u64
 }
 
 /// Go's `Duration.String`.

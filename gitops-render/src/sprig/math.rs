@@ -135,7 +135,7 @@ fn truncate(number: f64) -> i64 {
 /// A number as Go's base-0 parser reads it, after a trailing `.000` was cut.
 fn parse_int(text: &str) -> i64 {
     let text = match text.split_once('.') {
-        Some((whole, zeros)) if zeros.bytes().all(|byte| byte == b'0') => whole,
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => whole,
         _ => text,
     };
     let (negative, digits) = match text.as_bytes() {

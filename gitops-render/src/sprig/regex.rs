@@ -112,7 +112,7 @@ fn replace(re: &Re2, text: &Str, with: &Str) -> Value {
             continue;
         }
         out.extend_from_slice(&text[at..whole.start()]);
-        found.expand(with.as_bytes(), &mut out);
+        re.expand(&found, with.as_bytes(), &mut out);
         at = whole.end();
     }
     out.extend_from_slice(&text[at..]);
