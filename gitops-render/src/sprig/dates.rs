@@ -13,6 +13,8 @@ use jiff::{Timestamp, ToSpan as _, Zoned};
 
 use crate::gotmpl::{Args, Context, Failure, Function, Kind, Method, Object, Str, Type, Value};
 
+mod parse;
+
 const S: Type = Type::Str;
 const ANY: Type = Type::Any;
 const TIME: Type = Type::Object("time.Time");
@@ -175,7 +177,7 @@ fn seconds(text: &str) -> i64 {
 fn parse_duration(text: &str) -> Result<i128, String> {
     /// What the least duration is less than nothing.
     const MOST: u64 = 1 << 63;
-    let quoted = || quote(text);
+    let quoted = || quote(text.as_bytes());
     let invalid = || format!("time: invalid duration {}", quoted());
     let (negative, mut rest) = match text.as_bytes() {
         [b'-', ..] => (true, &text[1..]),
@@ -220,7 +222,7 @@ fn parse_duration(text: &str) -> Result<i128, String> {
             unit => {
                 return Err(format!(
                     "time: unknown unit {} in duration {}",
-                    quote(unit),
+                    quote(unit.as_bytes()),
                     quoted()
                 ));
             }
@@ -560,219 +562,8 @@ pub(crate) fn parse_time(layout: &str, text: &str) -> Option<Value> {
     parse(layout, text).ok().map(Value::object)
 }
 
-/// Go's `time.Parse`, in UTC where the text names no zone.
 fn parse(layout: &str, text: &str) -> Result<Time, String> {
-    let (mut year, mut month, mut day) = (0i16, 1i8, 1i8);
-    let (mut hour, mut minute, mut second, mut nanos) = (0i8, 0i8, 0i8, 0i32);
-    let (mut afternoon, mut noon_set) = (false, false);
-    let mut offset: Option<i32> = None;
-    let (mut pattern, mut value) = (layout, text);
-    loop {
-        let from = pattern;
-        let (before, part, after) = next_part(pattern);
-        let failed = |part: &str, value: &str| {
-            format!(
-                "parsing time {} as {}: cannot parse {} as {}",
-                quote(text),
-                quote(layout),
-                quote(value),
-                quote(part)
-            )
-        };
-        value = value
-            .strip_prefix(before)
-            .ok_or_else(|| failed(before, value))?;
-        let Some(part) = part else {
-            if !value.is_empty() {
-                return Err(format!(
-                    "parsing time {}: extra text: {}",
-                    quote(text),
-                    quote(value)
-                ));
-            }
-            break;
-        };
-        let name = &from[before.len()..from.len() - after.len()];
-        pattern = after;
-        let here = value;
-        let bad = || failed(name, here);
-        let mut number = |least: usize, most: usize| -> Result<i32, String> {
-            let digits = value
-                .bytes()
-                .take(most)
-                .take_while(u8::is_ascii_digit)
-                .count();
-            if digits < least {
-                return Err(bad());
-            }
-            let number = value[..digits].parse().map_err(|_| bad())?;
-            value = &value[digits..];
-            Ok(number)
-        };
-        match part {
-            Part::LongYear => year = number(4, 4)? as i16,
-            Part::Year => {
-                let two = number(2, 2)? as i16;
-                year = two + if two >= 69 { 1900 } else { 2000 };
-            }
-            Part::NumMonth => month = number(1, 2)? as i8,
-            Part::ZeroMonth => month = number(2, 2)? as i8,
-            Part::Day => day = number(1, 2)? as i8,
-            Part::UnderDay => {
-                value = value.strip_prefix(' ').unwrap_or(value);
-                let digits = value.bytes().take(2).take_while(u8::is_ascii_digit).count();
-                day = value[..digits].parse().map_err(|_| bad())?;
-                value = &value[digits..];
-            }
-            Part::ZeroDay => day = number(2, 2)? as i8,
-            Part::Hour => hour = number(1, 2)? as i8,
-            Part::Hour12 => hour = number(1, 2)? as i8,
-            Part::ZeroHour12 => hour = number(2, 2)? as i8,
-            Part::Minute => minute = number(1, 2)? as i8,
-            Part::ZeroMinute => minute = number(2, 2)? as i8,
-            Part::Second | Part::ZeroSecond => {
-                second = number(if part == Part::Second { 1 } else { 2 }, 2)? as i8;
-                // A fraction may follow though the layout has none.
-                if let Some(rest) = value.strip_prefix('.')
-                    && !matches!(next_part(pattern), ("", Some(Part::Fraction { .. }), _))
-                {
-                    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-                    if digits > 0 {
-                        nanos = fraction(&rest[..digits]);
-                        value = &rest[digits..];
-                    }
-                }
-            }
-            Part::Fraction { digits, trim } => {
-                if let Some(rest) = value.strip_prefix(['.', ',']) {
-                    let found = rest.bytes().take_while(u8::is_ascii_digit).count();
-                    if !trim && found < digits {
-                        return Err(bad());
-                    }
-                    let used = if trim { found } else { digits };
-                    nanos = fraction(&rest[..used]);
-                    value = &rest[used..];
-                } else if !trim {
-                    return Err(bad());
-                }
-            }
-            Part::LongMonth | Part::Month => {
-                let long = part == Part::LongMonth;
-                let found = MONTHS.iter().position(|name| {
-                    let name = if long { name } else { &name[..3] };
-                    value
-                        .get(..name.len())
-                        .is_some_and(|v| v.eq_ignore_ascii_case(name))
-                });
-                let found = found.ok_or_else(bad)?;
-                month = found as i8 + 1;
-                value = &value[if long { MONTHS[found].len() } else { 3 }..];
-            }
-            Part::LongWeekday | Part::Weekday => {
-                let long = part == Part::LongWeekday;
-                let found = DAYS.iter().find(|name| {
-                    let name = if long { name } else { &name[..3] };
-                    value
-                        .get(..name.len())
-                        .is_some_and(|v| v.eq_ignore_ascii_case(name))
-                });
-                let found = found.ok_or_else(bad)?;
-                value = &value[if long { found.len() } else { 3 }..];
-            }
-            Part::UpperPm | Part::LowerPm => {
-                let which = value.get(..2).ok_or_else(bad)?.to_ascii_uppercase();
-                afternoon = match which.as_str() {
-                    "PM" => true,
-                    "AM" => false,
-                    _ => return Err(bad()),
-                };
-                noon_set = true;
-                value = &value[2..];
-            }
-            Part::Zone => {
-                let letters = value
-                    .bytes()
-                    .take_while(|byte| byte.is_ascii_uppercase())
-                    .count();
-                if letters < 3 {
-                    return Err(bad());
-                }
-                offset = offset.or(Some(0));
-                value = &value[letters..];
-            }
-            Part::Offset {
-                z,
-                colon,
-                seconds,
-                short,
-            } => {
-                if z && value.starts_with('Z') {
-                    offset = Some(0);
-                    value = &value[1..];
-                    continue;
-                }
-                let sign = match value.as_bytes().first() {
-                    Some(b'+') => 1,
-                    Some(b'-') => -1,
-                    _ => return Err(bad()),
-                };
-                value = &value[1..];
-                let mut two = |colon: bool| -> Result<i32, String> {
-                    if colon {
-                        value = value.strip_prefix(':').ok_or_else(bad)?;
-                    }
-                    let digits = value.get(..2).ok_or_else(bad)?;
-                    value = &value[2..];
-                    digits.parse().map_err(|_| bad())
-                };
-                let mut total = two(false)? * 3600;
-                if !short {
-                    total += two(colon)? * 60;
-                }
-                if seconds {
-                    total += two(colon)?;
-                }
-                offset = Some(sign * total);
-            }
-            Part::UnderYearDay | Part::ZeroYearDay => {
-                number(3, 3)?;
-            }
-        }
-    }
-    if noon_set {
-        hour = match (afternoon, hour) {
-            (true, hour) if hour < 12 => hour + 12,
-            (false, 12) => 0,
-            (_, hour) => hour,
-        };
-    }
-    let range = |what: &str| format!("parsing time {}: {what} out of range", quote(text));
-    let ranges = [
-        ("month", month, 1, 12),
-        ("day", day, 1, 31),
-        ("hour", hour, 0, 23),
-        ("minute", minute, 0, 59),
-        ("second", second, 0, 59),
-    ];
-    for (what, number, least, most) in ranges {
-        if number < least || number > most {
-            return Err(range(what));
-        }
-    }
-    let civil =
-        DateTime::new(year, month, day, hour, minute, second, nanos).map_err(|_| range("day"))?;
-    let zone = match offset {
-        None | Some(0) => TimeZone::UTC,
-        Some(seconds) => TimeZone::fixed(
-            jiff::tz::Offset::from_seconds(seconds).map_err(|_| range("time zone offset"))?,
-        ),
-    };
-    civil.to_zoned(zone).map(Time).map_err(|_| range("day"))
-}
-
-fn fraction(digits: &str) -> i32 {
-    let padded: String = digits.chars().chain("000000000".chars()).take(9).collect();
-    padded.parse().unwrap_or(0)
+    parse::parse(layout, text).map(Time)
 }
 
 impl Object for Time {
@@ -885,18 +676,13 @@ const METHODS: &[Method] = &[
 ];
 
 /// The quoting of Go's `time`, which knows only bytes.
-fn quote(text: &str) -> String {
+fn quote(text: &[u8]) -> String {
     let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c < ' ' || !c.is_ascii() => {
-                let mut buffer = [0; 4];
-                for byte in c.encode_utf8(&mut buffer).bytes() {
-                    out.push_str(&format!("\\x{byte:02x}"));
-                }
-            }
-            c => out.push(c),
+    for byte in text {
+        match char::from(*byte) {
+            c @ ('"' | '\\') => out.extend(['\\', c]),
+            c @ ' '..='\x7f' => out.push(c),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
         }
     }
     out.push('"');

@@ -42,10 +42,13 @@ fn answer(text: &str, options: &HelmOptions) -> (&'static str, String) {
 fn functions_do_what_helm_does() {
     let files = [
         include_str!("functions/crypto.txt"),
+        include_str!("functions/dates.txt"),
         include_str!("functions/encoding.txt"),
+        include_str!("functions/patterns.txt"),
         include_str!("functions/toml.txt"),
         include_str!("functions/urls.txt"),
         include_str!("functions/values.txt"),
+        include_str!("functions/versions.txt"),
         include_str!("functions/words.txt"),
     ];
     let mut wrong = Vec::new();

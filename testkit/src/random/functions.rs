@@ -4,8 +4,8 @@ use super::source::Source;
 use super::values::TEXTS;
 
 /// The functions and what they take: text, integer, float, boolean, list, map,
-/// anything, a pattern, a date layout, a URL and its parts, and `*` for any number
-/// of the last.
+/// anything, a pattern, a date layout, a date, a URL and its parts, and `*` for any
+/// number of the last.
 ///
 /// Left out is what draws at random, asks for the time or the machine, or shows
 /// the order of a Go map or the capacity of a slice.
@@ -201,7 +201,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("le", "aa"),
     ("gt", "aa"),
     ("ge", "aa"),
-    ("toDate", "ys"),
+    ("toDate", "yt"),
 ];
 
 const PATTERNS: &[&str] = &[
@@ -319,6 +319,18 @@ const LAYOUTS: &[&str] = &[
     "Monday",
 ];
 
+const DATES: &[&str] = &[
+    "2024-02-29",
+    "2023-02-29",
+    "2024-01-02T03:04:05.678Z",
+    "2024-01-02T03:04:05+01:30",
+    "Feb 9,  2024",
+    "23:59",
+    "31/12/99",
+    "Thursday",
+    "",
+];
+
 const FORMATS: &[&str] = &[
     "%s", "%d", "%v", "%q", "%x", "%T", "%5.2f", "%-6s|", "%06d", "%+d", "%t", "%g", "%e", "%c",
     "%U", "%#v", "%o", "%b", "%%", "%[1]s", "%*d", "%s-%s", "%", "%!", "%5q", "%X", "% x", "%.3s",
@@ -417,6 +429,7 @@ fn argument(source: &mut Source, kind: u8, depth: usize) -> String {
         b'w' => literal(source.pick(VERSIONS)),
         b'p' => literal_raw(source.pick(PATTERNS)),
         b'y' => literal(source.pick(LAYOUTS)),
+        b't' => literal(source.pick(DATES)),
         b'u' => literal(&url(source)),
         b'U' => {
             let mut out = String::from("(dict");
