@@ -215,6 +215,10 @@ impl Glob {
     /// use gitops_render::glob::Glob;
     /// let glob = Glob::new("conf/**.{yaml,json}", Some('/'))?;
     /// assert!(glob.matches("conf/a/b.json"));
+    /// // The original gets alternatives wrong that have no length.
+    /// assert!(Glob::new("{b*,a}.yaml", Some('/'))?.matches("bc.yaml"));
+    /// // Those that are not closed end with the pattern.
+    /// assert!(Glob::new("{a,b", Some('/'))?.matches("b"));
     /// # Ok::<(), gitops_render::glob::BadPattern>(())
     /// ```
     pub fn new(pattern: &str, separator: Option<char>) -> Result<Self, BadPattern> {
