@@ -246,46 +246,32 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// An offset of hours, or of minutes and seconds too.
+    /// An offset of hours, or of minutes and seconds too. What is out of range counts
+    /// before what is no number, and the form of all before both.
     fn offset(&mut self, count: usize, colon: bool) -> Read<i32> {
-        let width = 2 + usize::from(colon);
-        let taken = self.take(3 + (count - 1) * width)?;
-        let mut total = 0;
-        let mut numbers = taken[1..].chunks(width);
-        if colon {
-            // A colon stands before each number but the first.
-            numbers = taken.chunks(width);
-        }
-        let mut problem = None;
-        for (index, unit) in [3600, 60, 1].into_iter().enumerate().take(count) {
-            let Some([mark @ .., tens, ones]) = numbers.next() else {
-                return Err(Problem::Bad);
-            };
-            if index > 0 && mark.first().is_some_and(|mark| *mark != b':') {
+        const UNITS: [(i32, i32, &str); 3] = [
+            (3600, 24, "time zone offset hour"),
+            (60, 60, "time zone offset minute"),
+            (1, 60, "time zone offset second"),
+        ];
+        let sign = self.take(1)?;
+        let (mut total, mut readable, mut range) = (0, true, None);
+        for (index, (unit, most, what)) in UNITS.into_iter().enumerate().take(count) {
+            if index > 0 && colon && self.take(1)? != b":" {
                 return Err(Problem::Bad);
             }
-            let (most, what) = [
-                (24, "time zone offset hour"),
-                (60, "time zone offset minute"),
-                (60, "time zone offset second"),
-            ][index];
-            let number: Option<i32> = match digits(&[*tens, *ones]) {
-                2 => integer(&[*tens, *ones]),
-                _ => None,
-            };
-            match number {
-                Some(number) if number <= most => total += number * unit,
-                Some(_) => problem = Some(Problem::Range(what)),
-                None => {
-                    problem = problem.or(Some(Problem::Bad));
-                    break;
-                }
+            let number = self.take(2)?;
+            readable &= digits(number) == 2;
+            match integer::<i32>(number) {
+                Some(number) if readable && number > most => range = Some(Problem::Range(what)),
+                Some(number) => total += number * unit,
+                None => {}
             }
         }
-        match (problem, taken[0]) {
-            (Some(problem), _) => Err(problem),
-            (None, b'+') => Ok(total),
-            (None, b'-') => Ok(-total),
+        match (range, sign) {
+            (Some(range), _) => Err(range),
+            (None, b"+") if readable => Ok(total),
+            (None, b"-") if readable => Ok(-total),
             _ => Err(Problem::Bad),
         }
     }
