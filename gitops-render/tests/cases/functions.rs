@@ -102,3 +102,34 @@ proptest! {
         prop_assert_eq!(kind, "output", "{}", text);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Whatever they are given, these answer or say what is wrong.
+    #[test]
+    fn parsers_take_any_text(
+        text in "(http|//|::1|CET|GMT|AM|Feb|[0-9:/@%?#\\[\\]{}*!a-zA-Z.+,$é _-]){0,20}",
+        layout in "(2006|06|01|02|002|__2|15|3|PM|MST|-07:00:00|Z0700|[.]000|,999|[ :/-]){0,6}",
+    ) {
+        let values = [("t", text.as_str()), ("l", &layout)];
+        let values = values.map(|(key, text)| (key, gitops_core::Value::from(text)));
+        let options = HelmOptions {
+            values: values.into_iter().collect(),
+            ..HelmOptions::default()
+        };
+        for call in [
+            "urlParse .Values.t | toJson",
+            "urlJoin (dict \"host\" .Values.t \"path\" .Values.t \"userinfo\" .Values.t) | quote",
+            "mustToDate .Values.l .Values.t",
+            "mustToDate .Values.l (dateInZone .Values.l 1700000000 \"Asia/Kolkata\")",
+            "mustDateModify .Values.t now",
+            "(semver .Values.t).IncPatch",
+            "semverCompare .Values.t \"1.2.3\"",
+            "mustRegexReplaceAll .Values.t .Values.t .Values.t | quote",
+            "range .Files.Glob .Values.t }}{{ end }}{{ \"\"",
+        ] {
+            answer(&format!("a: {{{{ {call} }}}}"), &options);
+        }
+    }
+}
