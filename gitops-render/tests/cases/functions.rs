@@ -101,10 +101,6 @@ proptest! {
         let (kind, text) = answer(template, &options);
         prop_assert_eq!(kind, "output", "{}", text);
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Whatever they are given, these answer or say what is wrong.
     #[test]
