@@ -23,7 +23,7 @@ mod url;
 mod versions;
 mod words;
 
-pub(crate) use dates::parse_time;
+pub(crate) use dates::{format_time, parse_time};
 
 /// The tables of all functions.
 pub(crate) const TABLES: &[&[Function]] = &[

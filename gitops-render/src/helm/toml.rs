@@ -7,10 +7,10 @@
 //! | `parse`  | `parse.go`            |
 //! | `lex`    | `lex.go`, `error.go`  |
 //!
-//! Both sides are upstream's to the byte, with its error texts. Two types of
-//! Go have no counterpart here: a local date or time becomes one of UTC.
+//! Both sides are upstream's to the byte, with its error texts.
 
 use crate::gotmpl::{Failure, Kind, MAX_NESTING, Object, Str, Value, deeper, printf};
+use crate::sprig;
 
 mod lex;
 mod parse;
@@ -257,7 +257,8 @@ impl Encoder {
                 return Err(Problem::error("unsupported type: complex128"));
             }
             Value::Object(object) if object.type_name() == "time.Time" => {
-                self.out.extend_from_slice(text_of(&**object)?.as_bytes());
+                let time = sprig::format_time(&**object, time_layout).unwrap_or_default();
+                self.out.extend_from_slice(time.as_bytes());
             }
             Value::Object(object) if is_text(&**object) => {
                 push_quoted(&mut self.out, text_of(&**object)?.as_bytes());
@@ -321,6 +322,20 @@ impl Encoder {
         if !self.out.is_empty() {
             self.out.push(b'\n');
         }
+    }
+}
+
+/// The zones of times that have none; Go's library knows them by these names.
+const LOCAL_DATETIME: &str = "datetime-local";
+const LOCAL_DATE: &str = "date-local";
+const LOCAL_TIME: &str = "time-local";
+
+fn time_layout(zone: &str) -> &'static str {
+    match zone {
+        LOCAL_DATETIME => "2006-01-02T15:04:05.999999999",
+        LOCAL_DATE => "2006-01-02",
+        LOCAL_TIME => "15:04:05.999999999",
+        _ => "2006-01-02T15:04:05.999999999Z07:00",
     }
 }
 

@@ -557,9 +557,20 @@ fn zone_name(time: &Zoned) -> String {
     info.abbreviation().to_owned()
 }
 
-/// A time in one of Go's layouts, as a template's value.
-pub(crate) fn parse_time(layout: &str, text: &str) -> Option<Value> {
-    parse(layout, text).ok().map(Value::object)
+/// A time in one of Go's layouts, as a template's value, in a zone of this name
+/// without an offset if there is a name.
+pub(crate) fn parse_time(layout: &str, text: &str, zone: Option<&str>) -> Option<Value> {
+    let Time(mut time) = parse(layout, text).ok()?;
+    if let Some(name) = zone {
+        time = time.with_time_zone(parse::zone_of(name, 0));
+    }
+    Some(Value::object(Time(time)))
+}
+
+/// A time in the layout that there is for the name of its zone.
+pub(crate) fn format_time(object: &dyn Object, layout: fn(&str) -> &'static str) -> Option<String> {
+    let Time(time) = object.downcast_ref::<Time>()?;
+    Some(format(layout(&zone_name(time)), time))
 }
 
 fn parse(layout: &str, text: &str) -> Result<Time, String> {

@@ -305,12 +305,12 @@ impl<'t> Reader<'t> {
         let zone = std::str::from_utf8(self.zone).unwrap_or_default();
         let zoned = match (self.is_utc, self.offset) {
             (true, _) => civil.to_zoned(TimeZone::UTC),
-            (false, Some(offset)) => civil.to_zoned(named(zone, offset)),
+            (false, Some(offset)) => civil.to_zoned(zone_of(zone, offset)),
             (false, None) => {
                 let hours = zone
                     .strip_prefix("GMT")
                     .and_then(|hours| hours.parse().ok());
-                let zone = named(zone, 3600 * hours.unwrap_or(0));
+                let zone = zone_of(zone, 3600 * hours.unwrap_or(0));
                 civil
                     .to_zoned(TimeZone::UTC)
                     .map(|time| time.with_time_zone(zone))
@@ -321,7 +321,7 @@ impl<'t> Reader<'t> {
 }
 
 /// A zone of this name, if it has one, and offset. The local one is UTC.
-fn named(name: &str, seconds: i32) -> TimeZone {
+pub(super) fn zone_of(name: &str, seconds: i32) -> TimeZone {
     let fixed = Offset::from_seconds(seconds).unwrap_or(Offset::UTC);
     if seconds == 0 && matches!(name, "" | "UTC") {
         return TimeZone::UTC;
