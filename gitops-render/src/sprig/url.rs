@@ -207,9 +207,9 @@ impl Url {
             && !(scheme.is_empty() && authority.starts_with(b"/"))
         {
             let slash = memchr::memchr(b'/', authority).unwrap_or(authority.len());
-            let authority;
-            (authority, path) = rest[2..].split_at(slash);
+            let (authority, after) = authority.split_at(slash);
             (url.user, url.host) = self::authority(&url.scheme, authority)?;
+            path = after;
         }
         url.path = Part::Path.unescape(path)?;
         Ok(url)
