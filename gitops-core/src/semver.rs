@@ -108,27 +108,21 @@ impl Version {
 impl Version {
     /// The next patch; of a pre-release, its release.
     pub fn next_patch(&self) -> Self {
-        let next = match self.prerelease.is_empty() {
+        let patch = match self.prerelease.is_empty() {
             true => self.patch.wrapping_add(1),
             false => self.patch,
         };
-        self.with(|version| version.patch = next)
+        self.release(self.major, self.minor, patch)
     }
 
     /// The next minor version.
     pub fn next_minor(&self) -> Self {
-        self.with(|version| {
-            version.minor = version.minor.wrapping_add(1);
-            version.patch = 0;
-        })
+        self.release(self.major, self.minor.wrapping_add(1), 0)
     }
 
     /// The next major version.
     pub fn next_major(&self) -> Self {
-        self.with(|version| {
-            version.major = version.major.wrapping_add(1);
-            (version.minor, version.patch) = (0, 0);
-        })
+        self.release(self.major.wrapping_add(1), 0, 0)
     }
 
     /// The version with another pre-release, or without one.
@@ -147,11 +141,7 @@ impl Version {
                 }
             }
         }
-        let metadata = self.metadata.clone();
-        Ok(self.with(|version| {
-            version.prerelease = prerelease.into();
-            version.metadata = metadata;
-        }))
+        Ok(self.with(|version| version.prerelease = prerelease.into()))
     }
 
     /// The version with other build metadata, or without any.
@@ -163,20 +153,18 @@ impl Version {
         if !metadata.is_empty() && !metadata.split('.').all(is_identifier) {
             return Err(Error::Metadata);
         }
-        let prerelease = self.prerelease.clone();
-        Ok(self.with(|version| {
-            version.prerelease = prerelease;
-            version.metadata = metadata.into();
-        }))
+        Ok(self.with(|version| version.metadata = metadata.into()))
     }
 
-    /// A release made of this one.
+    fn release(&self, major: u64, minor: u64, patch: u64) -> Self {
+        self.with(|version| {
+            (version.major, version.minor, version.patch) = (major, minor, patch);
+            (version.prerelease, version.metadata) = (Str::new(), Str::new());
+        })
+    }
+
     fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
-        let mut version = Version {
-            prerelease: Str::new(),
-            metadata: Str::new(),
-            ..self.clone()
-        };
+        let mut version = self.clone();
         change(&mut version);
         let v = if self.original.starts_with('v') {
             "v"

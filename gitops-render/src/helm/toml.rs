@@ -325,18 +325,21 @@ impl Encoder {
     }
 }
 
-/// The zones of times that have none; Go's library knows them by these names.
-const LOCAL_DATETIME: &str = "datetime-local";
-const LOCAL_DATE: &str = "date-local";
-const LOCAL_TIME: &str = "time-local";
+/// The layouts of times, and the zones of those that have none: Go's library knows
+/// them by these names. The first layout of a zone is the one that is written.
+const LAYOUTS: [(&str, Option<&str>); 7] = [
+    ("2006-01-02T15:04:05.999999999Z07:00", None),
+    ("2006-01-02T15:04:05.999999999", Some("datetime-local")),
+    ("2006-01-02", Some("date-local")),
+    ("15:04:05.999999999", Some("time-local")),
+    ("2006-01-02T15:04Z07:00", None),
+    ("2006-01-02T15:04", Some("datetime-local")),
+    ("15:04", Some("time-local")),
+];
 
 fn time_layout(zone: &str) -> &'static str {
-    match zone {
-        LOCAL_DATETIME => "2006-01-02T15:04:05.999999999",
-        LOCAL_DATE => "2006-01-02",
-        LOCAL_TIME => "15:04:05.999999999",
-        _ => "2006-01-02T15:04:05.999999999Z07:00",
-    }
+    let local = LAYOUTS.iter().find(|(_, known)| *known == Some(zone));
+    local.unwrap_or(&LAYOUTS[0]).0
 }
 
 fn text_of(object: &dyn Object) -> Result<String, Problem> {

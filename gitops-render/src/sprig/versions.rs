@@ -1,7 +1,7 @@
 //! Semantic versions, by [`gitops_core::semver`].
 
 use gitops_core::Value as Core;
-use gitops_core::semver::{Constraint, Version};
+use gitops_core::semver::{Constraint, Error, Version};
 
 use crate::gotmpl::{Failure, Function, Kind, Method, Object, Str, Type, Value};
 
@@ -18,14 +18,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }))
     }),
     Function::new("semverCompare", &[S, S], Type::Bool, |_, args| {
-        let range = Constraint::parse(&args.str(0).to_text())
-            .map_err(|error| Failure::new(error.to_string()))?;
+        let range = Constraint::parse(&args.str(0).to_text()).map_err(failure)?;
         Ok(Value::Bool(range.matches(&parse(args.str(1))?)))
     }),
 ];
 
 fn parse(text: &Str) -> Result<Version, Failure> {
-    Version::parse(&text.to_text()).map_err(|error| Failure::new(error.to_string()))
+    Version::parse(&text.to_text()).map_err(failure)
+}
+
+fn failure(error: Error) -> Failure {
+    Failure::new(error.to_string())
 }
 
 struct SemVer {
@@ -140,9 +143,7 @@ const METHODS: &[Method] = &[
         Type::Object(VALUE),
         |object, _, args| {
             let changed = version(object)?.with_prerelease(&args.str(0).to_text());
-            changed
-                .map(made)
-                .map_err(|error| Failure::new(error.to_string()))
+            changed.map(made).map_err(failure)
         },
     ),
     Method::new(
@@ -151,9 +152,7 @@ const METHODS: &[Method] = &[
         Type::Object(VALUE),
         |object, _, args| {
             let changed = version(object)?.with_metadata(&args.str(0).to_text());
-            changed
-                .map(made)
-                .map_err(|error| Failure::new(error.to_string()))
+            changed.map(made).map_err(failure)
         },
     ),
 ];

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::super::objects;
 use super::lex::{Element, Fault, Lexer, Next, Token, Top};
-use super::{LOCAL_DATE, LOCAL_DATETIME, LOCAL_TIME, push_name};
+use super::{LAYOUTS, push_name};
 use crate::gotmpl::{MAX_NESTING, Map, Str, Value, deeper, printf};
 use crate::sprig;
 
@@ -554,15 +554,6 @@ fn underscores_fit(text: &str) -> bool {
 }
 
 fn datetime(text: &str) -> Result<Value, String> {
-    const LAYOUTS: [(&str, Option<&str>); 7] = [
-        ("2006-01-02T15:04:05.999999999Z07:00", None),
-        ("2006-01-02T15:04:05.999999999", Some(LOCAL_DATETIME)),
-        ("2006-01-02", Some(LOCAL_DATE)),
-        ("15:04:05.999999999", Some(LOCAL_TIME)),
-        ("2006-01-02T15:04Z07:00", None),
-        ("2006-01-02T15:04", Some(LOCAL_DATETIME)),
-        ("15:04", Some(LOCAL_TIME)),
-    ];
     let text: String = text
         .chars()
         .map(|letter| match letter {
