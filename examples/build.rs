@@ -8,5 +8,9 @@ fn main() {
     // small chart takes.
     if target("OS") == "linux" && target("ENV") == "gnu" {
         println!("cargo::rustc-link-arg-bin=gitops=-no-pie");
+        // The unwinder is in the program. A library of its own takes a tenth of
+        // a millisecond to load, half of it to ask what the processor can do,
+        // which a virtual machine answers slowly.
+        println!("cargo::rustc-link-lib=dylib:+verbatim=libgcc_eh.a");
     }
 }

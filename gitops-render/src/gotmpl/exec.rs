@@ -14,7 +14,6 @@
 //! so its depth is bounded by [`Limits`] and never by the thread it runs on.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -108,10 +107,8 @@ pub struct Context<'r> {
     data: Value,
     trace: Option<Box<Trace>>,
     memory: Option<Rc<Memory>>,
-    /// What is told of writes to the data, if anybody listens.
+    /// What is told of writes to the data, if anything is.
     log: Option<Rc<Log>>,
-    /// How often the world was asked.
-    asked: Cell<u64>,
     said: Said,
     /// How deep `{{template}}` nests since the last `include`.
     depth: usize,
@@ -144,7 +141,6 @@ impl<'r> Context<'r> {
             trace: None,
             memory: None,
             log: None,
-            asked: Cell::new(0),
             said: Said::default(),
             depth: 0,
             nesting: Vec::new(),
@@ -169,10 +165,15 @@ impl<'r> Context<'r> {
         self
     }
 
-    /// The same render, with what functions have made before. All that files
-    /// are executed with reports to `log`.
-    pub(crate) fn with_memory(mut self, memory: Rc<Memory>, log: Rc<Log>) -> Self {
+    /// The same render, with what functions have made before.
+    pub(crate) fn with_memory(mut self, memory: Rc<Memory>) -> Self {
         self.memory = Some(memory);
+        self
+    }
+
+    /// The same render, where all that files are executed with reports to
+    /// `log`. What is included with the same data again is not executed then.
+    pub(crate) fn with_log(mut self, log: Rc<Log>) -> Self {
         self.log = Some(log);
         self
     }
@@ -195,7 +196,10 @@ impl<'r> Context<'r> {
         self.overlay = None;
         self.depth = 0;
         self.callers.clear();
-        self.said.clear();
+        // Each file is to ask for everything itself.
+        if self.log.as_ref().is_some_and(|log| log.notes_reads()) {
+            self.said.clear();
+        }
         self.data = data.clone();
         std::mem::swap(&mut self.out, out);
         let result = self.run(&template, Operand::plain(data));
@@ -210,13 +214,20 @@ impl<'r> Context<'r> {
 
     /// What functions may ask of the world.
     pub fn host(&self) -> &'r dyn Host {
-        self.asked.set(self.asked.get() + 1);
+        self.ask();
         self.host
+    }
+
+    /// The world is asked for what may be different the next time.
+    fn ask(&self) {
+        if let Some(log) = &self.log {
+            log.ask();
+        }
     }
 
     /// The random numbers for the function that is being called.
     pub fn draw(&self) -> Draw<'r> {
-        self.asked.set(self.asked.get() + 1);
+        self.ask();
         let key = match self.host.has_streams() {
             true => self.host.stream(&self.site()),
             false => None,

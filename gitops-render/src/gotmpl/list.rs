@@ -106,13 +106,14 @@ impl List {
         self.0.as_ref().is_some_and(|cell| cell.log.get().is_some())
     }
 
-    /// The maps inside report to `log` what is written to them.
-    pub(super) fn watched_by(&self, log: &Rc<Log>) {
+    /// Lets the maps inside report to `log` what is written to them; which those
+    /// are is added to `inside`.
+    pub(super) fn watched_by(&self, log: &Rc<Log>, inside: &mut Vec<Value>) {
         let Some(cell) = &self.0 else { return };
         if cell.log.set(log.clone()).is_ok()
             && let Some(items) = cell.items.get()
         {
-            items.iter().for_each(|item| watch::inside(item, log));
+            inside.extend(items.iter().filter(|item| item.is_container()).cloned());
         }
     }
 
@@ -158,7 +159,7 @@ impl Deref for List {
             Some(cell) => cell.items.get_or_init(|| {
                 let items: Vec<Value> = cell.source.iter().map(Value::from).collect();
                 if let Some(log) = cell.log.get() {
-                    items.iter().for_each(|item| watch::inside(item, log));
+                    items.iter().for_each(|item| watch::watch(item, log));
                 }
                 items
             }),

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::function::Failure;
 use super::text::Str;
 use super::value::{MAX_NESTING, Value};
-use super::watch::{Log, Read, Watch};
+use super::watch::{self, Log, Read, Watch};
 
 /// A Go map with string keys: a reference to shared, mutable entries.
 ///
@@ -79,6 +79,9 @@ struct Cell {
     entries: RefCell<Entries>,
     /// What the entries were converted from, if none was set or removed since.
     written: RefCell<Option<gitops_core::Map>>,
+    /// Who is told of what is written, if anybody is.
+    log: OnceCell<Rc<Log>>,
+    /// What is known of it by those who are told more.
     watch: OnceCell<Box<Watch>>,
 }
 
@@ -112,6 +115,7 @@ impl Map {
             cell: Some(Rc::new(Cell {
                 entries: RefCell::new(entries),
                 written: RefCell::default(),
+                log: OnceCell::new(),
                 watch: OnceCell::new(),
             })),
             kind: MapKind::Plain,
@@ -151,20 +155,55 @@ impl Map {
     /// Whether this map reports what is done with it.
     pub(super) fn is_watched(&self) -> bool {
         let cell = self.cell.as_ref();
-        cell.is_some_and(|cell| cell.watch.get().is_some())
+        cell.is_some_and(|cell| cell.log.get().is_some())
     }
 
-    /// Lets this map report what is done with it, and what it hands out as
-    /// well. The nil map has nothing to report.
-    pub(super) fn watched_by(&self, log: &Rc<Log>) -> Option<&Watch> {
-        let cell = self.cell.as_ref()?;
-        Some(cell.watch.get_or_init(|| Box::new(Watch::new(log))))
-    }
-
-    /// Lets this map, which lies at a place, report what is done with it.
-    pub(crate) fn watch(&self, log: &Rc<Log>, place: Option<u32>) {
-        if let (Some(watch), Some(place)) = (self.watched_by(log), place) {
+    /// This map lies at a place, if it is watched.
+    pub(super) fn lies_at(&self, place: u32) {
+        if let Some(watch) = self.cell.as_ref().and_then(|cell| cell.watch()) {
             watch.lies_at(place);
+        }
+    }
+
+    /// Lets this map report to `log`; what in it must do so as well is added to
+    /// `inside`. The nil map has nothing to report.
+    pub(super) fn watched_by(&self, log: &Rc<Log>, inside: &mut Vec<Value>) {
+        let Some(cell) = &self.cell else { return };
+        if cell.log.set(log.clone()).is_err() {
+            return;
+        }
+        let container = |value: &&Value| value.is_container();
+        match &*cell.entries.borrow() {
+            // What is converted later is watched then.
+            Entries::Core(_) => {}
+            Entries::Few(few) => {
+                inside.extend(
+                    few.iter()
+                        .map(|(_, value)| value)
+                        .filter(container)
+                        .cloned(),
+                );
+            }
+            Entries::Many(many) => inside.extend(many.values().filter(container).cloned()),
+        }
+    }
+
+    /// Lets this map and all in it report what is done with them.
+    pub(crate) fn watch(&self, log: &Rc<Log>) {
+        watch::watch(&Value::Map(self.clone()), log);
+    }
+
+    /// As [`watch`](Self::watch), of a map that lies at a place.
+    pub(crate) fn watch_at(&self, log: &Rc<Log>, place: u32) {
+        self.watch(log);
+        self.lies_at(place);
+    }
+
+    /// As [`watch`](Self::watch), of a map that each file finds different.
+    pub(crate) fn watch_of_file(&self, log: &Rc<Log>) {
+        self.watch(log);
+        if let Some(watch) = self.cell.as_ref().and_then(|cell| cell.watch()) {
+            watch.differs_by_file();
         }
     }
 
@@ -207,7 +246,7 @@ impl Map {
     /// read but not written.
     pub(super) fn peek<R>(&self, key: &[u8], show: impl FnOnce(&Value) -> R) -> Option<R> {
         let cell = self.cell.as_ref()?;
-        if cell.watch.get().is_some() {
+        if cell.watch.get().is_some_and(|watch| watch.notes_reads()) {
             return self.get_bytes(key).as_ref().map(show);
         }
         match &*cell.entries.borrow() {
@@ -255,44 +294,32 @@ impl Map {
             .cell
             .as_ref()
             .ok_or_else(|| Failure::new("assignment to entry in nil map"))?;
-        cell.make_writable();
         let (key, value) = (key.into(), value.into());
+        if let Some(log) = cell.log.get() {
+            log.write();
+            watch::watch(&value, log);
+        }
         if let Some(watch) = cell.watch.get() {
-            watch.write();
             watch.hand_out(&key, &value);
         }
-        let replaced;
-        {
-            let mut entries = cell.entries.borrow_mut();
-            replaced = match &mut *entries {
-                Entries::Core(_) => unreachable!("materialise leaves no core map"),
-                Entries::Few(few) => match few.binary_search_by(|(have, _)| have.cmp(&key)) {
-                    Ok(index) => Some(std::mem::replace(&mut few[index].1, value)),
-                    Err(index) if few.len() < FEW || index == few.len() => {
-                        few.insert(index, (key, value));
-                        None
-                    }
-                    Err(_) => {
-                        let mut many: BTreeMap<_, _> = std::mem::take(few).into_iter().collect();
-                        many.insert(key, value);
-                        *entries = Entries::Many(many);
-                        None
-                    }
-                },
-                Entries::Many(many) => many.insert(key, value),
-            };
-        }
-        // Dropped outside the borrow: it may own a map that refers to this one.
-        drop(replaced);
+        cell.put(key, value);
         Ok(())
+    }
+
+    /// Sets `key` as something that was there from the start, to whoever
+    /// watches. The nil map stays empty.
+    pub(crate) fn provide(&self, key: impl Into<Str>, value: impl Into<Value>) {
+        if let Some(cell) = &self.cell {
+            cell.put(key.into(), value.into());
+        }
     }
 
     /// Removes `key`, for everyone who refers to these entries.
     pub fn remove(&self, key: &Str) -> Option<Value> {
         let cell = self.cell.as_ref()?;
         cell.make_writable();
-        if let Some(watch) = cell.watch.get() {
-            watch.write();
+        if let Some(log) = cell.log.get() {
+            log.write();
         }
         let mut entries = cell.entries.borrow_mut();
         match &mut *entries {
@@ -417,7 +444,7 @@ impl Map {
                 if let Some(map) = &*cell.written.borrow() {
                     let mut changed = None;
                     for (index, (_, value)) in few.iter().enumerate() {
-                        if !is_container(value) {
+                        if !value.is_container() {
                             continue;
                         }
                         if let Copied::Anew(value) = copy(value)? {
@@ -426,7 +453,7 @@ impl Map {
                         }
                     }
                     let Some((index, value)) = changed else {
-                        if let Some(watch) = cell.watch.get() {
+                        if let Some(watch) = cell.watch() {
                             watch.set_pristine();
                         }
                         return Ok(as_written(map.clone()));
@@ -434,7 +461,7 @@ impl Map {
                     copied.reserve_exact(few.len());
                     // The core map has the same keys in the same order.
                     for ((key, have), (_, written)) in few[..index].iter().zip(map) {
-                        let have = match is_container(have) {
+                        let have = match have.is_container() {
                             true => Value::from(written),
                             false => have.clone(),
                         };
@@ -550,6 +577,12 @@ fn settled(value: &Value, depth: usize) -> Option<gitops_core::Value> {
 }
 
 impl Cell {
+    /// What is known of this map, if it is watched.
+    fn watch(&self) -> Option<&Watch> {
+        let log = self.log.get()?;
+        Some(self.watch.get_or_init(|| Box::new(Watch::new(log))))
+    }
+
     fn get(&self, key: &[u8]) -> Option<Value> {
         match &*self.entries.borrow() {
             Entries::Core(map) => match find_core(map, key)? {
@@ -595,10 +628,37 @@ impl Cell {
         self.written.take();
     }
 
+    fn put(&self, key: Str, value: Value) {
+        self.make_writable();
+        let replaced;
+        {
+            let mut entries = self.entries.borrow_mut();
+            replaced = match &mut *entries {
+                Entries::Core(_) => unreachable!("materialise leaves no core map"),
+                Entries::Few(few) => match few.binary_search_by(|(have, _)| have.cmp(&key)) {
+                    Ok(index) => Some(std::mem::replace(&mut few[index].1, value)),
+                    Err(index) if few.len() < FEW || index == few.len() => {
+                        few.insert(index, (key, value));
+                        None
+                    }
+                    Err(_) => {
+                        let mut many: BTreeMap<_, _> = std::mem::take(few).into_iter().collect();
+                        many.insert(key, value);
+                        *entries = Entries::Many(many);
+                        None
+                    }
+                },
+                Entries::Many(many) => many.insert(key, value),
+            };
+        }
+        // Dropped outside the borrow: it may own a map that refers to this one.
+        drop(replaced);
+    }
+
     fn materialise(&self) {
         // A map that contains itself is read while it is being read, so it is
         // borrowed for writing only if there is something to write.
-        let few = match &*self.entries.borrow() {
+        let few: Vec<(Str, Value)> = match &*self.entries.borrow() {
             // Core maps are sorted by the same order.
             Entries::Core(map) => map
                 .iter()
@@ -606,6 +666,9 @@ impl Cell {
                 .collect(),
             _ => return,
         };
+        if let Some(log) = self.log.get() {
+            few.iter().for_each(|(_, value)| watch::watch(value, log));
+        }
         let before = self.entries.replace(Entries::Few(few));
         if let Entries::Core(map) = before {
             self.written.replace(Some(map));
@@ -627,11 +690,6 @@ impl From<Copied> for Value {
             Copied::Anew(value) => value,
         }
     }
-}
-
-/// Whether a copy of a value is more than another reference to it.
-fn is_container(value: &Value) -> bool {
-    matches!(value, Value::Map(_) | Value::List(_))
 }
 
 /// As [`find`], in a map that nobody has touched.

@@ -233,6 +233,11 @@ impl Value {
         })
     }
 
+    /// Whether there may be maps in it that somebody can write to.
+    pub(super) fn is_container(&self) -> bool {
+        matches!(self, Value::Map(_) | Value::List(_) | Value::Lists(_))
+    }
+
     /// Whether `if` takes the branch: neither zero nor empty nor nil.
     pub fn is_true(&self) -> bool {
         match self {

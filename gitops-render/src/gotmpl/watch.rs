@@ -1,10 +1,10 @@
 //! Which maps of the data were read and written, told by the maps themselves.
 //!
-//! A watched map reports what is asked of it, and makes the maps and lists that
-//! it hands out report as well. So nothing that a template does with its data
-//! can be missed: there is no other way to the entries of a map than through
-//! its methods. What a template makes itself is not watched until it is stored
-//! in something that is.
+//! All maps and lists in a watched map are watched. They report what is written
+//! to them and, if a log wants to know, what is asked of them. So nothing that a
+//! template does with its data can be missed: there is no other way to the
+//! entries of a map than through its methods. What a template makes itself is
+//! not watched until it is stored in something that is.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -63,6 +63,8 @@ pub(crate) type Reads = HashSet<(u32, Read), RandomState>;
 /// What the watched maps of a render report.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
+    /// Whether it is told what is read.
+    reads_noted: bool,
     places: RefCell<Places>,
     reads: RefCell<Reads>,
     wrote: Cell<bool>,
@@ -70,14 +72,27 @@ pub(crate) struct Log {
     turn: Cell<u64>,
     /// How often a map was written to.
     writes: Cell<u64>,
+    /// How often something was asked for that another file may find different.
+    asked: Cell<u64>,
 }
 
 impl Log {
-    pub(crate) fn new(places: Places) -> Rc<Log> {
+    /// It is told what is written to, and nothing else.
+    pub(crate) fn of_writes() -> Rc<Log> {
+        Rc::default()
+    }
+
+    /// It is told what is read and written to.
+    pub(crate) fn of_reads(places: Places) -> Rc<Log> {
         Rc::new(Log {
+            reads_noted: true,
             places: RefCell::new(places),
             ..Log::default()
         })
+    }
+
+    pub(super) fn notes_reads(&self) -> bool {
+        self.reads_noted
     }
 
     /// What was read since the last call, and whether anything was written to.
@@ -95,12 +110,29 @@ impl Log {
         self.writes.get()
     }
 
+    /// How often something was asked for that another file may find different,
+    /// or the same file at another time.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.get()
+    }
+
+    /// Such a thing is asked for.
+    pub(super) fn ask(&self) {
+        self.asked.set(self.asked.get() + 1);
+    }
+
+    /// Something is written to.
+    pub(super) fn write(&self) {
+        self.wrote.set(true);
+        self.writes.set(self.writes.get() + 1);
+    }
+
     fn read(&self, place: u32, read: Read) {
         self.reads.borrow_mut().insert((place, read));
     }
 }
 
-/// What makes a map or list one that is watched.
+/// What is known of a map that is watched.
 pub(super) struct Watch {
     log: Rc<Log>,
     /// The paths that lead to it; more than one if it is shared. None if it is
@@ -111,6 +143,8 @@ pub(super) struct Watch {
     all: Cell<Option<u64>>,
     /// The writes of the log when nothing in it had been written to.
     pristine: Cell<Option<u64>>,
+    /// Whether each file finds something else here.
+    of_file: Cell<bool>,
 }
 
 impl Watch {
@@ -120,7 +154,18 @@ impl Watch {
             places: RefCell::default(),
             all: Cell::default(),
             pristine: Cell::default(),
+            of_file: Cell::default(),
         }
+    }
+
+    /// Each file finds something else here, so that is told as well.
+    pub(super) fn differs_by_file(&self) {
+        self.of_file.set(true);
+    }
+
+    /// Whether anybody wants to know what is read.
+    pub(super) fn notes_reads(&self) -> bool {
+        self.log.reads_noted || self.of_file.get()
     }
 
     /// Another path that leads here.
@@ -134,6 +179,9 @@ impl Watch {
     }
 
     pub(super) fn read(&self, read: &Read) {
+        if self.of_file.get() {
+            self.log.ask();
+        }
         for place in &*self.places.borrow() {
             self.log.read(*place, read.clone());
         }
@@ -141,7 +189,7 @@ impl Watch {
 
     /// What is at a key is handed out.
     pub(super) fn read_key(&self, key: &[u8], found: Option<&Value>) {
-        if self.has_read_all() {
+        if !self.notes_reads() || self.has_read_all() {
             return;
         }
         let key = &Str::from(key);
@@ -153,7 +201,7 @@ impl Watch {
 
     /// Everything is read and handed out, which may have happened before.
     pub(super) fn read_all(&self, hand_out: impl FnOnce()) {
-        if !self.has_read_all() {
+        if self.notes_reads() && !self.has_read_all() {
             self.read(&Read::All);
             hand_out();
             self.all.set(Some(self.log.turn.get()));
@@ -161,12 +209,7 @@ impl Watch {
     }
 
     fn has_read_all(&self) -> bool {
-        self.all.get() == Some(self.log.turn.get())
-    }
-
-    pub(super) fn write(&self) {
-        self.log.wrote.set(true);
-        self.log.writes.set(self.log.writes.get() + 1);
+        !self.of_file.get() && self.all.get() == Some(self.log.turn.get())
     }
 
     /// Whether it is known that nothing in the map was ever written to. Whoever
@@ -180,32 +223,33 @@ impl Watch {
         self.pristine.set(Some(self.log.writes.get()));
     }
 
-    /// What is at a key reports from now on.
+    /// What is at a key is known to lie there.
     pub(super) fn hand_out(&self, key: &Str, value: &Value) {
-        match value {
-            Value::Map(map) => {
-                let Some(watch) = map.watched_by(&self.log) else {
-                    return;
-                };
-                for place in &*self.places.borrow() {
-                    watch.lies_at(self.log.places.borrow_mut().below(*place, key));
-                }
-            }
-            _ => inside(value, &self.log),
+        let Value::Map(map) = value else { return };
+        for place in &*self.places.borrow() {
+            map.lies_at(self.log.places.borrow_mut().below(*place, key));
         }
     }
 }
 
-/// What stands inside a list reports what is written to it.
-pub(super) fn inside(value: &Value, log: &Rc<Log>) {
+/// Lets a value and all in it report to a log.
+pub(super) fn watch(value: &Value, log: &Rc<Log>) {
+    let mut pending = Vec::new();
+    watch_outermost(value, log, &mut pending);
+    // A template nests as deep as it likes.
+    while let Some(value) = pending.pop() {
+        watch_outermost(&value, log, &mut pending);
+    }
+}
+
+/// What is left to do is added to `inside`: nothing if it reported before.
+fn watch_outermost(value: &Value, log: &Rc<Log>, inside: &mut Vec<Value>) {
     match value {
-        Value::Map(map) => {
-            map.watched_by(log);
-        }
-        Value::List(list) => list.watched_by(log),
+        Value::Map(map) => map.watched_by(log, inside),
+        Value::List(list) => list.watched_by(log, inside),
         Value::Lists(lists) => {
             for list in lists.iter() {
-                list.watched_by(log);
+                list.watched_by(log, inside);
             }
         }
         _ => {}

@@ -24,8 +24,9 @@
 //! | `toYaml`                    | what is written of the value                 |
 //! | `tpl`, until it is executed | the text, and the profile                    |
 //!
-//! Within a file, a template that is included with the same data again, while
-//! nothing was written to, writes what it wrote (`gotmpl/exec/include.rs`).
+//! What a template wrote that is included with the same data again
+//! (`gotmpl/exec/include.rs`) is known within a file only: others are to read
+//! what it reads themselves.
 //! Documents with the text of last time are not read again for what makes them
 //! hooks, nor values that are those of last time checked against their schema.
 
@@ -375,8 +376,8 @@ impl<'m> Running<'m> {
             difference.compare(&kept.values.values, &seen.values, root, &places);
             (kept, difference)
         });
-        let log = Log::new(places);
-        values.watch(&log, Some(Places::ROOT));
+        let log = Log::of_reads(places);
+        values.watch_at(&log, Places::ROOT);
         Some(Running {
             memo,
             log,
@@ -388,15 +389,14 @@ impl<'m> Running<'m> {
         })
     }
 
-    /// What functions made for the templates of this render and the last one,
-    /// and what is told of their data.
-    pub(super) fn memory(&self) -> (Rc<Memory>, Rc<Log>) {
-        (self.memory.clone(), self.log.clone())
+    /// What functions made for the templates of this render and the last one.
+    pub(super) fn memory(&self) -> Rc<Memory> {
+        self.memory.clone()
     }
 
-    /// Watches what a template is executed with.
-    pub(super) fn watch(&self, context: &Map) {
-        context.watch(&self.log, None);
+    /// What is told of the data of the templates.
+    pub(super) fn log(&self) -> Rc<Log> {
+        self.log.clone()
     }
 
     /// What a template wrote last time and asked for, if it would do so again.

@@ -26,6 +26,7 @@ use super::report::Snippet;
 use super::subcharts::{Node, in_range};
 use super::world::{Asked, World};
 use super::{funcs, schema};
+use crate::gotmpl::watch::Log;
 use crate::gotmpl::{
     self, Context, Functions, Map, Record, Set, Str, TEMPLATE_FUNCTIONS, Trace, Value,
 };
@@ -497,12 +498,19 @@ fn run(
     }
     let world = World::new(options, asked.clone())?;
     let mut context = Context::new(&set, &world, options.limits.clone());
+    let log = match (&trace, &running) {
+        (Some(_), _) => None,
+        (None, Some(running)) => Some(running.log()),
+        (None, None) => Some(Log::of_writes()),
+    };
+    if let Some(log) = &log {
+        context = context.with_log(log.clone());
+    }
     if let Some(trace) = trace {
         context = context.with_trace(trace);
     }
     if let Some(running) = &running {
-        let (memory, log) = running.memory();
-        context = context.with_memory(memory, log);
+        context = context.with_memory(running.memory());
     }
     let mut files = Vec::with_capacity(sources.len());
     // A memo knows most of them.
@@ -519,18 +527,18 @@ fn run(
         ]
         .into_iter()
         .collect();
-        let template = Value::Map(template.with_kind(options.profile.values()));
-        source
-            .context
-            .insert("Template", template)
-            .expect("the context was made here");
-        if let Some(running) = &mut running {
-            running.watch(&source.context);
-            if let Some((written, inputs)) = running.reuse(&source.path) {
-                asked.borrow_mut().absorb(inputs);
-                files.push(written);
-                continue;
-            }
+        let template = template.with_kind(options.profile.values());
+        if let Some(log) = &log {
+            template.watch_of_file(log);
+            source.context.watch(log);
+        }
+        source.context.provide("Template", Value::Map(template));
+        if let Some(running) = &mut running
+            && let Some((written, inputs)) = running.reuse(&source.path)
+        {
+            asked.borrow_mut().absorb(inputs);
+            files.push(written);
+            continue;
         }
         out.clear();
         let others = running.as_ref().map(|running| {

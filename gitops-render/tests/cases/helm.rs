@@ -826,6 +826,8 @@ mod hostile {
             "{{ randAlpha 1073741824 }}",
             "{{ $x := \"xxxxxxxxxx\" }}{{ range 40 }}{{ $x = printf \"%s%s\" $x $x }}{{ end }}{{ $x }}",
             "{{ printf \"%999999d%999999d\" 1 1 }}",
+            "{{ define \"x\" }}{{ repeat 1000 \"x\" }}{{ end }}\
+             {{ range until 2000 }}{{ include \"x\" $ }}{{ end }}",
         ] {
             let detail = refusal(text);
             assert!(

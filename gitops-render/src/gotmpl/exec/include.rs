@@ -146,21 +146,24 @@ impl Context<'_> {
             }
         }
         let call = self.call(&template, &data);
-        if let Some(call) = &call
-            && let Some(text) = self.said.texts.get(call)
+        if let (Some(call), Some(log)) = (&call, &self.log)
+            && let Some(text) = self.said.again(call, log.writes())
         {
             self.out.extend_from_slice(text);
-            return Ok(());
+            let bytes = text.len();
+            return self.charge(bytes);
         }
         let from = self.out.len();
+        let before = self.stamp();
         self.nested(Some(template.name.clone()), &template, data.clone())
             .map_err(|cause| match cause {
                 Nested::Limit(failure) => failure,
                 Nested::Template(error) => Failure::template("", error),
             })?;
-        // It is another call now if it has written to anything or asked the
-        // world.
+        // If it has written to anything it must do so again, and what it asked
+        // the world may be answered otherwise.
         if let Some(call) = call
+            && self.stamp() == before
             && self.call(&template, &data).as_ref() == Some(&call)
         {
             self.said.keep(call, &self.out[from..]);
@@ -168,15 +171,18 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// How often the data was written to, and the world asked.
+    fn stamp(&self) -> Option<(u64, u64)> {
+        self.log.as_ref().map(|log| (log.writes(), log.asked()))
+    }
+
     /// Which execution of a template this is; `None` if another that looks
     /// alike need not write the same, or nobody would know.
     ///
     /// There is nothing else that it could depend on: a template sees only its
-    /// data, and everything in what reports its writes does so as well before
-    /// anybody can write to it.
+    /// data, and everything in what reports its writes does so as well.
     fn call(&self, template: &Arc<Template>, data: &Value) -> Option<Call> {
-        let log = self.log.as_ref()?;
-        if self.overlay.is_some() {
+        if self.log.is_none() || self.overlay.is_some() {
             return None;
         }
         let data = match data {
@@ -196,8 +202,6 @@ impl Context<'_> {
         };
         Some(Call {
             template: Arc::as_ptr(template) as usize,
-            writes: log.writes(),
-            asked: self.asked.get(),
             data,
         })
     }
@@ -238,20 +242,31 @@ impl Context<'_> {
     }
 }
 
-/// What templates wrote that the file includes, for when they are included with
-/// the same data again.
+/// What templates wrote that were included, for when they are included with the
+/// same data again.
 #[derive(Default)]
 pub(super) struct Said {
     texts: HashMap<Call, Box<[u8]>, RandomState>,
     /// What they take, about.
     bytes: usize,
+    /// How often the data had been written to.
+    writes: u64,
 }
 
 impl Said {
     /// Copies of longer texts would cost more than they save, of those that
     /// include each other above all.
     const LONGEST: usize = 1 << 14;
-    const MOST: usize = 1 << 24;
+    const MOST: usize = 1 << 22;
+
+    /// What was written, if nothing in the data was written to since.
+    fn again(&mut self, call: &Call, writes: u64) -> Option<&[u8]> {
+        if self.writes != writes {
+            self.clear();
+            self.writes = writes;
+        }
+        self.texts.get(call).map(|text| &**text)
+    }
 
     fn keep(&mut self, call: Call, text: &[u8]) {
         if text.len() > Said::LONGEST {
@@ -273,12 +288,8 @@ impl Said {
 
 /// An execution of a template with data that looks like this.
 #[derive(PartialEq, Eq, Hash)]
-pub(super) struct Call {
+struct Call {
     template: usize,
-    /// How often anything was written to that reports it.
-    writes: u64,
-    /// How often the world was asked.
-    asked: u64,
     /// The value, or the entries of a map that reports nothing.
     data: SmallVec<[(Option<Str>, Datum); 4]>,
 }
