@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use gitops_core::json;
+use gitops_core::{Value, json};
 use gitops_core::yaml::node::{Limits, Tree};
 use gitops_core::yaml::{self, Numbers, Options};
 use libfuzzer_sys::fuzz_target;
@@ -39,6 +39,14 @@ fuzz_target!(|text: &[u8]| {
     if let (Ok(value), Ok((spanned, _))) = (yaml::parse(text), yaml::parse_spanned(text)) {
         assert_eq!(value, spanned);
     }
+    let odd = |key: &str| key.len() % 2 == 1;
+    let chosen = yaml::parse_entries(text, odd).map_err(|error| error.to_string());
+    let whole = yaml::parse(text).map_err(|error| error.to_string());
+    let whole = whole.map(|value| match value {
+        Value::Map(map) => Value::Map(map.into_iter().filter(|(key, _)| odd(key)).collect()),
+        other => other,
+    });
+    assert_eq!(chosen, whole);
     let limits = Limits::default();
     let trees = [Tree::parse, Tree::parse_slowly].map(|parse| match parse(text, &limits) {
         Ok(tree) => format!("{tree:?}"),

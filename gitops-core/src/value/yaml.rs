@@ -226,6 +226,38 @@ pub fn parse_with(text: &[u8], options: &Options) -> Result<Value, Error> {
     first(&input, options)
 }
 
+/// Reads the first document of `text` as [`parse`] does, and keeps of a mapping
+/// the entries whose keys are `wanted`. The others are read all the same, so
+/// that nothing wrong in them is missed, but nothing is made of them.
+///
+/// # Errors
+///
+/// As [`parse`].
+///
+/// ```
+/// use gitops_core::yaml;
+/// let text = b"kind: List\nitems: [1, 2, 3]\n";
+/// let head = yaml::parse_entries(text, |key| key != "items")?;
+/// assert_eq!(head, yaml::parse(b"kind: List")?);
+/// assert!(yaml::parse_entries(b"kind: List\nitems: [", |key| key != "items").is_err());
+/// # Ok::<(), yaml::Error>(())
+/// ```
+pub fn parse_entries(text: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Value, Error> {
+    let options = Options::default();
+    let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
+    let chosen = &mut block::Chosen::new(&options, &wanted);
+    if let Some(found) = block::document(&input, &Boundary::default(), chosen) {
+        return Ok(found.node.unwrap_or_default());
+    }
+    Ok(match first(&input, &options)? {
+        Value::Map(map) => {
+            let entries = map.into_iter().filter(|(key, _)| wanted(key));
+            Value::Map(entries.collect())
+        }
+        other => other,
+    })
+}
+
 /// [`parse_with`] without the fast path; for tests that compare the two.
 #[doc(hidden)]
 pub fn parse_slowly(text: &[u8], options: &Options) -> Result<Value, Error> {

@@ -161,6 +161,19 @@ proptest! {
     }
 
     #[test]
+    fn what_is_left_out_is_read(text in document(), wanted in "[a-c]{0,2}") {
+        let wanted = |key: &str| wanted.contains(key);
+        let whole = yaml::parse(text.as_bytes()).map(|value| match value {
+            Value::Map(map) => {
+                let kept = map.into_iter().filter(|(key, _)| wanted(key));
+                Value::Map(kept.collect())
+            }
+            other => other,
+        });
+        prop_assert_eq!(yaml::parse_entries(text.as_bytes(), wanted), whole);
+    }
+
+    #[test]
     fn the_fast_path_makes_the_tree_that_the_parser_makes(text in document()) {
         let limits = Limits::default();
         let shown = |tree: Result<Option<Tree>, yaml::Error>| {

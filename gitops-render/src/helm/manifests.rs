@@ -306,8 +306,13 @@ impl Head {
         // Go names the innermost struct, and that of the metadata has no name.
         let field =
             |found: &Value, name: &str| decoding(found, &format!("struct field {name}"), "string");
-        let document =
-            yaml::parse(text.as_bytes()).map_err(|error| super::chart::parse_error(&error))?;
+        // Go takes keys for fields whatever their case.
+        let wanted = |key: &str| {
+            let fields = ["apiVersion", "kind", "metadata"];
+            fields.iter().any(|field| key.eq_ignore_ascii_case(field))
+        };
+        let document = yaml::parse_entries(text.as_bytes(), wanted)
+            .map_err(|error| super::chart::parse_error(&error))?;
         let mut head = Head {
             kind: Str::new(),
             hook: None,

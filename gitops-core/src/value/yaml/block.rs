@@ -29,6 +29,10 @@ pub(super) trait Maker {
 
     /// How many collections may be inside one another.
     fn max_depth(&self) -> usize;
+    /// Whether the text of the next literal or folded scalar matters.
+    fn wants_text(&self) -> bool {
+        true
+    }
     fn scalar(&mut self, at: usize, text: &str, quoting: Quoting) -> Option<Self::Node>;
     /// A literal or folded scalar.
     fn block(&mut self, at: usize, text: Str, quoting: Quoting) -> Option<Self::Node>;
@@ -184,6 +188,103 @@ impl Maker for Values<'_> {
 
     fn end_list(&mut self, list: List) -> Option<Value> {
         Some(Value::List(list))
+    }
+}
+
+/// Makes values, and of the mapping that a document is only the entries of some
+/// keys. Of duplicate keys the last one wins.
+pub(super) struct Chosen<'o, F> {
+    values: Values<'o>,
+    wanted: F,
+    /// How many collections are open.
+    depth: usize,
+    /// Whether the entry that is being read is left out.
+    skips: bool,
+}
+
+impl<'o, F: Fn(&str) -> bool> Chosen<'o, F> {
+    pub(super) fn new(options: &'o Options, wanted: F) -> Self {
+        Chosen {
+            values: Values { options },
+            wanted,
+            depth: 0,
+            skips: false,
+        }
+    }
+}
+
+impl<F: Fn(&str) -> bool> Maker for Chosen<'_, F> {
+    type Node = Value;
+    type Key = Str;
+    type Map = ecow::EcoVec<(Str, Value)>;
+    type List = List;
+
+    fn max_depth(&self) -> usize {
+        self.values.max_depth()
+    }
+
+    fn wants_text(&self) -> bool {
+        !self.skips
+    }
+
+    fn scalar(&mut self, at: usize, text: &str, quoting: Quoting) -> Option<Value> {
+        if !self.skips {
+            return self.values.scalar(at, text, quoting);
+        }
+        let infinite = quoting == Quoting::Plain
+            && matches!(resolve::plain(text, Dialect::GoYaml2), Scalar::Float(number) if !number.is_finite());
+        (!infinite).then_some(Value::Null)
+    }
+
+    fn block(&mut self, at: usize, text: Str, quoting: Quoting) -> Option<Value> {
+        self.values.block(at, text, quoting)
+    }
+
+    fn key(&mut self, at: usize, text: &str, quoting: Quoting) -> Option<Str> {
+        if self.depth > 1 && self.skips {
+            let is_text = quoting != Quoting::Plain
+                || matches!(resolve::plain(text, Dialect::GoYaml2), Scalar::Text);
+            if is_text {
+                return Some(Str::new());
+            }
+        }
+        let key = self.values.key(at, text, quoting)?;
+        if self.depth == 1 {
+            self.skips = !(self.wanted)(&key);
+        }
+        Some(key)
+    }
+
+    fn map(&mut self, at: usize, flow: bool) -> Option<Self::Map> {
+        self.depth += 1;
+        self.values.map(at, flow)
+    }
+
+    fn entry(&mut self, map: &mut Self::Map, key: Str, value: Value) {
+        if !self.skips {
+            self.values.entry(map, key, value);
+        }
+    }
+
+    fn end_map(&mut self, entries: Self::Map) -> Option<Value> {
+        self.depth -= 1;
+        self.values.end_map(entries)
+    }
+
+    fn list(&mut self, at: usize, flow: bool) -> Option<List> {
+        self.depth += 1;
+        self.values.list(at, flow)
+    }
+
+    fn item(&mut self, list: &mut List, item: Value) {
+        if !self.skips {
+            self.values.item(list, item);
+        }
+    }
+
+    fn end_list(&mut self, list: List) -> Option<Value> {
+        self.depth -= 1;
+        self.values.end_list(list)
     }
 }
 
@@ -706,7 +807,11 @@ impl<'a, M: Maker> Lines<'a, M> {
             return Some(("\n".repeat(kept).into(), line));
         }
 
-        let mut text = Str::with_capacity(self.line_end(first) - first + 1);
+        let wanted = self.maker.wants_text();
+        let mut text = match wanted {
+            true => Str::with_capacity(self.line_end(first) - first + 1),
+            false => Str::new(),
+        };
         for _ in 0..leading {
             text.push('\n');
         }
@@ -734,19 +839,21 @@ impl<'a, M: Maker> Lines<'a, M> {
                 }
                 _ => {}
             }
-            let blank = matches!(self.byte(start), b' ' | b'\t');
-            if !literal && breaks > 0 && !after_blank && !blank {
-                breaks -= 1;
-                if breaks == 0 {
-                    text.push(' ');
-                }
-            }
-            after_blank = blank;
-            for _ in 0..breaks {
-                text.push('\n');
-            }
             let end = self.line_end(start);
-            text.push_str(&self.text[start..end]);
+            if wanted {
+                let blank = matches!(self.byte(start), b' ' | b'\t');
+                if !literal && breaks > 0 && !after_blank && !blank {
+                    breaks -= 1;
+                    if breaks == 0 {
+                        text.push(' ');
+                    }
+                }
+                after_blank = blank;
+                for _ in 0..breaks {
+                    text.push('\n');
+                }
+                text.push_str(&self.text[start..end]);
+            }
             breaks = usize::from(end < self.bytes.len());
             line = (end + 1).min(self.bytes.len());
         }
