@@ -253,12 +253,12 @@ impl Loader<'_> {
         let mut pending: Vec<Entry> = Vec::new();
         let push = |pending: &mut Vec<Entry>, mut entries: Vec<Entry>| {
             if is_planned {
-                // The chart itself says which of them it needs.
-                entries.sort_by_key(|entry| {
-                    entry
-                        .path
-                        .below(root)
-                        .is_some_and(|name| innermost(name) == CHARTS)
+                // Its values say which subcharts a chart needs, and others read
+                // them meanwhile.
+                entries.sort_by_key(|entry| match entry.path.below(root).map(innermost) {
+                    Some("values.yaml") => 0,
+                    Some(CHARTS) => 2,
+                    _ => 1,
                 });
             }
             pending.extend(entries.into_iter().rev());
