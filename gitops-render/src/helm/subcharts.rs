@@ -219,6 +219,12 @@ impl Node {
                     .push(Core::Map(written.into_iter().collect()));
                 match table(&values, &format!("{}.{child}", dependency.name)) {
                     Ok(table) => {
+                        // Helm takes a new one for one that is empty, and the
+                        // child's own for others: later imports write to it.
+                        let table = match table.is_empty() {
+                            true => Map::new(),
+                            false => table,
+                        };
                         let table = below(&parent, table);
                         coalesce::tables(&imported, &table, "", rules, warnings);
                     }

@@ -242,6 +242,33 @@ mod later {
     }
 }
 
+mod imports {
+    use super::*;
+
+    /// What the first subchart sees of its own table, by Helm 3.21 and 4.2, after
+    /// that of a second one was imported to the same place.
+    #[test]
+    fn a_table_is_imported_itself_unless_it_is_empty() {
+        for (table, seen) in [("{}", r#"{}"#), ("{x: 1}", r#"{"x":1,"z":2}"#)] {
+            let import = "version: 1.0.0, import-values: [{child: table, parent: t}]";
+            let metadata =
+                format!("{CHART}dependencies:\n- {{name: a, {import}}}\n- {{name: b, {import}}}\n");
+            let [a, b] = ["a", "b"].map(|name| CHART.replace("shop", name));
+            let table = format!("table: {table}");
+            let files = [
+                ("Chart.yaml", &*metadata),
+                ("charts/a/Chart.yaml", &a),
+                ("charts/a/values.yaml", &table),
+                ("charts/a/templates/a.yaml", "{{ toJson .Values.table }}"),
+                ("charts/b/Chart.yaml", &b),
+                ("charts/b/values.yaml", "table: {z: 2}"),
+            ];
+            let release = render(&files, &HelmOptions::default()).expect("it renders");
+            assert_eq!(written(&release, "a.yaml"), seen);
+        }
+    }
+}
+
 mod seeds {
     use super::*;
 

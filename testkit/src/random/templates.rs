@@ -46,6 +46,53 @@ const RANGES: &[&str] = &[
     "(split \",\" $.s)",
 ];
 
+/// Maps, most of them.
+const MAPS: &[&str] = &["$.d", "$.v", "$", ".", "$.d.image", "$x"];
+
+/// What is put into maps, and never a map that they are in: it would have no
+/// end.
+fn stored(source: &mut Source) -> String {
+    match source.below(4) {
+        0 => literal(source.pick(TEXTS)),
+        1 => source.below(3).to_string(),
+        2 => "(dict \"a\" 1 \"b\" (dict \"c\" \"x\"))".into(),
+        _ => "(list 1 \"a\" (dict \"b\" 2))".into(),
+    }
+}
+
+/// A call that writes to a map.
+fn write(source: &mut Source) -> String {
+    let map = source.pick(MAPS);
+    let key = source.pick(&["a", "s", "d", "image", "new"]);
+    match source.below(4) {
+        0 => format!("$_ := unset {map} \"{key}\""),
+        1 => {
+            let value = stored(source);
+            format!("$_ := mergeOverwrite {map} (dict \"{key}\" {value})")
+        }
+        _ => {
+            let value = stored(source);
+            format!("$_ := set {map} \"{key}\" {value}")
+        }
+    }
+}
+
+/// A call of a template in [`DEFINITIONS`], with data that is there or made.
+fn include(source: &mut Source) -> String {
+    let name = source.pick(&["one", "two", "three", "four"]);
+    let data = match source.below(3) {
+        0 => format!(
+            "(dict \"a\" {} \"b\" {})",
+            source.pick(PLACES),
+            source.pick(MAPS)
+        ),
+        1 => (source.pick(MAPS)).to_owned(),
+        _ => (source.pick(PLACES)).to_owned(),
+    };
+    let function = source.pick(&["trim", "nindent 2", "quote", "print"]);
+    format!("include \"{name}\" {data} | {function}")
+}
+
 fn operand(source: &mut Source) -> String {
     match source.below(5) {
         0 => format!("({})", expression(source)),
@@ -110,13 +157,16 @@ pub fn statements(source: &mut Source, depth: usize, out: &mut String) {
                 out.push_str(&action(source, &body));
             }
             4 => {
-                let name = source.pick(&["one", "two"]);
-                let body = format!(
-                    "include \"{name}\" {} | {}",
-                    source.pick(PLACES),
-                    source.pick(&["trim", "nindent 2", "quote", "print"])
-                );
-                out.push_str(&action(source, &body));
+                // Often the same again, before and after the data is written to.
+                let body = include(source);
+                for _ in 0..1 + source.below(2) {
+                    out.push_str(&action(source, &body));
+                    if source.one_in(3) {
+                        let write = write(source);
+                        out.push_str(&action(source, &write));
+                        out.push_str(&action(source, &body));
+                    }
+                }
             }
             5 | 6 => {
                 let head = format!("if {}", pipeline(source));
@@ -176,4 +226,8 @@ pub fn template(source: &mut Source) -> String {
 
 /// Templates that programs include.
 pub const DEFINITIONS: &str = "{{ define \"one\" }}<{{ . }}>{{ end }}\
-                               {{ define \"two\" }}\n{{- with . }}{{ toJson . }}{{ else }}none{{ end -}}\n{{ end }}";
+                               {{ define \"two\" }}\n{{- with . }}{{ toJson . }}{{ else }}none{{ end -}}\n{{ end }}\
+                               {{ define \"three\" }}{{ if kindIs \"map\" . }}\
+                               {{ include \"two\" .a }}{{ include \"two\" .b }}{{ end }}{{ end }}\
+                               {{ define \"four\" }}{{ if kindIs \"map\" . }}\
+                               {{ $_ := set . \"n\" (add1 (int .n)) }}{{ .n }}{{ end }}{{ end }}";
