@@ -231,9 +231,11 @@ impl<F: Fn(&str) -> bool> Maker for Chosen<'_, F> {
         if !self.skips {
             return self.values.scalar(at, text, quoting);
         }
-        let infinite = quoting == Quoting::Plain
-            && matches!(resolve::plain(text, Dialect::GoYaml2), Scalar::Float(number) if !number.is_finite());
-        (!infinite).then_some(Value::Null)
+        match meaning(text, quoting) {
+            // An error, which is the parser's.
+            Scalar::Float(number) if !number.is_finite() => None,
+            _ => Some(Value::Null),
+        }
     }
 
     fn block(&mut self, at: usize, text: Str, quoting: Quoting) -> Option<Value> {
@@ -241,12 +243,8 @@ impl<F: Fn(&str) -> bool> Maker for Chosen<'_, F> {
     }
 
     fn key(&mut self, at: usize, text: &str, quoting: Quoting) -> Option<Str> {
-        if self.depth > 1 && self.skips {
-            let is_text = quoting != Quoting::Plain
-                || matches!(resolve::plain(text, Dialect::GoYaml2), Scalar::Text);
-            if is_text {
-                return Some(Str::new());
-            }
+        if self.depth > 1 && self.skips && meaning(text, quoting) == Scalar::Text {
+            return Some(Str::new());
         }
         let key = self.values.key(at, text, quoting)?;
         if self.depth == 1 {
@@ -285,6 +283,13 @@ impl<F: Fn(&str) -> bool> Maker for Chosen<'_, F> {
     fn end_list(&mut self, list: List) -> Option<Value> {
         self.depth -= 1;
         self.values.end_list(list)
+    }
+}
+
+fn meaning(text: &str, quoting: Quoting) -> Scalar {
+    match quoting {
+        Quoting::Plain => resolve::plain(text, Dialect::GoYaml2),
+        _ => Scalar::Text,
     }
 }
 

@@ -255,7 +255,7 @@ pub(super) struct Said {
 
 impl Said {
     /// Copies of longer texts would cost more than they save, of those that
-    /// include each other above all.
+    /// include each other above all; and data of longer texts would be kept.
     const LONGEST: usize = 1 << 14;
     const MOST: usize = 1 << 22;
 
@@ -269,10 +269,12 @@ impl Said {
     }
 
     fn keep(&mut self, call: Call, text: &[u8]) {
-        if text.len() > Said::LONGEST {
+        let texts = call.data.iter().filter_map(|(_, datum)| datum.text());
+        let bytes = text.len() + texts.map(|text| text.as_bytes().len()).sum::<usize>();
+        if bytes > Said::LONGEST {
             return;
         }
-        let bytes = size_of::<Call>() + text.len();
+        let bytes = size_of::<Call>() + bytes;
         if self.bytes + bytes > Said::MOST {
             self.clear();
         }
