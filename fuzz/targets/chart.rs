@@ -1,4 +1,5 @@
-//! A chart of one template, which may use every function that Helm has.
+//! A chart of one template, which may use every function that Helm has: it ends,
+//! and writes what it writes while it is watched.
 
 #![no_main]
 
@@ -34,7 +35,16 @@ fuzz_target!(|text: &[u8]| {
         ..HelmOptions::default()
     };
     let chart = chart.expect("the chart is whole").into();
-    if let Ok(release) = helm::template(&chart, &options) {
-        let _ = release.manifests(&TreePath::ROOT);
+    let Ok(release) = helm::template(&chart, &options) else {
+        return;
+    };
+    let _ = release.manifests(&TreePath::ROOT);
+    let watched = HelmOptions {
+        trace: true,
+        ..options
+    };
+    // It executes more, so it may come to a limit.
+    if let Ok(watched) = helm::template(&chart, &watched) {
+        assert_eq!(release.to_text(), watched.to_text());
     }
 });
