@@ -2,9 +2,9 @@
 
 #![no_main]
 
-use gitops_core::{Value, json};
 use gitops_core::yaml::node::{Limits, Tree};
 use gitops_core::yaml::{self, Numbers, Options};
+use gitops_core::{Value, json};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -24,6 +24,10 @@ fuzz_target!(|text: &[u8]| {
         let written = json::to_string(&value);
         // go-yaml v2 writes these as they are, and folds them into spaces.
         if written.contains(['\u{85}', '\u{2028}', '\u{2029}']) || written.contains("\\u202") {
+            continue;
+        }
+        // It writes this as it is as well, and reads a merge.
+        if written.contains("\"<<\":") {
             continue;
         }
         // v3 puts tabs into literals, where v2 may take them for indentation.
