@@ -27,7 +27,7 @@ fuzz_target!(|text: &[u8]| {
             continue;
         }
         // It writes this as it is as well, and reads a merge.
-        if written.contains("\"<<\":") {
+        if written.contains(r#""\u003c\u003c":"#) {
             continue;
         }
         // v3 puts tabs into literals, where v2 may take them for indentation.
