@@ -1,4 +1,5 @@
-//! YAML: the fast reader equals the slow one, and what is written is read.
+//! YAML: the fast reader equals the slow one, entries that are chosen are those of
+//! the whole, and what is written is read.
 
 #![no_main]
 

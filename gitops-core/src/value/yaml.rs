@@ -218,7 +218,7 @@ pub fn parse(text: &[u8]) -> Result<Value, Error> {
 ///
 /// As [`parse`].
 pub fn parse_with(text: &[u8], options: &Options) -> Result<Value, Error> {
-    let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
+    let input = Input::new(text)?;
     let values = &mut block::Values { options };
     if let Some(found) = block::document(&input, &Boundary::default(), values) {
         return Ok(found.node.unwrap_or_default());
@@ -244,7 +244,7 @@ pub fn parse_with(text: &[u8], options: &Options) -> Result<Value, Error> {
 /// ```
 pub fn parse_entries(text: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Value, Error> {
     let options = Options::default();
-    let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
+    let input = Input::new(text)?;
     let chosen = &mut block::Chosen::new(&options, &wanted);
     if let Some(found) = block::document(&input, &Boundary::default(), chosen) {
         return Ok(found.node.unwrap_or_default());
@@ -261,7 +261,7 @@ pub fn parse_entries(text: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Value
 /// [`parse_with`] without the fast path; for tests that compare the two.
 #[doc(hidden)]
 pub fn parse_slowly(text: &[u8], options: &Options) -> Result<Value, Error> {
-    let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
+    let input = Input::new(text)?;
     first(&input, options)
 }
 
@@ -285,7 +285,7 @@ fn first(input: &Input<'_>, options: &Options) -> Result<Value, Error> {
 /// # Ok::<(), yaml::Error>(())
 /// ```
 pub fn parse_spanned(text: &[u8]) -> Result<(Value, Spans), Error> {
-    let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
+    let input = Input::new(text)?;
     let parser = parse::Parser::new(&input, 0..input.text.len(), 0);
     let options = Options::default();
     let mut composer = compose::Composer::new(parser, &options, true);
@@ -354,7 +354,7 @@ pub fn documents_with(text: &[u8], options: Options) -> Documents<'_> {
 /// The documents of a stream; see [`documents`].
 #[derive(Debug)]
 pub struct Documents<'a> {
-    input: Result<Input<'a>, &'static str>,
+    input: Result<Input<'a>, Error>,
     /// Where to go on; `None` at the end.
     next: Option<Boundary>,
     options: Options,
@@ -373,7 +373,7 @@ impl Iterator for Documents<'_> {
             let start = self.next.take()?;
             let input = match &self.input {
                 Ok(input) => input,
-                Err(problem) => return Some(Err(Error::nowhere((*problem).to_owned()))),
+                Err(error) => return Some(Err(error.clone())),
             };
             let values = &mut block::Values {
                 options: &self.options,

@@ -106,9 +106,18 @@ pub(super) struct Values<'o> {
     pub(super) options: &'o Options,
 }
 
-impl Values<'_> {
-    fn plain(&self, text: &str) -> Option<Value> {
-        let value = match resolve::plain(text, Dialect::GoYaml2) {
+impl Maker for Values<'_> {
+    type Node = Value;
+    type Key = Str;
+    type Map = ecow::EcoVec<(Str, Value)>;
+    type List = List;
+
+    fn max_depth(&self) -> usize {
+        self.options.max_depth
+    }
+
+    fn scalar(&mut self, _: usize, text: &str, quoting: Quoting) -> Option<Value> {
+        let value = match meaning(text, quoting) {
             Scalar::Null => Value::Null,
             Scalar::Bool(flag) => Value::Bool(flag),
             Scalar::Int(number) => Value::Int(number),
@@ -122,34 +131,13 @@ impl Values<'_> {
         };
         Some(self.options.numbers.of(value))
     }
-}
-
-impl Maker for Values<'_> {
-    type Node = Value;
-    type Key = Str;
-    type Map = ecow::EcoVec<(Str, Value)>;
-    type List = List;
-
-    fn max_depth(&self) -> usize {
-        self.options.max_depth
-    }
-
-    fn scalar(&mut self, _: usize, text: &str, quoting: Quoting) -> Option<Value> {
-        match quoting {
-            Quoting::Plain => self.plain(text),
-            _ => Some(Value::String(text.into())),
-        }
-    }
 
     fn block(&mut self, _: usize, text: Str, _: Quoting) -> Option<Value> {
         Some(Value::String(text))
     }
 
     fn key(&mut self, _: usize, text: &str, quoting: Quoting) -> Option<Str> {
-        if quoting != Quoting::Plain {
-            return Some(text.into());
-        }
-        Some(match resolve::plain(text, Dialect::GoYaml2) {
+        Some(match meaning(text, quoting) {
             Scalar::Text | Scalar::Timestamp => text.into(),
             Scalar::Bool(flag) => if flag { "true" } else { "false" }.into(),
             Scalar::Int(number) => itoa::Buffer::new().format(number).into(),
@@ -188,6 +176,15 @@ impl Maker for Values<'_> {
 
     fn end_list(&mut self, list: List) -> Option<Value> {
         Some(Value::List(list))
+    }
+}
+
+/// What a scalar means: text if it has quotes.
+#[inline]
+fn meaning(text: &str, quoting: Quoting) -> Scalar {
+    match quoting {
+        Quoting::Plain => resolve::plain(text, Dialect::GoYaml2),
+        _ => Scalar::Text,
     }
 }
 
@@ -283,13 +280,6 @@ impl<F: Fn(&str) -> bool> Maker for Chosen<'_, F> {
     fn end_list(&mut self, list: List) -> Option<Value> {
         self.depth -= 1;
         self.values.end_list(list)
-    }
-}
-
-fn meaning(text: &str, quoting: Quoting) -> Scalar {
-    match quoting {
-        Quoting::Plain => resolve::plain(text, Dialect::GoYaml2),
-        _ => Scalar::Text,
     }
 }
 

@@ -10,6 +10,8 @@
 
 use std::borrow::Cow;
 
+use super::Error;
+
 /// The characters of an input up to the first that YAML forbids.
 #[derive(Debug)]
 pub(super) struct Input<'a> {
@@ -47,13 +49,14 @@ const BLOCK: usize = 512;
 const BOM: &str = "\u{feff}";
 
 impl<'a> Input<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, &'static str> {
-        match bytes {
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Error> {
+        let decoded = match bytes {
             [0xff, 0xfe, rest @ ..] => Input::from_utf16(rest, u16::from_le_bytes),
             [0xfe, 0xff, rest @ ..] => Input::from_utf16(rest, u16::from_be_bytes),
             [0xef, 0xbb, 0xbf, rest @ ..] => Ok(Input::from_utf8(rest, 3)),
             _ => Ok(Input::from_utf8(bytes, 0)),
-        }
+        };
+        decoded.map_err(|problem| Error::nowhere(problem.to_owned()))
     }
 
     fn from_utf8(bytes: &'a [u8], skipped: usize) -> Self {

@@ -26,7 +26,7 @@ impl Tree {
     ///
     /// [`Error`], if it is not YAML or exceeds a limit.
     pub fn parse(text: &[u8], limits: &Limits) -> Result<Option<Tree>, Error> {
-        let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
+        let input = Input::new(text)?;
         let mut nodes = Nodes::new(&input.text, limits);
         match block::document(&input, &Boundary::default(), &mut nodes) {
             // The parser looks into the next document, and may fail there.
@@ -43,7 +43,7 @@ impl Tree {
     /// the two.
     #[doc(hidden)]
     pub fn parse_slowly(text: &[u8], limits: &Limits) -> Result<Option<Tree>, Error> {
-        let input = Input::new(text).map_err(|problem| Error::nowhere(problem.to_owned()))?;
+        let input = Input::new(text)?;
         parse(&input, limits)
     }
 
