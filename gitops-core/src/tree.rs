@@ -66,36 +66,47 @@ pub trait FileTree {
         Ok(contents.map(|contents| (entry, contents)))
     }
 
-    /// The file at `path` for who may never need its contents; `None` if
-    /// [`read`](FileTree::read) has to tell what there is.
+    /// How many bytes the file at `path` has; `None` if [`read`](FileTree::read)
+    /// has to tell what there is.
     ///
     /// Trees for which it costs less than reading implement it.
+    fn size(&self, path: &TreePath) -> Option<u64> {
+        let _ = path;
+        None
+    }
+
+    /// What may stand at `path`, for who may never read it, or on another thread.
+    /// The tree is not asked for it yet.
+    ///
+    /// Trees that any thread can read implement it.
     fn later(&self, path: &TreePath) -> Option<Later> {
         let _ = path;
         None
     }
 }
 
-/// A file that is read when somebody asks for it.
+/// A path in a tree, for when somebody asks for the file there.
 #[derive(Clone)]
 pub struct Later {
-    size: u64,
-    read: Arc<dyn Fn() -> Result<Option<Bytes>, TreeError> + Send + Sync>,
+    tree: Arc<dyn FileTree + Send + Sync>,
+    path: TreePath,
 }
 
 impl Later {
-    /// A file of so many bytes, and how it is read.
-    pub fn new(
-        size: u64,
-        read: impl Fn() -> Result<Option<Bytes>, TreeError> + Send + Sync + 'static,
-    ) -> Self {
-        let read = Arc::new(read);
-        Later { size, read }
+    /// A path in a tree.
+    pub fn new(tree: impl FileTree + Send + Sync + 'static, path: TreePath) -> Self {
+        let tree = Arc::new(tree);
+        Later { tree, path }
     }
 
-    /// How many bytes it had when the tree was asked.
-    pub fn size(&self) -> u64 {
-        self.size
+    /// Where the file is.
+    pub fn path(&self) -> &TreePath {
+        &self.path
+    }
+
+    /// How many bytes it has, as [`FileTree::size`] says.
+    pub fn size(&self) -> Option<u64> {
+        self.tree.size(&self.path)
     }
 
     /// Its contents, as [`FileTree::read`] has them.
@@ -104,14 +115,14 @@ impl Later {
     ///
     /// As there.
     pub fn read(&self) -> Result<Option<Bytes>, TreeError> {
-        (self.read)()
+        self.tree.read(&self.path)
     }
 }
 
 impl fmt::Debug for Later {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Later")
-            .field("size", &self.size)
+            .field("path", &self.path)
             .finish_non_exhaustive()
     }
 }
@@ -131,6 +142,10 @@ impl<T: FileTree + ?Sized> FileTree for &T {
 
     fn find(&self, path: &TreePath) -> Result<Option<(Entry, Bytes)>, TreeError> {
         (**self).find(path)
+    }
+
+    fn size(&self, path: &TreePath) -> Option<u64> {
+        (**self).size(path)
     }
 
     fn later(&self, path: &TreePath) -> Option<Later> {
@@ -155,6 +170,10 @@ impl<T: FileTree + ?Sized> FileTree for Arc<T> {
         (**self).find(path)
     }
 
+    fn size(&self, path: &TreePath) -> Option<u64> {
+        (**self).size(path)
+    }
+
     fn later(&self, path: &TreePath) -> Option<Later> {
         (**self).later(path)
     }
@@ -175,6 +194,10 @@ impl<T: FileTree + ?Sized> FileTree for Box<T> {
 
     fn find(&self, path: &TreePath) -> Result<Option<(Entry, Bytes)>, TreeError> {
         (**self).find(path)
+    }
+
+    fn size(&self, path: &TreePath) -> Option<u64> {
+        (**self).size(path)
     }
 
     fn later(&self, path: &TreePath) -> Option<Later> {

@@ -76,6 +76,7 @@
 
 mod ast;
 mod builtins;
+mod definitions;
 mod draw;
 mod error;
 mod exec;
@@ -99,6 +100,7 @@ pub(crate) mod watch;
 mod write;
 
 pub use ast::Template;
+pub(crate) use definitions::Definitions;
 pub use draw::Draw;
 pub(crate) use draw::Stream;
 pub use error::{Error, ErrorKind, Frame, Location, Missing};
@@ -110,6 +112,7 @@ pub use list::{List, Slice};
 pub(crate) use map::Copied;
 pub use map::{Map, MapKind};
 pub(crate) use parse::{Draft, Scratch};
+pub(crate) use set::Shelf;
 pub use set::{File, Set};
 pub(crate) use stack::deeper;
 pub use text::Str;

@@ -43,6 +43,7 @@ mod schema;
 mod seed;
 pub mod strvals;
 mod subcharts;
+mod templates;
 mod toml;
 mod values;
 mod world;

@@ -6,13 +6,24 @@
 //! no longer than that. So a worker that finds itself on its maker's core leaves
 //! it first: on such a machine it begins after 0.1 ms instead of 0 to 4.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 /// Bytes of templates, or of what they write, that are worth a thread.
 pub(crate) const WORTH: usize = 64 * 1024;
+
+/// How often somebody looks for a result before going to sleep: about as long as
+/// it takes to be woken up.
+const SPINS: usize = 2000;
+
+/// How long a worker waits for jobs: what is loaded need not be rendered soon.
+const IDLE: Duration = Duration::from_millis(50);
 
 /// Starts a thread that works while this one goes on.
 ///
@@ -39,15 +50,17 @@ pub(crate) fn spawn<T: Send + 'static>(
 /// the rest of its work and one job, wherever the threads are. Dropped, it lets
 /// the threads end.
 pub(crate) struct Ahead<J, R> {
+    jobs: RefCell<Vec<Arc<Job<J, R>>>>,
     shared: Arc<Shared<J, R>>,
-    /// How much there was to do in all that was added.
-    weight: usize,
     most: usize,
-    workers: usize,
+    /// What this thread does with jobs, once it had to wait.
+    work: RefCell<Option<Work<J, R>>>,
 }
 
-/// What a worker does with each job; made by each for itself.
-pub(crate) type Work<J, R> = Box<dyn FnMut(J) -> R>;
+/// What a thread does with each job; made by each for itself.
+pub(crate) type Work<J, R> = Box<dyn FnMut(J) -> R + Send>;
+
+type Queue<J, R> = VecDeque<Arc<Job<J, R>>>;
 
 impl<J: Send + 'static, R: Send + 'static> Ahead<J, R> {
     /// Nothing to do yet, and no threads; there will be so many at most.
@@ -55,75 +68,112 @@ impl<J: Send + 'static, R: Send + 'static> Ahead<J, R> {
         let shared = Shared {
             begin: Box::new(begin),
             state: Mutex::new(State {
-                slots: Vec::new(),
-                next: 0,
+                queue: VecDeque::new(),
+                urgent: VecDeque::new(),
+                weight: 0,
                 untold: 0,
+                workers: 0,
                 idle: 0,
                 complete: false,
             }),
             changed: Condvar::new(),
         };
         Ahead {
+            jobs: RefCell::default(),
             shared: Arc::new(shared),
-            weight: 0,
             most,
-            workers: 0,
+            work: RefCell::default(),
         }
     }
 
     /// Adds a job by its weight in bytes, and tells its number.
-    pub(crate) fn add(&mut self, job: J, weight: usize) -> usize {
+    pub(crate) fn add(&self, job: J, weight: usize) -> usize {
+        self.add_to(|state| &mut state.queue, job, weight)
+    }
+
+    /// Adds a job that comes before those that are not urgent.
+    pub(crate) fn add_urgent(&self, job: J, weight: usize) -> usize {
+        self.add_to(|state| &mut state.urgent, job, weight)
+    }
+
+    fn add_to(
+        &self,
+        queue: impl FnOnce(&mut State<J, R>) -> &mut Queue<J, R>,
+        job: J,
+        weight: usize,
+    ) -> usize {
+        let job = Arc::new(Job::new(job));
         let mut state = self.shared.lock();
-        let number = state.slots.len();
-        state.slots.push(Slot::Waiting(job));
+        queue(&mut state).push_back(job.clone());
+        state.weight += weight;
         state.untold += weight;
+        let wanted = state.workers < self.most.min(state.weight / WORTH);
+        if wanted {
+            state.workers += 1;
+        }
         // Waking a thread takes longer than a small job.
         if state.untold >= WORTH / 4 {
             self.shared.tell(state);
         } else {
             drop(state);
         }
-        self.weight += weight;
-        if self.workers < self.most.min(self.weight / WORTH) {
+        if wanted {
             let shared = self.shared.clone();
             // What nobody does will be claimed.
-            if spawn(move || shared.work()).is_ok() {
-                self.workers += 1;
+            if spawn(move || shared.work()).is_err() {
+                self.shared.lock().workers -= 1;
             }
         }
-        number
+        let mut jobs = self.jobs.borrow_mut();
+        jobs.push(job);
+        jobs.len() - 1
     }
 
-    /// Says that nothing more is to be added.
-    pub(crate) fn complete(&self) {
-        let mut state = self.shared.lock();
-        state.complete = true;
-        self.shared.tell(state);
+    /// Says that of all jobs these are left to do, in this order.
+    pub(crate) fn only(&self, numbers: impl Iterator<Item = usize>) {
+        let jobs = self.jobs.borrow();
+        let queue = numbers.map(|number| jobs[number].clone()).collect();
+        self.shared.leave(queue, false);
     }
 
     /// The job if nobody has begun with it, and now nobody will.
     pub(crate) fn claim(&self, number: usize) -> Option<J> {
-        let mut state = self.shared.lock();
-        let slot = &mut state.slots[number];
-        match std::mem::replace(slot, Slot::Gone) {
-            Slot::Waiting(job) => Some(job),
-            other => {
-                *slot = other;
-                None
-            }
+        let job = self.job(number);
+        let todo = job.begin();
+        if todo.is_some() {
+            job.done.store(true, Ordering::Release);
         }
+        todo
     }
 
-    /// What became of the job, if a worker has begun with it.
+    /// What became of the job, if a worker has begun with it; only once.
+    pub(crate) fn wait(&self, number: usize) -> Option<R> {
+        self.job(number).end().result.take()
+    }
+
+    /// As [`wait`](Self::wait), for what may take a while. Until the result
+    /// is known, this thread does what workers would do last.
     pub(crate) fn take(&self, number: usize) -> Option<R> {
-        let mut state = self.shared.lock();
-        while let Slot::Begun = state.slots[number] {
-            state = self.shared.wait(state);
+        self.see(number, Option::take)
+    }
+
+    /// As [`take`](Self::take), of a result that may stay where it is: its
+    /// memory is that of the worker, and to give it back meanwhile would make both
+    /// wait for each other.
+    pub(crate) fn see<T>(&self, number: usize, see: impl FnOnce(&mut Option<R>) -> T) -> T {
+        let job = self.job(number);
+        while !job.is_done() {
+            let Some(other) = self.shared.last() else {
+                break;
+            };
+            let mut work = self.work.borrow_mut();
+            other.work(work.get_or_insert_with(&self.shared.begin));
         }
-        match std::mem::replace(&mut state.slots[number], Slot::Gone) {
-            Slot::Done(result) => Some(result),
-            _ => None,
-        }
+        see(&mut job.end().result)
+    }
+
+    fn job(&self, number: usize) -> Arc<Job<J, R>> {
+        self.jobs.borrow()[number].clone()
     }
 }
 
@@ -135,12 +185,80 @@ impl<J, R> fmt::Debug for Ahead<J, R> {
 
 impl<J, R> Drop for Ahead<J, R> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.complete = true;
-        state.slots.clear();
-        self.shared.tell(state);
+        // What is here goes with the last that works.
+        self.shared.leave(self.jobs.take().into(), true);
     }
 }
+
+struct Job<J, R> {
+    /// What is to be done, until somebody begins.
+    todo: Mutex<Option<J>>,
+    /// Whether nobody is to wait for a worker, any more or at all.
+    done: AtomicBool,
+    end: Mutex<End<R>>,
+    ended: Condvar,
+}
+
+/// How a job ended.
+struct End<R> {
+    result: Option<R>,
+    /// Whether somebody sleeps until then.
+    awaited: bool,
+}
+
+impl<J, R> Job<J, R> {
+    fn new(todo: J) -> Self {
+        Job {
+            todo: Mutex::new(Some(todo)),
+            done: AtomicBool::new(false),
+            end: Mutex::new(End {
+                result: None,
+                awaited: false,
+            }),
+            ended: Condvar::new(),
+        }
+    }
+
+    fn begin(&self) -> Option<J> {
+        self.todo.lock().expect(UNPOISONED).take()
+    }
+
+    /// Does the job, unless somebody has begun with it.
+    fn work(&self, work: &mut Work<J, R>) {
+        if let Some(todo) = self.begin() {
+            // What unwinds from here leaves nobody waiting.
+            let mut begun = Begun {
+                job: self,
+                result: None,
+            };
+            begun.result = Some(work(todo));
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// How a worker that has begun ended.
+    fn end(&self) -> MutexGuard<'_, End<R>> {
+        // Most are done sooner than a thread that sleeps is awake.
+        for _ in 0..SPINS {
+            if self.is_done() {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        let mut end = self.end.lock().expect(UNPOISONED);
+        while !self.is_done() {
+            end.awaited = true;
+            end = self.ended.wait(end).expect(UNPOISONED);
+        }
+        end
+    }
+}
+
+/// No lock is held where a job could panic.
+const UNPOISONED: &str = "no panic under the lock";
 
 struct Shared<J, R> {
     begin: Box<dyn Fn() -> Work<J, R> + Send + Sync>,
@@ -149,33 +267,23 @@ struct Shared<J, R> {
 }
 
 struct State<J, R> {
-    slots: Vec<Slot<J, R>>,
-    /// Workers have begun with all before this one, or somebody claimed them.
-    next: usize,
-    /// The weight of what was added since somebody was told.
+    /// What workers are to begin with; somebody may have done so.
+    queue: Queue<J, R>,
+    /// What comes before that.
+    urgent: Queue<J, R>,
+    /// How much there was to do in all that was added.
+    weight: usize,
+    /// The part of it that was added since somebody was told.
     untold: usize,
-    /// How many threads wait for a change.
+    workers: usize,
+    /// How many of them wait for a change.
     idle: usize,
     complete: bool,
 }
 
-enum Slot<J, R> {
-    Waiting(J),
-    Begun,
-    Done(R),
-    Gone,
-}
-
 impl<J, R> Shared<J, R> {
     fn lock(&self) -> MutexGuard<'_, State<J, R>> {
-        self.state.lock().expect("no panic under the lock")
-    }
-
-    fn wait<'s>(&self, mut state: MutexGuard<'s, State<J, R>>) -> MutexGuard<'s, State<J, R>> {
-        state.idle += 1;
-        let mut state = self.changed.wait(state).expect("no panic under the lock");
-        state.idle -= 1;
-        state
+        self.state.lock().expect(UNPOISONED)
     }
 
     /// Gives the lock back and tells those who wait for a change.
@@ -188,7 +296,17 @@ impl<J, R> Shared<J, R> {
         }
     }
 
-    /// Does jobs until none is left and none is to come.
+    /// Replaces what is left to do; if it is `complete`, nothing is to be done.
+    fn leave(&self, queue: Queue<J, R>, complete: bool) {
+        let mut state = self.lock();
+        state.complete = complete;
+        let before = std::mem::replace(&mut state.queue, queue);
+        let urgent = std::mem::take(&mut state.urgent);
+        self.tell(state);
+        drop((before, urgent));
+    }
+
+    /// Does jobs until none is to come.
     fn work(&self) {
         // glibc grows the heap of a thread by a page and a call at a time. A block
         // of all that may come, freed untouched, makes it one call; a larger
@@ -197,52 +315,52 @@ impl<J, R> Shared<J, R> {
             drop(std::hint::black_box(Vec::<u8>::with_capacity(size)));
         }
         let mut work = (self.begin)();
-        while let Some((number, job)) = self.next() {
-            // What unwinds from here leaves no slot that somebody waits for.
-            let mut begun = Begun {
-                shared: self,
-                number,
-                result: None,
-            };
-            begun.result = Some(work(job));
+        while let Some(job) = self.next() {
+            job.work(&mut work);
         }
     }
 
-    fn next(&self) -> Option<(usize, J)> {
+    /// What workers would begin with last.
+    fn last(&self) -> Option<Arc<Job<J, R>>> {
+        self.lock().queue.pop_back()
+    }
+
+    fn next(&self) -> Option<Arc<Job<J, R>>> {
         let mut state = self.lock();
         loop {
-            while state.next < state.slots.len() {
-                let number = state.next;
-                state.next += 1;
-                let slot = &mut state.slots[number];
-                match std::mem::replace(slot, Slot::Begun) {
-                    Slot::Waiting(job) => return Some((number, job)),
-                    other => *slot = other,
-                }
-            }
             if state.complete {
                 return None;
             }
-            state = self.wait(state);
+            let job = state.urgent.pop_front();
+            if let Some(job) = job.or_else(|| state.queue.pop_front()) {
+                return Some(job);
+            }
+            state.idle += 1;
+            let (woken, waited) = self.changed.wait_timeout(state, IDLE).expect(UNPOISONED);
+            state = woken;
+            state.idle -= 1;
+            if waited.timed_out() && state.queue.is_empty() && state.urgent.is_empty() {
+                state.workers -= 1;
+                return None;
+            }
         }
     }
 }
 
-/// A job that a worker has begun with.
-struct Begun<'s, J, R> {
-    shared: &'s Shared<J, R>,
-    number: usize,
+/// A job that somebody has begun with.
+struct Begun<'j, J, R> {
+    job: &'j Job<J, R>,
     result: Option<R>,
 }
 
 impl<J, R> Drop for Begun<'_, J, R> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        // Nobody may want it any more.
-        if let Some(slot) = state.slots.get_mut(self.number) {
-            *slot = self.result.take().map_or(Slot::Gone, Slot::Done);
+        let mut end = self.job.end.lock().expect(UNPOISONED);
+        end.result = self.result.take();
+        self.job.done.store(true, Ordering::Release);
+        if end.awaited {
+            self.job.ended.notify_all();
         }
-        self.shared.tell(state);
     }
 }
 

@@ -173,7 +173,7 @@ impl DirTree {
         Direct::Unknown
     }
 
-    fn size(&self, _: &TreePath) -> Option<u64> {
+    fn size_of(&self, _: &TreePath) -> Option<u64> {
         None
     }
 }
@@ -188,7 +188,7 @@ impl DirTree {
         self.jail.names(dir)
     }
 
-    fn size(&self, path: &TreePath) -> Option<u64> {
+    fn size_of(&self, path: &TreePath) -> Option<u64> {
         self.jail.size(path)
     }
 }
@@ -239,10 +239,12 @@ impl FileTree for DirTree {
         Ok(contents.map(|contents| (entry, contents)))
     }
 
+    fn size(&self, path: &TreePath) -> Option<u64> {
+        self.size_of(path).filter(|size| *size <= self.file_limit)
+    }
+
     fn later(&self, path: &TreePath) -> Option<Later> {
-        let size = self.size(path)?;
-        let (tree, path) = (self.clone(), path.clone());
-        (size <= self.file_limit).then(|| Later::new(size, move || tree.read(&path)))
+        Some(Later::new(self.clone(), path.clone()))
     }
 
     fn resolve(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {

@@ -118,7 +118,7 @@ fn a_file_over_the_limit_is_refused() {
 #[test]
 fn a_file_can_be_read_later() {
     let (dir, tree) = jail();
-    let known = |at: &str| tree.later(&path(at)).map(|later| later.size());
+    let known = |at: &str| tree.later(&path(at)).unwrap().size();
     // Only Linux tells without reading, and of a link it does not.
     let file = cfg!(target_os = "linux").then_some(4);
     assert_eq!(known("app/file"), file);
@@ -128,10 +128,11 @@ fn a_file_can_be_read_later() {
         assert_eq!(known(at), None, "{at}");
     }
     let small = tree.clone().with_file_limit(3);
-    assert!(small.later(&path("app/file")).is_none());
-    let Some(later) = tree.later(&path("app/file")) else {
-        return;
-    };
+    let small = small.later(&path("app/file")).unwrap();
+    assert_eq!(small.size(), None);
+    assert!(small.read().is_err());
+    let later = tree.later(&path("app/file")).unwrap();
+    assert_eq!(later.path(), &path("app/file"));
     drop(tree);
     assert_eq!(later.read().unwrap().as_deref(), Some(&b"text"[..]));
     std::fs::write(dir.path().join("root/app/file"), "other").unwrap();

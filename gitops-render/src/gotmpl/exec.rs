@@ -30,7 +30,7 @@ use super::limits::Limits;
 use super::memory::{Memory, plain};
 use super::parse::Scratch;
 use super::printf::quote;
-use super::set::{File, Set};
+use super::set::{File, Set, Shelf};
 use super::stack::deeper;
 use super::text::Str;
 use super::trace::Trace;
@@ -84,6 +84,8 @@ const KEPT_BUFFERS: usize = 16;
 /// what `tpl` has parsed.
 pub struct Context<'r> {
     set: &'r Set,
+    /// Where templates are that the set does not have.
+    shelf: Option<&'r dyn Shelf>,
     host: &'r dyn Host,
     limits: Limits,
     missing_key: MissingKey,
@@ -126,6 +128,7 @@ impl<'r> Context<'r> {
     pub fn new(set: &'r Set, host: &'r dyn Host, limits: Limits) -> Self {
         Context {
             set,
+            shelf: None,
             host,
             missing_key: MissingKey::default(),
             out: Vec::new(),
@@ -162,6 +165,12 @@ impl<'r> Context<'r> {
     /// The same render, watched.
     pub fn with_trace(mut self, trace: Trace) -> Self {
         self.trace = Some(Box::new(trace));
+        self
+    }
+
+    /// The same render, with more templates than those of the set.
+    pub(crate) fn with_shelf(mut self, shelf: &'r dyn Shelf) -> Self {
+        self.shelf = Some(shelf);
         self
     }
 
@@ -348,7 +357,8 @@ impl<'r> Context<'r> {
             }
             overlay = layer.below.as_deref();
         }
-        self.set.get(name).cloned().or(empty)
+        let known = self.set.get(name).cloned();
+        known.or_else(|| self.shelf?.find(name)).or(empty)
     }
 
     fn undefined(&self, name: &str) -> Error {

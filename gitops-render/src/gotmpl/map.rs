@@ -351,6 +351,20 @@ impl Map {
         }
     }
 
+    /// As [`entries`](Self::entries), of a map that others may not need any more.
+    pub(crate) fn into_entries(self) -> Vec<(Str, Value)> {
+        match &self.cell {
+            Some(cell) if Rc::strong_count(cell) == 1 && !self.is_watched() => {
+                match cell.entries.replace(Entries::Few(Vec::new())) {
+                    Entries::Core(map) => anew(&map),
+                    Entries::Few(few) => few,
+                    Entries::Many(many) => many.into_iter().collect(),
+                }
+            }
+            _ => self.entries(),
+        }
+    }
+
     /// The keys at this moment, in the order of their bytes.
     pub fn keys(&self) -> Vec<Str> {
         let Some(cell) = &self.cell else {
@@ -659,11 +673,7 @@ impl Cell {
         // A map that contains itself is read while it is being read, so it is
         // borrowed for writing only if there is something to write.
         let few: Vec<(Str, Value)> = match &*self.entries.borrow() {
-            // Core maps are sorted by the same order.
-            Entries::Core(map) => map
-                .iter()
-                .map(|(key, value)| (Str::from(key.clone()), Value::from(value)))
-                .collect(),
+            Entries::Core(map) => anew(map),
             _ => return,
         };
         if let Some(log) = self.log.get() {
@@ -674,6 +684,14 @@ impl Cell {
             self.written.replace(Some(map));
         }
     }
+}
+
+/// Entries as they were written, with identities of their own.
+fn anew(map: &gitops_core::Map) -> Vec<(Str, Value)> {
+    // Core maps are sorted by the same order.
+    map.iter()
+        .map(|(key, value)| (Str::from(key.clone()), Value::from(value)))
+        .collect()
 }
 
 /// What a copy came to.
@@ -704,18 +722,33 @@ fn find_core<'e>(map: &'e gitops_core::Map, key: &[u8]) -> Option<&'e gitops_cor
 }
 
 fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {
+    // A name at one place of a template mostly means the same key again.
+    let place = (key.as_ptr() as usize).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize);
+    let place = place >> (usize::BITS - PLACES.ilog2());
+    let last = FOUND.with(|found| usize::from(found[place].get()));
+    if let Some((have, value)) = entries.get(last)
+        && have.as_bytes() == key
+    {
+        return Some(value);
+    }
     // Most maps of a chart have a handful of keys; comparing lengths first
     // makes a scan of those cheaper than a binary search.
-    if entries.len() <= 8 {
-        return entries
-            .iter()
-            .find(|(have, _)| have.as_bytes() == key)
-            .map(|(_, value)| value);
-    }
-    entries
-        .binary_search_by(|(have, _)| have.as_bytes().cmp(key))
-        .ok()
-        .map(|index| &entries[index].1)
+    let index = match entries.len() {
+        0..=8 => entries.iter().position(|(have, _)| have.as_bytes() == key),
+        _ => entries
+            .binary_search_by(|(have, _)| have.as_bytes().cmp(key))
+            .ok(),
+    }?;
+    FOUND.with(|found| found[place].set(index as u16));
+    Some(&entries[index].1)
+}
+
+/// How many places of names in templates are told apart.
+const PLACES: usize = 1 << 10;
+
+thread_local! {
+    /// Where in its map the key was that was found last by the name at a place.
+    static FOUND: [std::cell::Cell<u16>; PLACES] = const { [const { std::cell::Cell::new(0) }; PLACES] };
 }
 
 impl Default for Map {

@@ -98,7 +98,8 @@ fn templates(
 #[derive(Debug)]
 pub(crate) struct Draft {
     text: Bytes,
-    nodes: Nodes,
+    /// Until somebody named it.
+    nodes: Option<Nodes>,
     definitions: Vec<Definition>,
     file: Definition,
 }
@@ -110,23 +111,28 @@ impl Draft {
         let file = parser.file().ok()?;
         Some(Draft {
             text,
-            nodes: scratch.nodes.finish(),
+            nodes: Some(scratch.nodes.finish()),
             definitions: scratch.definitions.drain(..).collect(),
             file,
         })
     }
 
     /// The templates of the file; nothing if it defines one of its own name, which
-    /// only a parser that knows the name can tell from a second definition.
-    pub(super) fn named(mut self, name: &str) -> Option<Vec<Arc<Template>>> {
+    /// only a parser that knows the name can tell from a second definition, or if
+    /// it was named before: they take the tree with them.
+    pub(super) fn named(&mut self, name: &str) -> Option<Vec<Arc<Template>>> {
         if self.definitions.iter().any(|known| *known.name == *name) {
             return None;
         }
         let name: Arc<str> = name.into();
-        self.file.name = name.clone();
-        let (text, nodes) = (self.text, self.nodes);
+        let file = Definition {
+            name: name.clone(),
+            ..self.file
+        };
+        let nodes = self.nodes.take()?;
+        let text = self.text.clone();
         let source = Arc::new(Source { name, text, nodes });
-        let definitions = self.definitions.into_iter().chain([self.file]);
+        let definitions = self.definitions.iter().cloned().chain([file]);
         Some(templates(definitions, &source).collect())
     }
 }
@@ -259,7 +265,7 @@ struct Parser<'t> {
 }
 
 /// What becomes a [`Template`] when the file is complete.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Definition {
     name: Arc<str>,
     body: Run<Node>,

@@ -40,9 +40,19 @@ impl File {
     }
 
     /// The same of a text that was parsed already, unless the parser had to know
-    /// the name.
-    pub(crate) fn of_draft(draft: Draft, name: &str) -> Option<Self> {
+    /// the name. It takes the tree with it.
+    pub(crate) fn of_draft(draft: &mut Draft, name: &str) -> Option<Self> {
         draft.named(name).map(|templates| File(templates.into()))
+    }
+
+    /// The name of the file.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.0.first().expect("a file is one").source.name
+    }
+
+    /// The templates, shared.
+    pub(crate) fn shared(&self) -> &[Arc<Template>] {
+        &self.0
     }
 
     /// The templates, in the order in which they end in the text; the file
@@ -50,6 +60,12 @@ impl File {
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.0.iter().map(|template| &**template)
     }
+}
+
+/// Templates that are made when somebody asks for them.
+pub(crate) trait Shelf {
+    /// The template of this name, which is the same each time.
+    fn find(&self, name: &str) -> Option<Arc<Template>>;
 }
 
 /// Templates that can execute each other by name, and the functions that they

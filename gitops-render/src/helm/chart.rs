@@ -13,6 +13,7 @@ use super::error::{Error, ErrorKind};
 use super::ignore::Rules;
 use super::metadata::Metadata;
 use super::options::HelmOptions;
+use crate::gotmpl::Definitions;
 use plan::Plan;
 
 mod plan;
@@ -37,7 +38,7 @@ pub struct Chart {
     /// What Helm would write to its log while loading.
     pub warnings: Vec<String>,
     /// The templates as they were parsed by an earlier render.
-    pub(super) parsed: super::release::Parsed,
+    pub(super) parsed: super::templates::Parsed,
 }
 
 /// A file of a chart.
@@ -59,10 +60,12 @@ enum Contents {
 /// A file that nobody may ask for.
 #[derive(Debug)]
 struct Unread {
-    path: TreePath,
     later: Later,
     limit: usize,
     read: OnceLock<Bytes>,
+    /// What it defines, for templates: found by who reads it, since all of it is
+    /// in the cache then.
+    definitions: OnceLock<Arc<Definitions>>,
 }
 
 impl File {
@@ -75,12 +78,12 @@ impl File {
         }
     }
 
-    fn later(name: &str, path: &TreePath, later: Later, limit: usize) -> Self {
+    fn later(name: &str, later: Later, limit: usize) -> Self {
         let unread = Unread {
-            path: path.clone(),
             later,
             limit,
             read: OnceLock::new(),
+            definitions: OnceLock::new(),
         };
         File {
             name: name.into(),
@@ -94,8 +97,7 @@ impl File {
         match &self.contents {
             Contents::Here(_) => self,
             Contents::Later(unread) => {
-                let later = unread.later.clone();
-                let again = File::later(&self.name, &unread.path, later, unread.limit);
+                let again = File::later(&self.name, unread.later.clone(), unread.limit);
                 File {
                     job: self.job,
                     ..again
@@ -106,6 +108,47 @@ impl File {
 
     pub(super) fn job(&self) -> Option<Job> {
         self.job
+    }
+
+    /// The same file, whose contents are needed and stay in memory.
+    fn read(self) -> Result<Self, TreeError> {
+        let contents = Contents::Here(self.data()?.clone());
+        Ok(File { contents, ..self })
+    }
+
+    /// How many bytes it has, if they are in memory.
+    pub(super) fn is_read(&self) -> Option<usize> {
+        match &self.contents {
+            Contents::Here(data) => Some(data.len()),
+            Contents::Later(unread) => unread.read.get().map(Bytes::len),
+        }
+    }
+
+    /// Reads a template, and finds what it defines.
+    pub(super) fn read_template(&self) -> Result<(), TreeError> {
+        let data = self.data()?;
+        if let Contents::Later(unread) = &self.contents {
+            unread
+                .definitions
+                .get_or_init(|| Definitions::find(data).into());
+        }
+        Ok(())
+    }
+
+    /// What it defines, if that was found.
+    pub(super) fn definitions(&self) -> Option<Arc<Definitions>> {
+        match &self.contents {
+            Contents::Here(_) => None,
+            Contents::Later(unread) => unread.definitions.get().cloned(),
+        }
+    }
+
+    /// Finds out whether it may be read.
+    pub(super) fn check(&self) -> Result<(), TreeError> {
+        match &self.contents {
+            Contents::Here(_) => Ok(()),
+            Contents::Later(unread) => unread.check(),
+        }
     }
 
     /// Its contents, without a byte order mark.
@@ -128,17 +171,27 @@ impl Unread {
             return Ok(data);
         }
         let data = self.later.read()?.ok_or_else(|| TreeError::Storage {
-            path: self.path.clone(),
-            source: "it is gone since the chart was loaded".into(),
+            path: self.later.path().clone(),
+            source: "it is not there any more".into(),
         })?;
-        if data.len() > self.limit {
-            return Err(TreeError::TooLarge {
-                path: self.path.clone(),
-                size: data.len() as u64,
-                limit: self.limit as u64,
-            });
-        }
+        self.bounded(data.len() as u64)?;
         Ok(self.read.get_or_init(|| without_bom(data)))
+    }
+
+    fn check(&self) -> Result<(), TreeError> {
+        match self.later.size() {
+            Some(size) => self.bounded(size),
+            None => self.data().map(|_| ()),
+        }
+    }
+
+    fn bounded(&self, size: u64) -> Result<(), TreeError> {
+        let limit = self.limit as u64;
+        if size <= limit {
+            return Ok(());
+        }
+        let path = self.later.path().clone();
+        Err(TreeError::TooLarge { path, size, limit })
     }
 }
 
@@ -200,9 +253,10 @@ impl Chart {
         let limits = &options.load_limits;
         let plan = Some(Plan::new(options));
         let mut loader = Loader { limits, plan };
-        match (loader.load(tree, path), loader.plan) {
-            (Ok(chart), Some(plan)) => {
-                chart.parsed.expect(plan.finish());
+        let loaded = loader.load(tree, path);
+        match (loaded, loader.plan.map(Plan::finish)) {
+            (Ok(chart), Some(Ok(early))) => {
+                chart.parsed.expect(early);
                 Ok(chart)
             }
             // Of several errors this one may not be the first.
@@ -280,36 +334,28 @@ impl Loader<'_> {
                     push(&mut pending, tree.list(&path)?.unwrap_or_default());
                 }
                 EntryKind::File => {
-                    let bounded = |size: u64| match size > self.limits.file as u64 {
-                        true => Err(fail(format!(
-                            "chart file {:?} is larger than the maximum file size {}",
-                            path.file_name(),
-                            self.limits.file
-                        ))),
-                        false => Ok(()),
-                    };
-                    let later = match &self.plan {
-                        Some(plan) if !plan.needs(name) => tree.later(&path),
-                        _ => None,
-                    };
+                    let later = self.plan.as_ref().and_then(|_| tree.later(&path));
                     let mut file = match later {
-                        Some(later) => {
-                            bounded(later.size())?;
-                            File::later(name, &path, later, self.limits.file)
-                        }
+                        Some(later) => File::later(name, later, self.limits.file),
                         None => {
                             let data = tree.read(&path)?.ok_or_else(|| {
                                 fail(format!(
                                     "error evaluating symlink {path}: no such file or directory"
                                 ))
                             })?;
-                            bounded(data.len() as u64)?;
+                            if data.len() > self.limits.file {
+                                return Err(fail(format!(
+                                    "chart file {:?} is larger than the maximum file size {}",
+                                    path.file_name(),
+                                    self.limits.file
+                                )));
+                            }
                             File::new(name, data)
                         }
                     };
                     if let Some(plan) = &mut self.plan {
                         let used = plan.uses(name);
-                        plan.begin(&mut file, used)?;
+                        file = plan.begin(file, used)?;
                     }
                     files.push(file);
                 }
@@ -378,8 +424,7 @@ impl Loader<'_> {
             left -= data.len();
             let mut file = File::new(path.as_str(), data.into());
             if let Some(plan) = &mut self.plan {
-                plan.begin(&mut file, used)
-                    .map_err(|error| error.to_string())?;
+                file = plan.begin(file, used).map_err(|error| error.to_string())?;
             }
             files.push(file);
         }

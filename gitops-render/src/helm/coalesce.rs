@@ -103,7 +103,7 @@ fn chart(
 /// The chart's own defaults under `into`.
 fn defaults(node: &Node, into: &Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
     let prefix = concat(prefix, &node.name);
-    for (key, default) in Map::from(node.values.clone()).entries() {
+    for (key, default) in Map::from(node.values.clone()).into_entries() {
         match into.get_key(&key) {
             None if rules.cleans() => match default {
                 Value::Nil => {}
@@ -128,7 +128,7 @@ fn defaults(node: &Node, into: &Map, prefix: &str, rules: Rules, warnings: &mut 
                         merge: rules.merge || keeps,
                         ..rules
                     };
-                    tables(&have, &default, &prefix, below, warnings);
+                    tables(&have, default, &prefix, below, warnings);
                 }
                 Value::Nil => {}
                 _ => warnings.push(format!(
@@ -186,7 +186,7 @@ fn globals(below: &Map, above: &Map, prefix: &str, profile: Profile, warnings: &
                     None => put(&into, key, Value::Map(copy)),
                     Some(Value::Map(have)) => {
                         let prefix = concat(prefix, &key.to_text());
-                        tables(&copy, &have, &prefix, Rules::merge(profile), warnings);
+                        tables(&copy, have, &prefix, Rules::merge(profile), warnings);
                         put(&into, key, Value::Map(copy));
                     }
                     Some(_) => warnings.push(format!(
@@ -208,25 +208,29 @@ fn globals(below: &Map, above: &Map, prefix: &str, profile: Profile, warnings: &
 
 /// `coalesceTablesFullKey`: `from` under `into`; unless they merge, a null in
 /// `into` deletes what `from` has there.
-pub(super) fn tables(into: &Map, from: &Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
+pub(super) fn tables(into: &Map, from: Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
     let nulls = rules.profile.nulls_in_tables();
     // Those of `from` that say something, of all that are null in `into`.
     let mut said: BTreeSet<Str> = BTreeSet::new();
-    let mut entries = from.entries();
-    if nulls != TableNulls::Delete {
-        for (key, value) in into.entries() {
-            if matches!(value, Value::Nil) {
-                put(from, key.clone(), Value::Nil);
-                match entries.binary_search_by(|(have, _)| have.cmp(&key)) {
-                    Ok(index) => {
-                        let value = std::mem::take(&mut entries[index].1);
-                        if !matches!(value, Value::Nil) {
-                            said.insert(key);
-                        }
-                    }
-                    Err(index) => entries.insert(index, (key, Value::Nil)),
+    let spread = match nulls {
+        TableNulls::Delete => Vec::new(),
+        _ => null_keys(into),
+    };
+    // Who else has it sees them.
+    let others = (!spread.is_empty()).then(|| from.clone());
+    let mut entries = from.into_entries();
+    for key in spread {
+        if let Some(from) = &others {
+            put(from, key.clone(), Value::Nil);
+        }
+        match entries.binary_search_by(|(have, _)| have.cmp(&key)) {
+            Ok(index) => {
+                let value = std::mem::take(&mut entries[index].1);
+                if !matches!(value, Value::Nil) {
+                    said.insert(key);
                 }
             }
+            Err(index) => entries.insert(index, (key, Value::Nil)),
         }
     }
     let deletes =
@@ -239,7 +243,7 @@ pub(super) fn tables(into: &Map, from: &Map, prefix: &str, rules: Rules, warning
             }
             (None, value) => put(into, key, value),
             (Some(Value::Map(have)), Value::Map(value)) => {
-                tables(&have, &value, &full(), rules, warnings);
+                tables(&have, value, &full(), rules, warnings);
             }
             (Some(_), value @ Value::Map(_)) => warnings.push(format!(
                 "warning: cannot overwrite table with non table for {} ({})",
@@ -256,6 +260,19 @@ pub(super) fn tables(into: &Map, from: &Map, prefix: &str, rules: Rules, warning
             _ => {}
         }
     }
+}
+
+/// The keys of a table that are null.
+fn null_keys(table: &Map) -> Vec<Str> {
+    let mut keys = Vec::new();
+    let visited = table.visit(|key, value| {
+        if matches!(value, Value::Nil) {
+            keys.push(key.clone());
+        }
+        Ok::<_, std::convert::Infallible>(())
+    });
+    let Ok(()) = visited;
+    keys
 }
 
 fn put(map: &Map, key: Str, value: Value) {

@@ -1,65 +1,97 @@
-//! What other threads make of a chart's files: while its own still reads more of
-//! them, and while it works on those at the other end.
+//! What other threads do for a render: they read a chart's files while its own
+//! still lists more of them, parse them until it needs them, and find the
+//! documents in what it wrote.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use gitops_core::{Map, Value, json};
+use gitops_core::{Map, TreeError, Value, json};
 
-use super::chart;
+use super::chart::{self, File};
+use super::manifests::Written;
 use super::profile::Profile;
 use super::release::functions;
 use crate::gotmpl::{Draft, Scratch};
 use crate::worker::Ahead;
 
-/// A file that is to be read for what it is.
-enum Text {
-    Template(Bytes),
+/// What is to be done with a file.
+enum Task {
+    /// Its contents are needed.
+    Read(File),
+    /// And what they define.
+    ReadTemplate(File),
+    /// It may not be larger than files may be.
+    Check(File),
+    /// It is to be read for what it is.
+    Template(File),
     Values(Bytes),
-    Schema(Bytes),
+    Schema(File),
+    /// What a template wrote is to be brought into shape.
+    Written(Written, Profile),
 }
 
-/// What it was read as.
-enum Read {
+/// What became of it.
+enum Done {
+    Looked(Result<(), TreeError>),
     /// Nothing if it is no template.
     Template(Option<Box<Draft>>),
     Values(Result<Map, String>),
     Schema(Option<Value>),
+    Written(Written),
 }
 
-impl Text {
-    fn read(self, parse: impl FnOnce(Bytes) -> Option<Draft>) -> Read {
+impl Task {
+    fn run(self, parse: impl FnOnce(Bytes) -> Option<Draft>) -> Done {
+        let data = |file: &File| file.data().ok().cloned();
         match self {
-            Text::Template(text) => Read::Template(parse(text).map(Box::new)),
-            Text::Values(text) => Read::Values(chart::values(&text)),
-            Text::Schema(text) => Read::Schema(json::parse(&text).ok()),
+            Task::Read(file) => Done::Looked(file.data().map(|_| ())),
+            Task::ReadTemplate(file) => Done::Looked(file.read_template()),
+            Task::Check(file) => Done::Looked(file.check()),
+            Task::Template(file) => Done::Template(data(&file).and_then(parse).map(Box::new)),
+            Task::Values(text) => Done::Values(chart::values(&text)),
+            Task::Schema(file) => {
+                Done::Schema(data(&file).and_then(|text| json::parse(&text).ok()))
+            }
+            Task::Written(mut written, profile) => {
+                written.leave_out_no_value();
+                written.learn_pieces(profile);
+                Done::Written(written)
+            }
         }
     }
 }
 
-/// Files that are being read, the templates for a profile.
+/// The work that others do for a render with a profile.
 #[derive(Debug)]
 pub(super) struct Early {
     id: u64,
     pub(super) profile: Profile,
-    ahead: Ahead<Text, Read>,
+    ahead: Ahead<Task, Done>,
+    /// The jobs by which files are read.
+    looks: Vec<usize>,
 }
 
-/// A file that was given to one [`Early`] and is known to no other.
+/// Work that was given to one [`Early`] and is known to no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Job {
     early: u64,
     number: usize,
 }
 
+/// What an unread template counts for, in bytes: most are no larger.
+const TEMPLATE: usize = 4096;
+
+/// As many of these are as much work as a template.
+const CHECKS: usize = 16;
+
 impl Early {
-    /// Nothing to read yet, by so many threads at most.
+    /// Nothing to do yet, for so many threads at most.
     pub(super) fn new(profile: Profile, threads: usize) -> Self {
         let begin = move || {
             let functions = functions(profile);
             let mut scratch = Scratch::default();
-            Box::new(move |text: Text| {
-                text.read(|text| Draft::parse(text, &functions, &mut scratch))
+            Box::new(move |task: Task| {
+                task.run(|text| Draft::parse(text, &functions, &mut scratch))
             }) as _
         };
         static IDS: AtomicU64 = AtomicU64::new(0);
@@ -67,31 +99,76 @@ impl Early {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             profile,
             ahead: Ahead::new(threads, begin),
+            looks: Vec::new(),
         }
     }
 
-    pub(super) fn add_template(&mut self, text: &Bytes) -> Job {
-        self.add(text, Text::Template)
+    pub(super) fn add_template(&mut self, file: &File) -> Job {
+        let weight = self.add_read(file, Task::ReadTemplate);
+        let number = self.ahead.add(Task::Template(file.clone()), weight);
+        self.job(number)
     }
 
     pub(super) fn add_values(&mut self, text: &Bytes) -> Job {
-        self.add(text, Text::Values)
+        let number = self.ahead.add(Task::Values(text.clone()), text.len());
+        self.job(number)
     }
 
-    pub(super) fn add_schema(&mut self, text: &Bytes) -> Job {
-        self.add(text, Text::Schema)
+    pub(super) fn add_schema(&mut self, file: &File) -> Job {
+        let weight = self.add_read(file, Task::Read);
+        let number = self.ahead.add(Task::Schema(file.clone()), weight);
+        self.job(number)
     }
 
-    fn add(&mut self, text: &Bytes, kind: impl FnOnce(Bytes) -> Text) -> Job {
+    pub(super) fn add_check(&mut self, file: &File) {
+        let check = Task::Check(file.clone());
+        self.looks
+            .push(self.ahead.add_urgent(check, TEMPLATE / CHECKS));
+    }
+
+    /// Has the file read, if it has to be; tells how much work it is otherwise.
+    fn add_read(&mut self, file: &File, read: fn(File) -> Task) -> usize {
+        if let Some(size) = file.is_read() {
+            return size;
+        }
+        let read = read(file.clone());
+        self.looks.push(self.ahead.add_urgent(read, TEMPLATE));
+        0
+    }
+
+    fn job(&self, number: usize) -> Job {
         Job {
             early: self.id,
-            number: self.ahead.add(kind(text.clone()), text.len()),
+            number,
         }
     }
 
-    /// Says that nothing more is to be added.
-    pub(super) fn complete(&self) {
-        self.ahead.complete();
+    /// Waits until every file is read that has to be.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be, or is too large.
+    pub(super) fn settle(&mut self) -> Result<(), TreeError> {
+        let looks = std::mem::take(&mut self.looks);
+        // Others begin at the front.
+        for number in looks.iter().rev() {
+            if let Some(task) = self.ahead.claim(*number)
+                && let Done::Looked(looked) = task.run(|_| None)
+            {
+                looked?;
+            }
+        }
+        for number in looks {
+            if let Some(Done::Looked(looked)) = self.ahead.wait(number) {
+                looked?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that of the rest only these files are wanted, in this order.
+    pub(super) fn only(&self, jobs: impl Iterator<Item = Option<Job>>) {
+        self.ahead.only(jobs.filter_map(|job| self.number(job)));
     }
 
     /// Whether nobody has begun with this file, and now nobody will.
@@ -100,18 +177,23 @@ impl Early {
         number.is_none_or(|number| self.ahead.claim(number).is_some())
     }
 
-    /// The template, if somebody else has begun with it.
-    pub(super) fn template(&self, job: Option<Job>) -> Option<Draft> {
-        match self.take(job) {
-            Some(Read::Template(draft)) => draft.map(|draft| *draft),
+    /// Shows the template, if somebody else has begun with it.
+    pub(super) fn template<T>(
+        &self,
+        job: Option<Job>,
+        see: impl FnOnce(&mut Draft) -> Option<T>,
+    ) -> Option<T> {
+        let number = self.number(job)?;
+        self.ahead.see(number, |done| match done {
+            Some(Done::Template(Some(draft))) => see(draft),
             _ => None,
-        }
+        })
     }
 
     /// The values, by whoever reads them; only once.
     pub(super) fn values(&self, job: Option<Job>) -> Option<Result<Map, String>> {
         match self.take(job) {
-            Some(Read::Values(values)) => Some(values),
+            Some(Done::Values(values)) => Some(values),
             _ => None,
         }
     }
@@ -119,16 +201,29 @@ impl Early {
     /// The schema, by whoever reads it, if it is JSON; only once.
     pub(super) fn schema(&self, job: Option<Job>) -> Option<Value> {
         match self.take(job) {
-            Some(Read::Schema(schema)) => schema,
+            Some(Done::Schema(schema)) => schema,
             _ => None,
         }
     }
 
-    fn take(&self, job: Option<Job>) -> Option<Read> {
+    /// Has what a template wrote brought into shape.
+    pub(super) fn add_written(&self, written: &Written) -> Job {
+        let task = Task::Written(written.clone(), self.profile);
+        self.job(self.ahead.add(task, written.text.len()))
+    }
+
+    /// What a template wrote, in shape, by whoever does that; only once.
+    pub(super) fn written(&self, job: Job) -> Option<Written> {
+        match self.take(Some(job)) {
+            Some(Done::Written(written)) => Some(written),
+            _ => None,
+        }
+    }
+
+    fn take(&self, job: Option<Job>) -> Option<Done> {
         let number = self.number(job)?;
         match self.ahead.claim(number) {
-            // A template is for whoever knows its name.
-            Some(text) => Some(text.read(|_| None)),
+            Some(task) => Some(task.run(|_| None)),
             None => self.ahead.take(number),
         }
     }

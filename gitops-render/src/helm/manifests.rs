@@ -11,7 +11,6 @@ use gitops_core::{Str, Value, yaml};
 use super::error::{Error, ErrorKind};
 use super::profile::Profile;
 use super::report::{Broken, BrokenLine};
-use crate::worker::Ahead;
 
 /// One document that a chart rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,47 +185,6 @@ impl Written {
         }
         Ok(())
     }
-}
-
-/// What templates wrote, brought into shape while others are executed.
-pub(super) struct Pieces {
-    profile: Profile,
-    ahead: Ahead<Written, Written>,
-}
-
-impl Pieces {
-    pub(super) fn new(profile: Profile) -> Self {
-        Pieces {
-            profile,
-            ahead: Ahead::new(1, move || Box::new(move |file| in_shape(file, profile))),
-        }
-    }
-
-    /// Has the pieces of the next file found.
-    pub(super) fn find(&mut self, file: &Written) {
-        self.ahead.add(file.clone(), file.text.len());
-    }
-
-    /// Lays the pieces down with their files, which are those that were given.
-    pub(super) fn settle(self, files: &mut [Written]) {
-        self.ahead.complete();
-        for (job, file) in files.iter_mut().enumerate().rev() {
-            if let Some(claimed) = self.ahead.claim(job) {
-                *file = in_shape(claimed, self.profile);
-            }
-        }
-        for (job, file) in files.iter_mut().enumerate() {
-            if let Some(done) = self.ahead.take(job) {
-                *file = done;
-            }
-        }
-    }
-}
-
-fn in_shape(mut file: Written, profile: Profile) -> Written {
-    file.leave_out_no_value();
-    file.learn_pieces(profile);
-    file
 }
 
 /// Where a document cannot be read, as a line of all that its template wrote.

@@ -1,22 +1,19 @@
 //! One render of a chart: Helm's `pkg/engine` and the part of `pkg/action`
 //! that `helm template` uses.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::num::NonZero;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use gitops_core::manifest::{self, ManifestError};
 use gitops_core::{Manifest, Origin, TreePath};
 
-use super::chart::{Chart, File};
+use super::chart::Chart;
 use super::cluster::Inputs;
 use super::coalesce::{self, Rules};
-use super::early::{Early, Job};
 use super::error::{Error, ErrorKind};
-use super::manifests::{self, Document, Pieces, Written};
+use super::manifests::{self, Document, Written};
 use super::memo::{Memo, Running};
 use super::objects::{self, Files, Unread};
 use super::options::HelmOptions;
@@ -24,6 +21,7 @@ use super::origin::SourceMap;
 use super::profile::Profile;
 use super::report::Snippet;
 use super::subcharts::{Node, in_range};
+use super::templates::{Source, Templates};
 use super::world::{Asked, World};
 use super::{funcs, schema};
 use crate::gotmpl::watch::Log;
@@ -31,7 +29,6 @@ use crate::gotmpl::{
     self, Context, Functions, Map, Record, Set, Str, TEMPLATE_FUNCTIONS, Trace, Value,
 };
 use crate::sprig;
-use crate::worker;
 
 /// A rendered chart.
 #[derive(Clone, Debug, Default)]
@@ -392,21 +389,6 @@ fn collect_crds(
     Ok(())
 }
 
-/// A template file of a chart in the tree.
-struct Source<'n> {
-    /// The whole path, which is the template's name.
-    path: String,
-    /// How many directories that is deep.
-    depth: usize,
-    node: &'n Node,
-    data: &'n Bytes,
-    /// Who else parses it.
-    job: Option<Job>,
-    /// What the file is executed with; shared by the files of a chart.
-    context: Map,
-    base_path: Str,
-}
-
 /// What each template wrote, and what was seen of it.
 type Executed = (Vec<Written>, Option<Record>);
 
@@ -485,169 +467,127 @@ fn run(
     options: &HelmOptions,
     asked: &Asked,
     trace: Option<Trace>,
-    mut running: Option<&mut Running<'_>>,
+    running: Option<&mut Running<'_>>,
 ) -> Result<Executed, Error> {
     let functions = functions(options.profile);
-    let mut set = Set::new("gotpl", functions.clone());
-    for (source, parsed) in sources
+    let known: Vec<_> = sources
         .iter()
-        .zip(parse(root, sources, options.profile, &functions))
-    {
-        let file = parsed.map_err(|error| parse_error(&source.path, source.data, error))?;
-        set.add(&file);
-    }
-    let world = World::new(options, asked.clone())?;
-    let mut context = Context::new(&set, &world, options.limits.clone());
-    let log = match (&trace, &running) {
-        (Some(_), _) => None,
-        (None, Some(running)) => Some(running.log()),
-        (None, None) => Some(Log::of_writes()),
-    };
-    if let Some(log) = &log {
-        context = context.with_log(log.clone());
-    }
-    if let Some(trace) = trace {
-        context = context.with_trace(trace);
-    }
-    if let Some(running) = &running {
-        context = context.with_memory(running.memory());
-    }
-    let mut files = Vec::with_capacity(sources.len());
-    // A memo knows most of them.
-    let mut pieces = running.is_none().then(|| Pieces::new(options.profile));
-    let mut out = Vec::new();
-    for source in sources {
-        let name = source.path.rsplit('/').next().unwrap_or_default();
-        if name.starts_with('_') {
-            continue;
-        }
-        let template: Map = [
-            ("Name", Value::from(source.path.as_str())),
-            ("BasePath", Value::Str(source.base_path.clone())),
-        ]
-        .into_iter()
+        .map(|source| source.known(options.profile))
         .collect();
-        let template = template.with_kind(options.profile.values());
-        if let Some(log) = &log {
-            template.watch_of_file(log);
-            source.context.watch(log);
-        }
-        source.context.provide("Template", Value::Map(template));
-        if let Some(running) = &mut running
-            && let Some((written, inputs)) = running.reuse(&source.path)
-        {
-            asked.borrow_mut().absorb(inputs);
-            files.push(written);
-            continue;
-        }
-        out.clear();
-        let others = running.as_ref().map(|running| {
-            running.execute();
-            asked.take()
-        });
-        let executed = context.execute(&source.path, Value::Map(source.context.clone()), &mut out);
-        if let Some(error) = unread.take() {
-            return Err(error.into());
-        }
-        executed.map_err(|error| execution_error(&source.path, error, options.profile))?;
-        let mut written = Written {
-            path: source.path.as_str().into(),
-            text: Bytes::copy_from_slice(&out),
-            pieces: None,
+    let templates = Templates::new(root, sources, &known, options.profile, &functions);
+    let execution = Execution {
+        templates: &templates,
+        unread,
+        options,
+        asked,
+    };
+    let executed = execution.run(trace, running);
+    templates
+        .finish()
+        .map_err(|(source, error)| parse_error(&source.path, source.data, error))?;
+    executed
+}
+
+/// The templates of a render, and what else their execution needs.
+struct Execution<'r> {
+    templates: &'r Templates<'r>,
+    unread: &'r Unread,
+    options: &'r HelmOptions,
+    asked: &'r Asked,
+}
+
+impl Execution<'_> {
+    fn run(
+        self,
+        trace: Option<Trace>,
+        mut running: Option<&mut Running<'_>>,
+    ) -> Result<Executed, Error> {
+        let Execution {
+            templates,
+            unread,
+            options,
+            asked,
+        } = self;
+        let world = World::new(options, asked.clone())?;
+        let set = Set::new("gotpl", functions(options.profile));
+        let mut context = Context::new(&set, &world, options.limits.clone()).with_shelf(templates);
+        let log = match (&trace, &running) {
+            (Some(_), _) => None,
+            (None, Some(running)) => Some(running.log()),
+            (None, None) => Some(Log::of_writes()),
         };
-        match (&mut running, others) {
-            (Some(running), Some(others)) => {
-                written.leave_out_no_value();
-                let inputs = asked.replace(others);
-                asked.borrow_mut().absorb(&inputs);
-                written = running.executed(written, inputs);
-            }
-            _ => {
-                if let Some(pieces) = &mut pieces {
-                    pieces.find(&written);
-                }
-            }
+        if let Some(log) = &log {
+            context = context.with_log(log.clone());
         }
-        files.push(written);
-    }
-    if let Some(pieces) = pieces {
-        pieces.settle(&mut files);
-    }
-    let record = context.take_trace().map(Trace::into_record);
-    Ok((files, record))
-}
-
-/// Asking takes a while.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
-}
-
-/// Parses all templates, on all cores if they are many: most of a render is
-/// this, and files do not know of each other before they are executed.
-fn parse(
-    root: &Node,
-    sources: &[Source<'_>],
-    profile: Profile,
-    functions: &Functions,
-) -> Vec<Result<gotmpl::File, gotmpl::Error>> {
-    let parsed = |source: &Source<'_>| source.node.chart.parsed.get(profile, &source.path);
-    // A chart that was rendered before has nothing left to parse.
-    let mut files: Vec<_> = sources
-        .iter()
-        .map(|source| parsed(source).map(Ok))
-        .collect();
-    let mut jobs: Vec<Option<Job>> = sources.iter().map(|source| source.job).collect();
-    let early = match root.chart.parsed.take_early() {
-        Some(early) if early.profile == profile => early,
-        _ => {
-            let missing = sources.iter().zip(&files);
-            let missing = missing.filter(|(_, file)| file.is_none());
-            let bytes: usize = missing.map(|(source, _)| source.data.len()).sum();
-            let threads = match bytes / worker::WORTH {
-                0 | 1 => 0,
-                many => cores().min(many) - 1,
+        if let Some(trace) = trace {
+            context = context.with_trace(trace);
+        }
+        if let Some(running) = &running {
+            context = context.with_memory(running.memory());
+        }
+        let mut files = Vec::with_capacity(templates.sources().len());
+        // What others bring into shape; a memo knows most of it.
+        let mut shaping = Vec::new();
+        let mut out = Vec::new();
+        for source in templates.sources() {
+            if source.is_partial() {
+                continue;
+            }
+            let template: Map = [
+                ("Name", Value::from(source.path.as_str())),
+                ("BasePath", Value::Str(source.base_path.clone())),
+            ]
+            .into_iter()
+            .collect();
+            let template = template.with_kind(options.profile.values());
+            if let Some(log) = &log {
+                template.watch_of_file(log);
+                source.context.watch(log);
+            }
+            source.context.provide("Template", Value::Map(template));
+            if let Some(running) = &mut running
+                && let Some((written, inputs)) = running.reuse(&source.path)
+            {
+                asked.borrow_mut().absorb(inputs);
+                files.push(written);
+                continue;
+            }
+            out.clear();
+            let others = running.as_ref().map(|running| {
+                running.execute();
+                asked.take()
+            });
+            let executed =
+                context.execute(&source.path, Value::Map(source.context.clone()), &mut out);
+            if let Some(error) = unread.take() {
+                return Err(error.into());
+            }
+            executed.map_err(|error| execution_error(&source.path, error, options.profile))?;
+            let mut written = Written {
+                path: source.path.as_str().into(),
+                text: Bytes::copy_from_slice(&out),
+                pieces: None,
             };
-            let mut early = Early::new(profile, threads);
-            if threads > 0 {
-                for ((source, file), job) in sources.iter().zip(&files).zip(&mut jobs) {
-                    *job = file.is_none().then(|| early.add_template(source.data));
+            match (&mut running, others) {
+                (Some(running), Some(others)) => {
+                    written.leave_out_no_value();
+                    let inputs = asked.replace(others);
+                    asked.borrow_mut().absorb(&inputs);
+                    written = running.executed(written, inputs);
                 }
+                _ => shaping.push(templates.early().add_written(&written)),
             }
-            early.complete();
-            early
+            files.push(written);
         }
-    };
-    let mut scratch = gotmpl::Scratch::default();
-    let keep = |source: &Source<'_>, file: gotmpl::File| {
-        source.node.chart.parsed.keep(profile, &source.path, &file);
-        file
-    };
-    let mut parse = |source: &Source<'_>| {
-        let text = source.data.clone();
-        let file = gotmpl::File::parse_with(&source.path, text, functions, &mut scratch);
-        file.map(|file| keep(source, file))
-    };
-    // The others begin at the front.
-    for ((source, file), job) in sources.iter().zip(&mut files).zip(&jobs).rev() {
-        if file.is_none() && early.claim(*job) {
-            *file = Some(parse(source));
+        // Others begin at the front.
+        for (job, file) in shaping.into_iter().zip(&mut files).rev() {
+            if let Some(written) = templates.early().written(job) {
+                *file = written;
+            }
         }
+        let record = context.take_trace().map(Trace::into_record);
+        Ok((files, record))
     }
-    let parsed = sources
-        .iter()
-        .zip(files)
-        .zip(jobs)
-        .map(|((source, file), job)| {
-            file.unwrap_or_else(|| {
-                let draft = early.template(job);
-                let named = draft.and_then(|draft| gotmpl::File::of_draft(draft, &source.path));
-                match named {
-                    Some(file) => Ok(keep(source, file)),
-                    None => parse(source),
-                }
-            })
-        });
-    parsed.collect()
 }
 
 /// What all charts of a release see alike.
@@ -707,8 +647,8 @@ impl Shared {
                     depth: path.bytes().filter(|byte| *byte == b'/').count(),
                     path,
                     node,
+                    file,
                     data: file.data()?,
-                    job: file.job(),
                     context: context.clone(),
                     base_path: base_path.clone(),
                 });
@@ -749,52 +689,6 @@ pub(super) fn functions(profile: Profile) -> Arc<Functions> {
             })
         })
         .clone()
-}
-
-/// The parsed templates of a chart, kept from render to render.
-#[derive(Debug, Default)]
-pub(super) struct Parsed {
-    files: Mutex<BTreeMap<(Profile, String), gotmpl::File>>,
-    /// What is being read since the chart was loaded, its subcharts' files
-    /// included.
-    early: Mutex<Option<Early>>,
-}
-
-impl Clone for Parsed {
-    /// A clone shares nothing: it fills up by itself.
-    fn clone(&self) -> Self {
-        Parsed::default()
-    }
-}
-
-impl Parsed {
-    /// The file under this name, if it was parsed for the profile: a chart that
-    /// goes by an alias has others, and the functions in it are those of a
-    /// profile.
-    fn get(&self, profile: Profile, path: &str) -> Option<gotmpl::File> {
-        let files = self.files.lock().expect("no panic under the lock");
-        files.get(&(profile, path.to_owned())).cloned()
-    }
-
-    fn keep(&self, profile: Profile, path: &str, file: &gotmpl::File) {
-        let mut files = self.files.lock().expect("no panic under the lock");
-        files.insert((profile, path.to_owned()), file.clone());
-    }
-
-    pub(super) fn expect(&self, early: Early) {
-        *self.early.lock().expect("no panic under the lock") = Some(early);
-    }
-
-    /// The schema in a file, if it was read since the chart was loaded and is
-    /// JSON.
-    pub(super) fn schema(&self, file: &File) -> Option<gitops_core::Value> {
-        let early = self.early.lock().expect("no panic under the lock");
-        early.as_ref()?.schema(file.job())
-    }
-
-    fn take_early(&self) -> Option<Early> {
-        self.early.lock().expect("no panic under the lock").take()
-    }
 }
 
 /// Helm shows the place and the last part of Go's message.

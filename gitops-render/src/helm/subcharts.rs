@@ -172,10 +172,16 @@ impl Node {
             .collect();
         let mut off_by_name = names.iter().map(&off).collect::<Vec<bool>>().into_iter();
         self.children.retain(|node| !off(&node.name));
-        let coalesced = plain(&coalesced)?;
-        for child in &mut self.children {
-            let path = format!("{path}{}.", child.name);
-            child.enable(&coalesced, &path, rules, warnings)?;
+        if self
+            .children
+            .iter()
+            .any(|child| child.dependencies.is_some())
+        {
+            let coalesced = plain(&coalesced)?;
+            for child in &mut self.children {
+                let path = format!("{path}{}.", child.name);
+                child.enable(&coalesced, &path, rules, warnings)?;
+            }
         }
         declared.retain(|_| !off_by_name.next().unwrap_or(false));
         // Helm leaves no list where nothing is left in it.
@@ -226,7 +232,7 @@ impl Node {
                             false => table,
                         };
                         let table = below(&parent, table);
-                        coalesce::tables(&imported, &table, "", rules, warnings);
+                        coalesce::tables(&imported, table, "", rules, warnings);
                     }
                     Err(missing) => {
                         let of = of.map_or_else(String::new, |name| format!(" from chart {name}"));
@@ -238,7 +244,7 @@ impl Node {
             }
         }
         let values = Map::from(plain(&values)?);
-        coalesce::tables(&values, &imported, "", rules, warnings);
+        coalesce::tables(&values, imported, "", rules, warnings);
         self.values = plain(&values)?;
         Ok(())
     }

@@ -36,38 +36,45 @@ impl<'o> Plan<'o> {
         }
     }
 
-    /// The chart is read: what others make of it.
-    pub(super) fn finish(self) -> Early {
-        self.early.complete();
-        self.early
+    /// All files are known: what others make of them.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be read.
+    pub(super) fn finish(mut self) -> Result<Early, TreeError> {
+        self.early.settle()?;
+        Ok(self.early)
     }
 
-    /// Lets others begin with a file; `used` if it belongs to a chart that takes
-    /// part.
-    pub(super) fn begin(&mut self, file: &mut File, used: bool) -> Result<(), TreeError> {
+    /// Lets others begin with a file, or with reading it; `used` if it belongs to
+    /// a chart that takes part.
+    pub(super) fn begin(&mut self, mut file: File, used: bool) -> Result<File, TreeError> {
         let early = &mut self.early;
-        let checked = !self.options.skip_schema_validation;
-        file.job = match innermost(&file.name) {
-            "values.yaml" => Some(early.add_values(file.data()?)),
-            "values.schema.json" if used && checked => Some(early.add_schema(file.data()?)),
-            inside if used && inside.starts_with("templates/") => {
-                Some(early.add_template(file.data()?))
+        match innermost(&file.name) {
+            "Chart.yaml" | "Chart.lock" | "requirements.yaml" | "requirements.lock" => {
+                file = file.read()?;
             }
-            _ => None,
-        };
-        Ok(())
-    }
-
-    /// Whether a file is needed from now on until these options are rendered:
-    /// others may never be, or again only to explain something.
-    pub(super) fn needs(&self, name: &str) -> bool {
-        match innermost(name) {
-            "Chart.yaml" | "Chart.lock" | "requirements.yaml" | "requirements.lock" => true,
-            "values.yaml" | "values.schema.json" => self.options.trace,
+            "values.yaml" => {
+                if self.options.trace {
+                    file = file.read()?;
+                }
+                file.job = Some(early.add_values(file.data()?));
+            }
+            "values.schema.json" if used && !self.options.skip_schema_validation => {
+                if self.options.trace {
+                    file = file.read()?;
+                }
+                file.job = Some(early.add_schema(&file));
+            }
+            inside if used && inside.starts_with("templates/") => {
+                file.job = Some(early.add_template(&file));
+            }
             // An archive.
-            inside if inside.starts_with("charts/") => true,
-            inside => inside.starts_with("templates/") && self.uses(name),
+            inside if inside.starts_with("charts/") => file = file.read()?,
+            // Others may never be needed, or again only to explain something.
+            _ => early.add_check(&file),
         }
+        Ok(file)
     }
 
     /// Whether a file belongs to a chart that takes part.
