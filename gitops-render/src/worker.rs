@@ -320,9 +320,11 @@ impl<J, R> Shared<J, R> {
         }
     }
 
-    /// What workers would begin with last.
+    /// What workers would begin with last of what they are to begin with.
     fn last(&self) -> Option<Arc<Job<J, R>>> {
-        self.lock().queue.pop_back()
+        let mut state = self.lock();
+        let job = state.urgent.pop_back();
+        job.or_else(|| state.queue.pop_back())
     }
 
     fn next(&self) -> Option<Arc<Job<J, R>>> {

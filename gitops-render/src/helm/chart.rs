@@ -281,7 +281,10 @@ impl Loader<'_> {
     fn load(&mut self, tree: &(impl FileTree + ?Sized), path: &TreePath) -> Result<Chart, Error> {
         let fail = |problem: String| Error::new(ErrorKind::Load, problem).at_file(path.as_str());
         let files = match tree.read(path)? {
-            Some(archive) => self.unpack(&archive, true).map_err(fail)?,
+            Some(archive) => {
+                let archive = File::new(path.file_name(), archive);
+                self.unpack(&archive, true).map_err(fail)?
+            }
             None => self.read_dir(tree, path)?,
         };
         self.assemble(files, 0).map_err(fail)
@@ -364,74 +367,23 @@ impl Loader<'_> {
         Ok(files)
     }
 
-    /// The files of a gzipped tar, without the directory they all lie in.
-    fn unpack(&mut self, archive: &[u8], used: bool) -> Result<Vec<File>, String> {
-        let fail = |error: std::io::Error| error.to_string();
-        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
-        let mut files = Vec::new();
-        let mut left = self.limits.archive;
-        for entry in archive.entries().map_err(fail)? {
-            let mut entry = entry.map_err(fail)?;
-            if !matches!(
-                entry.header().entry_type(),
-                tar::EntryType::Regular | tar::EntryType::Continuous
-            ) {
-                continue;
+    /// The files of an archive, which is a chart in another.
+    fn unpack(&mut self, archive: &File, used: bool) -> Result<Vec<File>, String> {
+        let early = self.plan.as_ref().and_then(|plan| plan.archive(archive));
+        let files = match early {
+            Some(files) => files?,
+            None => {
+                let data = archive.data().map_err(|error| error.to_string())?;
+                unpack(data, self.limits)?
             }
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let separator = if name.contains('\\') { '\\' } else { '/' };
-            let Some((_, inside)) = name.split_once(separator) else {
-                if name == "Chart.yaml" {
-                    return Err("chart yaml not in base directory".into());
-                }
-                continue;
-            };
-            let inside = inside.replace('\\', "/");
-            if name.starts_with(separator) || inside.starts_with('/') {
-                return Err("chart illegally contains absolute paths".into());
-            }
-            let path = TreePath::parse(&inside)
-                .map_err(|_| "chart illegally references parent directory".to_owned())?;
-            if path.is_root() {
-                return Err("chart illegally contains content outside the base directory".into());
-            }
-            if name.starts_with("..") {
-                return Err("chart illegally references parent directory".into());
-            }
-            let drive = inside.as_bytes();
-            if drive.len() > 2 && drive[0].is_ascii_alphabetic() && &drive[1..3] == b":/" {
-                return Err("chart contains illegally named files".into());
-            }
-            let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
-            if size > left {
-                return Err(format!(
-                    "decompressed chart is larger than the maximum size {}",
-                    self.limits.archive
-                ));
-            }
-            if size > self.limits.file {
-                return Err(format!(
-                    "decompressed chart file {name:?} is larger than the maximum file size {}",
-                    self.limits.file
-                ));
-            }
-            let mut data = Vec::with_capacity(size);
-            entry
-                .by_ref()
-                .take(size as u64)
-                .read_to_end(&mut data)
-                .map_err(fail)?;
-            left -= data.len();
-            let mut file = File::new(path.as_str(), data.into());
-            if let Some(plan) = &mut self.plan {
-                file = plan.begin(file, used).map_err(|error| error.to_string())?;
-            }
-            files.push(file);
-        }
-        if files.is_empty() {
-            return Err("no files in chart archive".into());
-        }
-        Ok(files)
+        };
+        let Some(plan) = &mut self.plan else {
+            return Ok(files);
+        };
+        let begun = files.into_iter().map(|file| plan.begin(file, used));
+        begun
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())
     }
 
     /// Sorts the files of a chart into what they are.
@@ -545,8 +497,7 @@ impl Loader<'_> {
                 }
                 let plan = self.plan.as_ref().filter(|_| depth == 0);
                 let used = plan.is_none_or(|plan| plan.uses(&format!("charts/{name}")));
-                text(archive)
-                    .and_then(|archive| self.unpack(&archive, used))
+                self.unpack(archive, used)
                     .and_then(|files| self.assemble(files, depth + 1))
             } else {
                 let files = files.into_iter().filter_map(|file| {
@@ -567,6 +518,72 @@ impl Loader<'_> {
         }
         Ok(chart)
     }
+}
+
+/// The files of a gzipped tar, without the directory they all lie in.
+pub(super) fn unpack(archive: &[u8], limits: &LoadLimits) -> Result<Vec<File>, String> {
+    let fail = |error: std::io::Error| error.to_string();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+    let mut files = Vec::new();
+    let mut left = limits.archive;
+    for entry in archive.entries().map_err(fail)? {
+        let mut entry = entry.map_err(fail)?;
+        if !matches!(
+            entry.header().entry_type(),
+            tar::EntryType::Regular | tar::EntryType::Continuous
+        ) {
+            continue;
+        }
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let separator = if name.contains('\\') { '\\' } else { '/' };
+        let Some((_, inside)) = name.split_once(separator) else {
+            if name == "Chart.yaml" {
+                return Err("chart yaml not in base directory".into());
+            }
+            continue;
+        };
+        let inside = inside.replace('\\', "/");
+        if name.starts_with(separator) || inside.starts_with('/') {
+            return Err("chart illegally contains absolute paths".into());
+        }
+        let path = TreePath::parse(&inside)
+            .map_err(|_| "chart illegally references parent directory".to_owned())?;
+        if path.is_root() {
+            return Err("chart illegally contains content outside the base directory".into());
+        }
+        if name.starts_with("..") {
+            return Err("chart illegally references parent directory".into());
+        }
+        let drive = inside.as_bytes();
+        if drive.len() > 2 && drive[0].is_ascii_alphabetic() && &drive[1..3] == b":/" {
+            return Err("chart contains illegally named files".into());
+        }
+        let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
+        if size > left {
+            return Err(format!(
+                "decompressed chart is larger than the maximum size {}",
+                limits.archive
+            ));
+        }
+        if size > limits.file {
+            return Err(format!(
+                "decompressed chart file {name:?} is larger than the maximum file size {}",
+                limits.file
+            ));
+        }
+        let mut data = Vec::with_capacity(size);
+        entry
+            .by_ref()
+            .take(size as u64)
+            .read_to_end(&mut data)
+            .map_err(fail)?;
+        left -= data.len();
+        files.push(File::new(path.as_str(), data.into()));
+    }
+    if files.is_empty() {
+        return Err("no files in chart archive".into());
+    }
+    Ok(files)
 }
 
 /// Where the charts within a chart lie.

@@ -2,15 +2,18 @@
 //! still lists more of them, parse them until it needs them, and find the
 //! documents in what it wrote.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use gitops_core::{Map, TreeError, Value, json};
 
-use super::chart::{self, File};
+use super::chart::{self, File, LoadLimits};
 use super::manifests::Written;
+use super::options::HelmOptions;
 use super::profile::Profile;
 use super::release::functions;
+use super::schema;
 use crate::gotmpl::{Draft, Scratch};
 use crate::worker::Ahead;
 
@@ -26,6 +29,9 @@ enum Task {
     Template(File),
     Values(Bytes),
     Schema(File),
+    /// Whether a schema allows values.
+    Verdict(Arc<Value>, Value),
+    Archive(File, LoadLimits),
     /// What a template wrote is to be brought into shape.
     Written(Written, Profile),
 }
@@ -36,7 +42,9 @@ enum Done {
     /// Nothing if it is no template.
     Template(Option<Box<Draft>>),
     Values(Result<Map, String>),
-    Schema(Option<Value>),
+    Schema(Option<Arc<Value>>),
+    Verdict(bool),
+    Archive(Result<Vec<File>, String>),
     Written(Written),
 }
 
@@ -50,8 +58,14 @@ impl Task {
             Task::Template(file) => Done::Template(data(&file).and_then(parse).map(Box::new)),
             Task::Values(text) => Done::Values(chart::values(&text)),
             Task::Schema(file) => {
-                Done::Schema(data(&file).and_then(|text| json::parse(&text).ok()))
+                let schema = data(&file).and_then(|text| json::parse(&text).ok());
+                Done::Schema(schema.map(Arc::new))
             }
+            Task::Verdict(schema, values) => Done::Verdict(schema::allows(&schema, &values)),
+            Task::Archive(file, limits) => Done::Archive(match file.data() {
+                Ok(data) => chart::unpack(data, &limits),
+                Err(error) => Err(error.to_string()),
+            }),
             Task::Written(mut written, profile) => {
                 written.leave_out_no_value();
                 written.learn_pieces(profile);
@@ -80,6 +94,12 @@ pub(super) struct Job {
 
 /// What an unread template counts for, in bytes: most are no larger.
 const TEMPLATE: usize = 4096;
+
+/// What a verdict counts for: it is worth waking somebody.
+const VERDICT: usize = 16 * 1024;
+
+/// How much more there is in an archive.
+const PACKED: usize = 4;
 
 /// As many of these are as much work as a template.
 const CHECKS: usize = 16;
@@ -118,6 +138,12 @@ impl Early {
         let weight = self.add_read(file, Task::Read);
         let number = self.ahead.add(Task::Schema(file.clone()), weight);
         self.job(number)
+    }
+
+    pub(super) fn add_archive(&mut self, file: &File, options: &HelmOptions) -> Job {
+        let task = Task::Archive(file.clone(), options.load_limits.clone());
+        let weight = file.is_read().unwrap_or(TEMPLATE);
+        self.job(self.ahead.add_urgent(task, weight * PACKED))
     }
 
     pub(super) fn add_check(&mut self, file: &File) {
@@ -198,10 +224,37 @@ impl Early {
         }
     }
 
-    /// The schema, by whoever reads it, if it is JSON; only once.
-    pub(super) fn schema(&self, job: Option<Job>) -> Option<Value> {
+    /// The files of an archive, by whoever unpacks it; only once.
+    pub(super) fn archive(&self, job: Option<Job>) -> Option<Result<Vec<File>, String>> {
         match self.take(job) {
-            Some(Done::Schema(schema)) => schema,
+            Some(Done::Archive(files)) => Some(files),
+            _ => None,
+        }
+    }
+
+    /// The schema, by whoever reads it, if it is JSON.
+    pub(super) fn schema(&self, job: Option<Job>) -> Option<Arc<Value>> {
+        let number = self.number(job)?;
+        let known = |done: Option<&Done>| match done {
+            Some(Done::Schema(schema)) => schema.clone(),
+            _ => None,
+        };
+        match self.ahead.claim(number) {
+            Some(task) => known(Some(&task.run(|_| None))),
+            None => self.ahead.see(number, |done| known(done.as_ref())),
+        }
+    }
+
+    /// Has values compared with a schema.
+    pub(super) fn add_verdict(&self, schema: Arc<Value>, values: Value) -> Job {
+        self.job(self.ahead.add(Task::Verdict(schema, values), VERDICT))
+    }
+
+    /// Whether the values are plainly as the schema wants them, by whoever looks;
+    /// only once.
+    pub(super) fn verdict(&self, job: Option<Job>) -> Option<bool> {
+        match self.take(job) {
+            Some(Done::Verdict(allowed)) => Some(allowed),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 //! that `helm template` uses.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -12,9 +13,11 @@ use gitops_core::{Manifest, Origin, TreePath};
 use super::chart::Chart;
 use super::cluster::Inputs;
 use super::coalesce::{self, Rules};
+use super::early::Early;
 use super::error::{Error, ErrorKind};
 use super::manifests::{self, Document, Written};
 use super::memo::{Memo, Running};
+use super::metadata::Metadata;
 use super::objects::{self, Files, Unread};
 use super::options::HelmOptions;
 use super::origin::SourceMap;
@@ -255,24 +258,35 @@ fn render_with(
         .map_err(|error| error.behind(options.profile.processing_dependencies()))?;
     let rules = Rules::coalesce(options.profile);
     let values = coalesce::values(&root, options.values.clone(), rules, warnings)?;
+    let early = chart.parsed.take_early(options.profile).map(Rc::new);
+    let mut check = None;
     if !options.skip_schema_validation {
-        let checked = memo.as_mut().map(|memo| memo.checked());
-        schema::validate(&root, &values, checked, warnings)?;
+        // What a memo knows is known at once.
+        let others = early.as_deref().filter(|_| memo.is_none());
+        let begun = schema::Check::begin(&root, &values, others)?;
+        match others {
+            Some(_) => check = Some(begun),
+            None => {
+                let checked = memo.as_mut().map(|memo| memo.checked());
+                begun.finish(None, checked, warnings)?;
+            }
+        }
     }
     let asked = Asked::default();
-    let version = &options.capabilities.kube_version.version;
-    asked.borrow_mut().kube_version = !metadata.kube_version.is_empty();
-    if !metadata.kube_version.is_empty() && !in_range(&metadata.kube_version, version) {
-        return Err(Error::new(
-            ErrorKind::KubeVersion,
-            format!(
-                "chart requires kubeVersion: {} which is incompatible with Kubernetes {version}",
-                metadata.kube_version
-            ),
-        ));
+    let fits = check_kube_version(metadata, options, &asked);
+    let mut running = match (&fits, memo) {
+        (Ok(()), Some(memo)) => Running::start(memo, &root, &values, options),
+        _ => None,
+    };
+    let executed = fits.and_then(|()| {
+        let running = running.as_mut();
+        execute(&root, &values, options, &asked, early.clone(), running)
+    });
+    // What is wrong with the values is said before all else.
+    if let Some(check) = check {
+        check.finish(early.as_deref(), None, warnings)?;
     }
-    let mut running = memo.and_then(|memo| Running::start(memo, &root, &values, options));
-    let (mut files, record) = execute(&root, &values, options, &asked, running.as_mut())?;
+    let (mut files, record) = executed?;
     let source_map = record.map(|record| SourceMap::new(record, &root, options));
     let source_map = source_map.transpose()?;
     let mut notes = String::new();
@@ -308,6 +322,26 @@ fn render_with(
         source_map,
         ..Release::default()
     })
+}
+
+/// Whether the chart wants to be where it is rendered for.
+fn check_kube_version(
+    metadata: &Metadata,
+    options: &HelmOptions,
+    asked: &Asked,
+) -> Result<(), Error> {
+    let version = &options.capabilities.kube_version.version;
+    asked.borrow_mut().kube_version = !metadata.kube_version.is_empty();
+    if metadata.kube_version.is_empty() || in_range(&metadata.kube_version, version) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::KubeVersion,
+        format!(
+            "chart requires kubeVersion: {} which is incompatible with Kubernetes {version}",
+            metadata.kube_version
+        ),
+    ))
 }
 
 /// What Helm takes for the path of a chart in its parents: the names of the
@@ -397,6 +431,7 @@ fn execute(
     values: &Map,
     options: &HelmOptions,
     asked: &Asked,
+    early: Option<Rc<Early>>,
     running: Option<&mut Running<'_>>,
 ) -> Result<Executed, Error> {
     let release: Map = [
@@ -428,19 +463,26 @@ fn execute(
         }
         same
     });
-    let trace = options.trace.then(|| watch(root, values));
-    let result = run(
-        root,
-        &sources,
-        &shared.unread,
+    let known: Vec<_> = sources
+        .iter()
+        .map(|source| source.known(options.profile))
+        .collect();
+    let functions = functions(options.profile);
+    let templates = Templates::new(early, &sources, &known, options.profile, &functions);
+    let execution = Execution {
+        templates: &templates,
+        unread: &shared.unread,
         options,
         asked,
-        trace,
-        running,
-    );
+    };
+    let trace = options.trace.then(|| watch(root, values));
+    let executed = execution.run(trace, running);
+    let parsed = templates.finish();
     // The contexts refer to each other through `.Subcharts`.
     context.dismantle();
-    result
+    // Helm parses all before it executes any.
+    parsed.map_err(|(source, error)| parse_error(&source.path, source.data, error))?;
+    executed
 }
 
 /// A trace that knows where the values of each chart are.
@@ -458,34 +500,6 @@ fn watch(root: &Node, values: &Map) -> Trace {
     let mut trace = Trace::default();
     below(root, values, &mut Vec::new(), &mut trace);
     trace
-}
-
-fn run(
-    root: &Node,
-    sources: &[Source<'_>],
-    unread: &Unread,
-    options: &HelmOptions,
-    asked: &Asked,
-    trace: Option<Trace>,
-    running: Option<&mut Running<'_>>,
-) -> Result<Executed, Error> {
-    let functions = functions(options.profile);
-    let known: Vec<_> = sources
-        .iter()
-        .map(|source| source.known(options.profile))
-        .collect();
-    let templates = Templates::new(root, sources, &known, options.profile, &functions);
-    let execution = Execution {
-        templates: &templates,
-        unread,
-        options,
-        asked,
-    };
-    let executed = execution.run(trace, running);
-    templates
-        .finish()
-        .map_err(|(source, error)| parse_error(&source.path, source.data, error))?;
-    executed
 }
 
 /// The templates of a render, and what else their execution needs.

@@ -13,10 +13,11 @@ use boon::{
     CompileError, Compiler, ErrorKind as Kind, SchemaIndex, Schemas, UrlLoader, ValidationError,
 };
 use foldhash::fast::RandomState;
-use gitops_core::{Str as CoreStr, Value as Core};
+use gitops_core::{Str as CoreStr, Value as Core, json};
 use serde_json::Value as Json;
 
 use super::chart::{Chart, File};
+use super::early::{Early, Job};
 use super::error::{Error, ErrorKind};
 use super::subcharts::Node;
 use crate::gotmpl::{Map, Str, Value};
@@ -34,134 +35,196 @@ pub(super) type Checked = HashMap<Vec<CoreStr>, Fine, RandomState>;
 /// Values that are as a schema wants them.
 pub(super) struct Fine {
     chart: Arc<Chart>,
-    schema: Core,
+    schema: Arc<Core>,
     instance: Core,
-}
-
-/// Checks the values of a chart and of its subcharts against their schemas,
-/// but those that were `checked` before.
-pub(super) fn validate(
-    root: &Node,
-    values: &Map,
-    mut checked: Option<&mut Checked>,
-    warnings: &mut Vec<String>,
-) -> Result<(), Error> {
-    let mut check = Check {
-        root,
-        path: Vec::new(),
-        before: checked.as_mut().map(|checked| std::mem::take(*checked)),
-        now: Checked::default(),
-        unresolved: Unresolved::default(),
-        problems: String::new(),
-    };
-    check.chart(root, values)?;
-    if let Some(checked) = checked {
-        *checked = check.now;
-    }
-    for name in check.unresolved.take() {
-        warnings.push(format!(
-            "WARNING: unresolved URN reference ignored; using permissive schema: {name}"
-        ));
-    }
-    if check.problems.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Schema,
-        format!(
-            "values don't meet the specifications of the schema(s) in the following \
-             chart(s):\n{}",
-            check.problems
-        ),
-    ))
 }
 
 /// The names of schemas that nobody can find, in the order of their use.
 type Unresolved = Rc<RefCell<Vec<String>>>;
 
-/// A check, while it goes on.
-struct Check<'n> {
-    root: &'n Node,
-    /// The names of the charts down to the one that is checked.
-    path: Vec<CoreStr>,
-    /// `None` if nobody will check again.
-    before: Option<Checked>,
-    now: Checked,
-    unresolved: Unresolved,
-    problems: String,
+/// A check of the values of a chart and of its subcharts against their schemas.
+#[derive(Default)]
+pub(super) struct Check {
+    steps: Vec<Step>,
 }
 
-impl Check<'_> {
-    fn chart(&mut self, node: &Node, values: &Map) -> Result<(), Error> {
-        if let Some(schema) = &node.chart.schema {
+/// What there is to check, or to say without.
+enum Step {
+    Values {
+        chart: Arc<Chart>,
+        file: File,
+        /// The names of the charts down to this one.
+        path: Vec<CoreStr>,
+        name: CoreStr,
+        instance: Core,
+        /// The schema, if it is known.
+        schema: Option<Arc<Core>>,
+        /// Who else looks at it.
+        job: Option<Job>,
+    },
+    Problem(String),
+}
+
+impl Check {
+    /// Begins to check, with others if there are any: what they say is known at
+    /// the end.
+    pub(super) fn begin(root: &Node, values: &Map, early: Option<&Early>) -> Result<Self, Error> {
+        let mut check = Check::default();
+        check.chart(root, values, &mut Vec::new(), early)?;
+        Ok(check)
+    }
+
+    fn chart(
+        &mut self,
+        node: &Node,
+        values: &Map,
+        path: &mut Vec<CoreStr>,
+        early: Option<&Early>,
+    ) -> Result<(), Error> {
+        if let Some(file) = &node.chart.schema {
             let instance = Value::Map(values.clone())
                 .to_core()
                 .map_err(|failure| Error::new(ErrorKind::Values, failure.to_string()))?;
-            if let Err(problem) = self.one(&node.chart, schema, instance)? {
-                self.problems
-                    .push_str(&format!("{}:\n{problem}", node.name));
-            }
+            let schema = early.and_then(|early| early.schema(file.job()));
+            let job = early
+                .zip(schema.as_ref())
+                .map(|(early, schema)| early.add_verdict(schema.clone(), instance.clone()));
+            self.steps.push(Step::Values {
+                chart: node.chart.clone(),
+                file: file.clone(),
+                path: path.clone(),
+                name: node.name.clone(),
+                instance,
+                schema,
+                job,
+            });
         }
         for child in &node.children {
             match values.get_key(&Str::from(child.name.clone())) {
                 None | Some(Value::Nil) => {}
                 Some(Value::Map(below)) => {
-                    self.path.push(child.name.clone());
-                    self.chart(child, &below)?;
-                    self.path.pop();
+                    path.push(child.name.clone());
+                    self.chart(child, &below, path, early)?;
+                    path.pop();
                 }
-                Some(other) => self.problems.push_str(&format!(
+                Some(other) => self.steps.push(Step::Problem(format!(
                     "{}:\ninvalid type for values: expected object (map), got {}\n",
                     child.name,
                     other.type_name()
-                )),
+                ))),
             }
         }
         Ok(())
     }
 
-    /// What a schema says of values: in the outer result if it can be read.
-    fn one(
-        &mut self,
-        chart: &Arc<Chart>,
-        file: &File,
-        instance: Core,
-    ) -> Result<Result<(), String>, Error> {
-        let before = self.before.as_mut();
-        let before = before
-            .and_then(|before| before.remove(&self.path))
-            .filter(|fine| Arc::ptr_eq(&fine.chart, chart));
-        let schema = match before {
-            Some(fine) if fine.instance == instance => {
-                self.now.insert(self.path.clone(), fine);
-                return Ok(Ok(()));
-            }
-            Some(fine) => Some(fine.schema),
-            None => match self.root.chart.parsed.schema(file) {
-                Some(schema) => Some(schema),
-                None => gitops_core::json::parse(file.data()?).ok(),
-            },
-        };
-        if let Some(schema) = schema
-            && verdict::verdict(&schema, &instance) == Verdict::Valid
-        {
-            if self.before.is_some() {
-                let fine = Fine {
-                    chart: chart.clone(),
-                    schema,
+    /// Says what is wrong. What was `checked` before is not looked at again.
+    ///
+    /// # Errors
+    ///
+    /// If values are not as a schema wants them.
+    pub(super) fn finish(
+        self,
+        early: Option<&Early>,
+        mut checked: Option<&mut Checked>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let mut before = checked.as_deref_mut().map(std::mem::take);
+        let mut now = Checked::default();
+        let unresolved = Unresolved::default();
+        let mut problems = String::new();
+        for step in self.steps {
+            let (name, problem) = match step {
+                Step::Problem(problem) => {
+                    problems.push_str(&problem);
+                    continue;
+                }
+                Step::Values { job, .. }
+                    if early.is_some_and(|early| early.verdict(job) == Some(true)) =>
+                {
+                    continue;
+                }
+                Step::Values {
+                    chart,
+                    file,
+                    path,
+                    name,
                     instance,
-                };
-                self.now.insert(self.path.clone(), fine);
+                    schema,
+                    job,
+                } => {
+                    let known = before
+                        .as_mut()
+                        .and_then(|before| before.remove(&path))
+                        .filter(|fine| Arc::ptr_eq(&fine.chart, &chart));
+                    if let Some(fine) = known.as_ref()
+                        && fine.instance == instance
+                    {
+                        now.extend(known.map(|fine| (path, fine)));
+                        continue;
+                    }
+                    let schema = match known.map(|fine| fine.schema).or(schema) {
+                        Some(schema) => Some(schema),
+                        None => json::parse(file.data()?).ok().map(Arc::new),
+                    };
+                    if let Some(schema) = schema
+                        && job.is_none()
+                        && allows(&schema, &instance)
+                    {
+                        if before.is_some() {
+                            let fine = Fine {
+                                chart,
+                                schema,
+                                instance,
+                            };
+                            now.insert(path, fine);
+                        }
+                        continue;
+                    }
+                    (name, explained(&file, &instance, &unresolved)?)
+                }
+            };
+            if let Err(problem) = problem {
+                problems.push_str(&format!("{name}:\n{problem}"));
             }
-            return Ok(Ok(()));
         }
-        let schema: Json = match serde_json::from_slice(file.data()?) {
-            Ok(schema) => schema,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let instance = serde_json::to_value(&instance).unwrap_or(Json::Null);
-        Ok(explain(schema, &instance, &self.unresolved))
+        if let Some(checked) = checked {
+            *checked = now;
+        }
+        for name in unresolved.take() {
+            warnings.push(format!(
+                "WARNING: unresolved URN reference ignored; using permissive schema: {name}"
+            ));
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Schema,
+            format!(
+                "values don't meet the specifications of the schema(s) in the following \
+                 chart(s):\n{problems}"
+            ),
+        ))
     }
+}
+
+/// What a schema says of values: in the outer result if it can be read.
+fn explained(
+    file: &File,
+    instance: &Core,
+    unresolved: &Unresolved,
+) -> Result<Result<(), String>, Error> {
+    let schema: Json = match serde_json::from_slice(file.data()?) {
+        Ok(schema) => schema,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let instance = serde_json::to_value(instance).unwrap_or(Json::Null);
+    Ok(explain(schema, &instance, unresolved))
+}
+
+/// Whether values are plainly as a schema wants them.
+pub(super) fn allows(schema: &Core, instance: &Core) -> bool {
+    verdict::verdict(schema, instance) == Verdict::Valid
 }
 
 /// Validates with what knows every keyword and says what is wrong.

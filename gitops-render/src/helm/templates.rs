@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -56,7 +57,7 @@ pub(super) struct Templates<'s> {
     known: &'s [Option<File>],
     profile: Profile,
     functions: &'s Functions,
-    early: Early,
+    early: Rc<Early>,
     jobs: Vec<Option<Job>>,
     /// Files by the time when they may be needed.
     order: Vec<usize>,
@@ -81,7 +82,7 @@ struct Name {
 impl<'s> Templates<'s> {
     /// Of these files; `known` are those that were parsed before.
     pub(super) fn new(
-        root: &Node,
+        early: Option<Rc<Early>>,
         sources: &'s [Source<'s>],
         known: &'s [Option<File>],
         profile: Profile,
@@ -92,9 +93,9 @@ impl<'s> Templates<'s> {
         // The first that is executed may need any partial.
         order.sort_by_key(|number| !sources[*number].is_partial());
         let mut jobs: Vec<Option<Job>> = sources.iter().map(|source| source.file.job()).collect();
-        let early = match root.chart.parsed.take_early() {
-            Some(early) if early.profile == profile => early,
-            _ => {
+        let early = match early {
+            Some(early) => early,
+            None => {
                 let bytes = order.iter().map(|number| sources[*number].data.len());
                 let threads = match bytes.sum::<usize>() / worker::WORTH {
                     0..3 => 1,
@@ -104,7 +105,7 @@ impl<'s> Templates<'s> {
                 for number in &order {
                     jobs[*number] = Some(early.add_template(sources[*number].file));
                 }
-                early
+                Rc::new(early)
             }
         };
         early.only(order.iter().map(|number| jobs[*number]));
@@ -281,14 +282,9 @@ impl Parsed {
         *self.early.lock().expect("no panic under the lock") = Some(early);
     }
 
-    /// The schema in a file, if it was read since the chart was loaded and is
-    /// JSON.
-    pub(super) fn schema(&self, file: &chart::File) -> Option<gitops_core::Value> {
-        let early = self.early.lock().expect("no panic under the lock");
-        early.as_ref()?.schema(file.job())
-    }
-
-    fn take_early(&self) -> Option<Early> {
-        self.early.lock().expect("no panic under the lock").take()
+    /// Who works since the chart was loaded, if it is for this profile.
+    pub(super) fn take_early(&self, profile: Profile) -> Option<Early> {
+        let early = self.early.lock().expect("no panic under the lock").take();
+        early.filter(|early| early.profile == profile)
     }
 }

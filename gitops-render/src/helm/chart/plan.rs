@@ -70,7 +70,9 @@ impl<'o> Plan<'o> {
                 file.job = Some(early.add_template(&file));
             }
             // An archive.
-            inside if inside.starts_with("charts/") => file = file.read()?,
+            inside if inside.starts_with("charts/") => {
+                file.job = Some(early.add_archive(&file, self.options));
+            }
             // Others may never be needed, or again only to explain something.
             _ => early.add_check(&file),
         }
@@ -143,6 +145,12 @@ impl<'o> Plan<'o> {
             self.off.remove(&name(entry));
         }
         Some(())
+    }
+
+    /// The files of an archive that others could begin with, by whoever unpacks
+    /// it.
+    pub(super) fn archive(&self, file: &File) -> Option<Result<Vec<File>, String>> {
+        self.early.archive(file.job)
     }
 
     /// The values in a file that others could begin with, by whoever reads them
