@@ -2,7 +2,7 @@
 //! still lists more of them, parse them until it needs them, and find the
 //! documents in what it wrote.
 
-use std::sync::Arc;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -30,10 +30,26 @@ enum Task {
     Values(Bytes),
     Schema(File),
     /// Whether a schema allows values.
-    Verdict(Arc<Value>, Value),
+    Verdict(Schema, Value),
     Archive(File, LoadLimits),
     /// What a template wrote is to be brought into shape.
     Written(Written, Profile),
+}
+
+/// A schema, read or not.
+enum Schema {
+    Text(File),
+    Read(Value),
+}
+
+impl Schema {
+    /// What it says, if it is JSON.
+    fn read(self) -> Option<Value> {
+        match self {
+            Schema::Text(file) => json::parse(file.data().ok()?).ok(),
+            Schema::Read(schema) => Some(schema),
+        }
+    }
 }
 
 /// What became of it.
@@ -42,7 +58,7 @@ enum Done {
     /// Nothing if it is no template.
     Template(Option<Box<Draft>>),
     Values(Result<Map, String>),
-    Schema(Option<Arc<Value>>),
+    Schema(Option<Value>),
     Verdict(bool),
     Archive(Result<Vec<File>, String>),
     Written(Written),
@@ -57,11 +73,11 @@ impl Task {
             Task::Check(file) => Done::Looked(file.check()),
             Task::Template(file) => Done::Template(data(&file).and_then(parse).map(Box::new)),
             Task::Values(text) => Done::Values(chart::values(&text)),
-            Task::Schema(file) => {
-                let schema = data(&file).and_then(|text| json::parse(&text).ok());
-                Done::Schema(schema.map(Arc::new))
+            Task::Schema(file) => Done::Schema(Schema::Text(file).read()),
+            Task::Verdict(schema, values) => {
+                let schema = schema.read();
+                Done::Verdict(schema.is_some_and(|schema| schema::allows(&schema, &values)))
             }
-            Task::Verdict(schema, values) => Done::Verdict(schema::allows(&schema, &values)),
             Task::Archive(file, limits) => Done::Archive(match file.data() {
                 Ok(data) => chart::unpack(data, &limits),
                 Err(error) => Err(error.to_string()),
@@ -83,6 +99,8 @@ pub(super) struct Early {
     ahead: Ahead<Task, Done>,
     /// The jobs by which files are read.
     looks: Vec<usize>,
+    /// Those by which values are compared with schemas.
+    verdicts: RefCell<Vec<usize>>,
 }
 
 /// Work that was given to one [`Early`] and is known to no other.
@@ -120,6 +138,7 @@ impl Early {
             profile,
             ahead: Ahead::new(threads, begin),
             looks: Vec::new(),
+            verdicts: RefCell::default(),
         }
     }
 
@@ -192,9 +211,11 @@ impl Early {
         Ok(())
     }
 
-    /// Says that of the rest only these files are wanted, in this order.
+    /// Says that of the files only these are wanted, in this order.
     pub(super) fn only(&self, jobs: impl Iterator<Item = Option<Job>>) {
-        self.ahead.only(jobs.filter_map(|job| self.number(job)));
+        let wanted = jobs.filter_map(|job| self.number(job));
+        let verdicts = self.verdicts.borrow();
+        self.ahead.only(wanted.chain(verdicts.iter().copied()));
     }
 
     /// Whether nobody has begun with this file, and now nobody will.
@@ -232,22 +253,23 @@ impl Early {
         }
     }
 
-    /// The schema, by whoever reads it, if it is JSON.
-    pub(super) fn schema(&self, job: Option<Job>) -> Option<Arc<Value>> {
-        let number = self.number(job)?;
-        let known = |done: Option<&Done>| match done {
-            Some(Done::Schema(schema)) => schema.clone(),
-            _ => None,
+    /// Has values compared with the schema in a file; only once, and if it is
+    /// JSON.
+    pub(super) fn add_verdict(&self, schema: Option<Job>, values: &Value) -> Option<Job> {
+        let number = self.number(schema)?;
+        let schema = match self.ahead.claim(number) {
+            Some(Task::Schema(file)) => Schema::Text(file),
+            Some(_) => return None,
+            None => match self.ahead.take(number) {
+                Some(Done::Schema(Some(schema))) => Schema::Read(schema),
+                _ => return None,
+            },
         };
-        match self.ahead.claim(number) {
-            Some(task) => known(Some(&task.run(|_| None))),
-            None => self.ahead.see(number, |done| known(done.as_ref())),
-        }
-    }
-
-    /// Has values compared with a schema.
-    pub(super) fn add_verdict(&self, schema: Arc<Value>, values: Value) -> Job {
-        self.job(self.ahead.add(Task::Verdict(schema, values), VERDICT))
+        let number = self
+            .ahead
+            .add(Task::Verdict(schema, values.clone()), VERDICT);
+        self.verdicts.borrow_mut().push(number);
+        Some(self.job(number))
     }
 
     /// Whether the values are plainly as the schema wants them, by whoever looks;

@@ -35,7 +35,7 @@ pub(super) type Checked = HashMap<Vec<CoreStr>, Fine, RandomState>;
 /// Values that are as a schema wants them.
 pub(super) struct Fine {
     chart: Arc<Chart>,
-    schema: Arc<Core>,
+    schema: Core,
     instance: Core,
 }
 
@@ -57,8 +57,6 @@ enum Step {
         path: Vec<CoreStr>,
         name: CoreStr,
         instance: Core,
-        /// The schema, if it is known.
-        schema: Option<Arc<Core>>,
         /// Who else looks at it.
         job: Option<Job>,
     },
@@ -85,17 +83,13 @@ impl Check {
             let instance = Value::Map(values.clone())
                 .to_core()
                 .map_err(|failure| Error::new(ErrorKind::Values, failure.to_string()))?;
-            let schema = early.and_then(|early| early.schema(file.job()));
-            let job = early
-                .zip(schema.as_ref())
-                .map(|(early, schema)| early.add_verdict(schema.clone(), instance.clone()));
+            let job = early.and_then(|early| early.add_verdict(file.job(), &instance));
             self.steps.push(Step::Values {
                 chart: node.chart.clone(),
                 file: file.clone(),
                 path: path.clone(),
                 name: node.name.clone(),
                 instance,
-                schema,
                 job,
             });
         }
@@ -149,7 +143,6 @@ impl Check {
                     path,
                     name,
                     instance,
-                    schema,
                     job,
                 } => {
                     let known = before
@@ -162,9 +155,9 @@ impl Check {
                         now.extend(known.map(|fine| (path, fine)));
                         continue;
                     }
-                    let schema = match known.map(|fine| fine.schema).or(schema) {
-                        Some(schema) => Some(schema),
-                        None => json::parse(file.data()?).ok().map(Arc::new),
+                    let schema = match known {
+                        Some(fine) => Some(fine.schema),
+                        None => json::parse(file.data()?).ok(),
                     };
                     if let Some(schema) = schema
                         && job.is_none()
