@@ -112,7 +112,7 @@ impl<J: Send + 'static, R: Send + 'static> Ahead<J, R> {
             state.workers += 1;
         }
         // Waking a thread takes longer than a small job.
-        if state.untold >= WORTH / 4 {
+        if state.untold >= WORTH / 2 {
             self.shared.tell(state);
         } else {
             drop(state);

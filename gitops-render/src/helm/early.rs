@@ -116,6 +116,9 @@ const TEMPLATE: usize = 4096;
 /// What a verdict counts for: it is worth waking somebody.
 const VERDICT: usize = 16 * 1024;
 
+/// How much more there is in a chart than its values, which are read first.
+const AROUND: usize = 4;
+
 /// How much more there is in an archive.
 const PACKED: usize = 4;
 
@@ -149,7 +152,8 @@ impl Early {
     }
 
     pub(super) fn add_values(&mut self, text: &Bytes) -> Job {
-        let number = self.ahead.add(Task::Values(text.clone()), text.len());
+        let weight = text.len() * AROUND;
+        let number = self.ahead.add(Task::Values(text.clone()), weight);
         self.job(number)
     }
 
