@@ -722,9 +722,7 @@ fn find_core<'e>(map: &'e gitops_core::Map, key: &[u8]) -> Option<&'e gitops_cor
 }
 
 fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {
-    // A name at one place of a template mostly means the same key again.
-    let place = (key.as_ptr() as usize).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize);
-    let place = place >> (usize::BITS - PLACES.ilog2());
+    let place = place(key);
     let last = FOUND.with(|found| usize::from(found[place].get()));
     if let Some((have, value)) = entries.get(last)
         && have.as_bytes() == key
@@ -747,8 +745,16 @@ fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {
 const PLACES: usize = 1 << 10;
 
 thread_local! {
-    /// Where in its map the key was that was found last by the name at a place.
-    static FOUND: [std::cell::Cell<u16>; PLACES] = const { [const { std::cell::Cell::new(0) }; PLACES] };
+    /// Where in its map a key was found last, by the place of the name: most names
+    /// in templates mean the same key again.
+    static FOUND: [std::cell::Cell<u16>; PLACES] =
+        const { [const { std::cell::Cell::new(0) }; PLACES] };
+}
+
+/// Where a name stands in memory, scattered.
+fn place(name: &[u8]) -> usize {
+    let scattered = (name.as_ptr() as usize as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (scattered >> (u64::BITS - PLACES.ilog2())) as usize
 }
 
 impl Default for Map {

@@ -36,6 +36,19 @@ enum Task {
     Written(Written, Profile),
 }
 
+/// What became of a task.
+enum Done {
+    Looked(Result<(), TreeError>),
+    /// Nothing if it is no template.
+    Template(Option<Box<Draft>>),
+    Values(Result<Map, String>),
+    Schema(Option<Value>),
+    /// The schema, if it allows the values.
+    Verdict(Option<Value>),
+    Archive(Result<Vec<File>, String>),
+    Written(Written),
+}
+
 /// A schema, read or not.
 enum Schema {
     Text(File),
@@ -52,18 +65,6 @@ impl Schema {
     }
 }
 
-/// What became of it.
-enum Done {
-    Looked(Result<(), TreeError>),
-    /// Nothing if it is no template.
-    Template(Option<Box<Draft>>),
-    Values(Result<Map, String>),
-    Schema(Option<Value>),
-    Verdict(bool),
-    Archive(Result<Vec<File>, String>),
-    Written(Written),
-}
-
 impl Task {
     fn run(self, parse: impl FnOnce(Bytes) -> Option<Draft>) -> Done {
         let data = |file: &File| file.data().ok().cloned();
@@ -75,8 +76,8 @@ impl Task {
             Task::Values(text) => Done::Values(chart::values(&text)),
             Task::Schema(file) => Done::Schema(Schema::Text(file).read()),
             Task::Verdict(schema, values) => {
-                let schema = schema.read();
-                Done::Verdict(schema.is_some_and(|schema| schema::allows(&schema, &values)))
+                let allows = |schema: &Value| schema::allows(schema, &values);
+                Done::Verdict(schema.read().filter(allows))
             }
             Task::Archive(file, limits) => Done::Archive(match file.data() {
                 Ok(data) => chart::unpack(data, &limits),
@@ -276,12 +277,16 @@ impl Early {
         Some(self.job(number))
     }
 
-    /// Whether the values are plainly as the schema wants them, by whoever looks;
-    /// only once.
-    pub(super) fn verdict(&self, job: Option<Job>) -> Option<bool> {
-        match self.take(job) {
-            Some(Done::Verdict(allowed)) => Some(allowed),
+    /// The schema, if the values are plainly as it wants them, by whoever looks.
+    pub(super) fn verdict(&self, job: Job) -> Option<Value> {
+        let number = self.number(Some(job))?;
+        let schema = |done: Option<&Done>| match done {
+            Some(Done::Verdict(schema)) => schema.clone(),
             _ => None,
+        };
+        match self.ahead.claim(number) {
+            Some(task) => schema(Some(&task.run(|_| None))),
+            None => self.ahead.see(number, |done| schema(done.as_ref())),
         }
     }
 

@@ -261,15 +261,10 @@ fn render_with(
     let early = chart.parsed.take_early(options.profile).map(Rc::new);
     let mut check = None;
     if !options.skip_schema_validation {
-        // What a memo knows is known at once.
-        let others = early.as_deref().filter(|_| memo.is_none());
-        let begun = schema::Check::begin(&root, &values, others)?;
-        match others {
-            Some(_) => check = Some(begun),
-            None => {
-                let checked = memo.as_mut().map(|memo| memo.checked());
-                begun.finish(None, checked, warnings)?;
-            }
+        let begun = schema::Check::begin(&root, &values, early.as_deref())?;
+        match &mut memo {
+            Some(memo) => begun.finish(early.as_deref(), Some(memo.checked()), warnings)?,
+            None => check = Some(begun),
         }
     }
     let asked = Asked::default();

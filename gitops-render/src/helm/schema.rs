@@ -50,17 +50,20 @@ pub(super) struct Check {
 
 /// What there is to check, or to say without.
 enum Step {
-    Values {
-        chart: Arc<Chart>,
-        file: File,
-        /// The names of the charts down to this one.
-        path: Vec<CoreStr>,
-        name: CoreStr,
-        instance: Core,
-        /// Who else looks at it.
-        job: Option<Job>,
-    },
+    Values(Box<Subject>),
     Problem(String),
+}
+
+/// The values of a chart that has a schema.
+struct Subject {
+    chart: Arc<Chart>,
+    file: File,
+    /// The names of the charts down to this one.
+    path: Vec<CoreStr>,
+    name: CoreStr,
+    instance: Core,
+    /// Who else looks at it.
+    job: Option<Job>,
 }
 
 impl Check {
@@ -84,14 +87,15 @@ impl Check {
                 .to_core()
                 .map_err(|failure| Error::new(ErrorKind::Values, failure.to_string()))?;
             let job = early.and_then(|early| early.add_verdict(file.job(), &instance));
-            self.steps.push(Step::Values {
+            let subject = Subject {
                 chart: node.chart.clone(),
                 file: file.clone(),
                 path: path.clone(),
                 name: node.name.clone(),
                 instance,
                 job,
-            });
+            };
+            self.steps.push(Step::Values(subject.into()));
         }
         for child in &node.children {
             match values.get_key(&Str::from(child.name.clone())) {
@@ -127,57 +131,28 @@ impl Check {
         let unresolved = Unresolved::default();
         let mut problems = String::new();
         for step in self.steps {
-            let (name, problem) = match step {
+            let subject = match step {
+                Step::Values(subject) => *subject,
                 Step::Problem(problem) => {
                     problems.push_str(&problem);
                     continue;
                 }
-                Step::Values { job, .. }
-                    if early.is_some_and(|early| early.verdict(job) == Some(true)) =>
-                {
-                    continue;
-                }
-                Step::Values {
-                    chart,
-                    file,
-                    path,
-                    name,
-                    instance,
-                    job,
-                } => {
-                    let known = before
-                        .as_mut()
-                        .and_then(|before| before.remove(&path))
-                        .filter(|fine| Arc::ptr_eq(&fine.chart, &chart));
-                    if let Some(fine) = known.as_ref()
-                        && fine.instance == instance
-                    {
-                        now.extend(known.map(|fine| (path, fine)));
-                        continue;
-                    }
-                    let schema = match known {
-                        Some(fine) => Some(fine.schema),
-                        None => json::parse(file.data()?).ok(),
-                    };
-                    if let Some(schema) = schema
-                        && job.is_none()
-                        && allows(&schema, &instance)
-                    {
-                        if before.is_some() {
-                            let fine = Fine {
-                                chart,
-                                schema,
-                                instance,
-                            };
-                            now.insert(path, fine);
-                        }
-                        continue;
-                    }
-                    (name, explained(&file, &instance, &unresolved)?)
-                }
             };
-            if let Err(problem) = problem {
-                problems.push_str(&format!("{name}:\n{problem}"));
+            let known = before
+                .as_mut()
+                .and_then(|before| before.remove(&subject.path))
+                .filter(|fine| Arc::ptr_eq(&fine.chart, &subject.chart));
+            if let Some(schema) = subject.allowed_by(known, early)? {
+                if before.is_some() {
+                    let fine = Fine {
+                        chart: subject.chart,
+                        schema,
+                        instance: subject.instance,
+                    };
+                    now.insert(subject.path, fine);
+                }
+            } else if let Err(problem) = subject.explain(&unresolved)? {
+                problems.push_str(&format!("{}:\n{problem}", subject.name));
             }
         }
         if let Some(checked) = checked {
@@ -201,18 +176,32 @@ impl Check {
     }
 }
 
-/// What a schema says of values: in the outer result if it can be read.
-fn explained(
-    file: &File,
-    instance: &Core,
-    unresolved: &Unresolved,
-) -> Result<Result<(), String>, Error> {
-    let schema: Json = match serde_json::from_slice(file.data()?) {
-        Ok(schema) => schema,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    let instance = serde_json::to_value(instance).unwrap_or(Json::Null);
-    Ok(explain(schema, &instance, unresolved))
+impl Subject {
+    /// The schema, if the values are plainly as it wants them; `known` is what
+    /// was known of the last ones.
+    fn allowed_by(
+        &self,
+        known: Option<Fine>,
+        early: Option<&Early>,
+    ) -> Result<Option<Core>, Error> {
+        let schema = match (known, early.zip(self.job)) {
+            (Some(fine), _) if fine.instance == self.instance => return Ok(Some(fine.schema)),
+            (Some(fine), _) => Some(fine.schema),
+            (None, Some((early, job))) => return Ok(early.verdict(job)),
+            (None, None) => json::parse(self.file.data()?).ok(),
+        };
+        Ok(schema.filter(|schema| allows(schema, &self.instance)))
+    }
+
+    /// What the schema says of the values: in the outer result if it can be read.
+    fn explain(&self, unresolved: &Unresolved) -> Result<Result<(), String>, Error> {
+        let schema: Json = match serde_json::from_slice(self.file.data()?) {
+            Ok(schema) => schema,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let instance = serde_json::to_value(&self.instance).unwrap_or(Json::Null);
+        Ok(explain(schema, &instance, unresolved))
+    }
 }
 
 /// Whether values are plainly as a schema wants them.

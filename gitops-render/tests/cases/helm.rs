@@ -40,10 +40,13 @@ fn written(release: &Release, file: &str) -> String {
 
 /// What threads make of a chart's files early is what the render makes of them.
 mod early {
+    use gitops_core::FileTree as _;
+    use gitops_core::tree::DirTree;
+
     use super::*;
 
     /// Enough for a thread, in a chart and in three that it may depend on.
-    fn tree(last: (&str, &str)) -> MemoryTree {
+    fn tree(last: &[(&str, &str)]) -> MemoryTree {
         let mut tree = MemoryTree::new();
         let mut insert = |path: &str, text: String| {
             tree.insert(&TreePath::parse(path).expect("a path"), text);
@@ -78,14 +81,37 @@ mod early {
                 insert(&format!("{directory}templates/{number}.yaml"), text);
             }
         }
-        insert(last.0, last.1.to_owned());
+        for (path, text) in last {
+            insert(path, (*text).to_owned());
+        }
         tree
     }
 
-    fn both(tree: &MemoryTree, options: &HelmOptions) -> [Result<String, String>; 2] {
+    /// Files that come last, and what is said then.
+    type Last<'t> = (&'t [(&'t str, &'t str)], Option<&'t str>);
+
+    /// The same files on disk.
+    #[expect(clippy::disallowed_methods, reason = "a chart on disk")]
+    fn on_disk(tree: &MemoryTree) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory");
+        for path in gitops_core::tree::walk(tree, &TreePath::ROOT).expect("files") {
+            let text = tree.read(&path).expect("a file").expect("it was listed");
+            let path = dir.path().join(path.as_str());
+            std::fs::create_dir_all(path.parent().expect("it is below the root"))
+                .expect("a directory");
+            std::fs::write(path, text).expect("a file");
+        }
+        dir
+    }
+
+    /// Read by one, and with others from memory and from a disk.
+    fn each(tree: &MemoryTree, options: &HelmOptions) -> [Result<String, String>; 3] {
+        let dir = on_disk(tree);
+        let disk = DirTree::new(dir.path()).expect("a directory");
         let loaded = [
             Chart::load(tree, &TreePath::ROOT, &options.load_limits),
             Chart::load_for(options, tree, &TreePath::ROOT),
+            Chart::load_for(options, &disk, &TreePath::ROOT),
         ];
         loaded.map(|chart| {
             let release = chart.and_then(|chart| template(&chart.into(), options));
@@ -98,40 +124,63 @@ mod early {
     fn a_render_is_the_same() {
         let twice = "{{ define \"a\" }}1{{ end }}{{ define \"a\" }}2{{ end }}";
         let own = "{{ define \"shop/templates/z.yaml\" }}1{{ end }}2";
-        let lasts = [
-            ("templates/NOTES.txt", "{{ len .Subcharts }}", None),
+        let parse = ("templates/y.yaml", "{{ if }}");
+        let fail = ("charts/used/templates/z.yaml", "{{ fail \"no\" }}");
+        let schema = ("values.schema.json", "{\"required\": [\"x\"]}");
+        let version = format!("{CHART}kubeVersion: '>99'\n");
+        let version = ("Chart.yaml", version.as_str());
+        let lasts: &[Last<'_>] = &[
+            (&[("templates/NOTES.txt", "{{ len .Subcharts }}")], None),
             (
-                "charts/used/templates/z.yaml",
-                "{{ if }}",
+                &[("charts/used/templates/z.yaml", "{{ if }}")],
                 Some("parse error at (shop/charts/"),
             ),
-            ("charts/spare/templates/z.yaml", "{{ if }}", None),
+            (&[("charts/spare/templates/z.yaml", "{{ if }}")], None),
             (
-                "templates/z.yaml",
-                twice,
+                &[("templates/z.yaml", twice)],
                 Some("multiple definition of template \"a\""),
             ),
             (
-                "templates/z.yaml",
-                own,
+                &[("templates/z.yaml", own)],
                 Some("multiple definition of template \"shop/temp"),
             ),
             (
-                "charts/spare/values.yaml",
-                "a: [",
+                &[("charts/spare/values.yaml", "a: [")],
                 Some("cannot load values.yaml"),
             ),
-            ("charts/spare/values.schema.json", "{", None),
+            (&[("charts/spare/values.schema.json", "{")], None),
             (
-                "charts/used/values.schema.json",
-                "{\"required\": [\"x\"]}",
+                &[("charts/used/values.schema.json", schema.1)],
                 Some("missing property 'x'"),
             ),
-            ("values.yaml", "spare: 1", Some("type mismatch on spare")),
+            (
+                &[("values.yaml", "spare: 1")],
+                Some("type mismatch on spare"),
+            ),
+            (
+                &[("charts/a.tgz", "none")],
+                Some("error unpacking subchart a.tgz in shop"),
+            ),
+            // What is executed first is not said first.
+            (&[fail], Some("execution error at (shop/charts/")),
+            (
+                &[fail, parse],
+                Some("parse error at (shop/templates/y.yaml:1)"),
+            ),
+            (
+                &[fail, parse, version],
+                Some("chart requires kubeVersion: >99"),
+            ),
+            (
+                &[fail, parse, version, schema],
+                Some("missing property 'x'"),
+            ),
         ];
-        for (path, text, error) in lasts {
-            let [plain, early] = both(&tree((path, text)), &HelmOptions::default());
+        for (last, error) in lasts {
+            let path = last[0].0;
+            let [plain, early, disk] = each(&tree(last), &HelmOptions::default());
             assert_eq!(plain, early, "{path}");
+            assert_eq!(plain, disk, "{path} on disk");
             let said = plain.err();
             assert_eq!(said.is_some(), error.is_some(), "{path}: {said:?}");
             for (said, error) in said.iter().zip(error) {
@@ -145,14 +194,67 @@ mod early {
             values,
             ..HelmOptions::default()
         };
-        let [plain, early] = both(&tree(("files/a", "")), &options);
+        let [plain, early, disk] = each(&tree(&[("files/a", "")]), &options);
         assert!(
             plain
                 .as_ref()
                 .is_ok_and(|text| text.contains("\nspare: below"))
         );
         assert_eq!(plain, early);
+        assert_eq!(plain, disk);
     }
+}
+
+/// Whatever a name is written like, who defines it is found. What is expected was
+/// written by Helm 3.21.4.
+#[test]
+fn every_definition_is_found() {
+    let files = [
+        (
+            "templates/_a.tpl",
+            "{{define \"plain\"}}1{{end}}\n{{-\n  define\t\"tab\\u0062ed\\\"\" -}} 2 {{- end }}\n\
+             {{- define `raw \"one\"` }}3{{ end }}\n\
+             {{- /* {{ define \"comment\" }}4{{ end }} */}}\n\
+             {{- define \"twice\" }}5{{ end }}\n{{- define \"emptied\" }}6{{ end }}\n\
+             {{- define \"outer\" }}{{ block \"inner\" . }}7{{ end }}{{ end -}}\n",
+        ),
+        (
+            "templates/_b.tpl",
+            "{{- define \"twice\" }}8{{ end }}\n\
+             {{- define \"emptied\" }} {{/* nothing */}} {{ end }}\n",
+        ),
+        (
+            "templates/z.yaml",
+            "a: {{ list (include \"plain\" .) (include \"tabbed\\\"\" .) \
+             (include \"raw \\\"one\\\"\" .) (include \"twice\" .) (include \"emptied\" .) \
+             (include \"inner\" .) | toJson }}\n\
+             text: 'define \"text\" and {{ \"{{ define \\\"text\\\" }}\" }}'\n\
+             b: {{ include \"shop/templates/y.txt\" . | quote }}\n",
+        ),
+        (
+            "templates/y.txt",
+            "self: {{ define \"late\" }}9{{ end }}{{ include \"late\" . }}",
+        ),
+    ];
+    let release = render(&files, &HelmOptions::default()).expect("it renders");
+    insta::assert_snapshot!(release.to_text(), @r#"
+    ---
+    # Source: shop/templates/y.txt
+    self: 9
+    ---
+    # Source: shop/templates/z.yaml
+    a: ["1","2","3","5","6","7"]
+    text: 'define "text" and {{ define "text" }}'
+    b: "self: 9"
+    "#);
+    let mut files = files;
+    files[2].1 = "{{ include \"comment\" . }}";
+    let error = render(&files, &HelmOptions::default()).expect_err("it is only a comment");
+    assert!(
+        error
+            .to_string()
+            .ends_with("no template \"comment\" associated with template \"gotpl\"")
+    );
 }
 
 #[cfg(unix)]
