@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::literal::unquote;
+use super::lex::{leading_space, trailing_space};
+use super::literal::unquote_name;
 
 /// Where the names stand that `define` and `block` give to parts of a text, in
 /// their quotes.
 ///
 /// A name may stand there twice, or in a comment or a text where it defines
 /// nothing; none is left out.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Definitions(Box<[Range<u32>]>);
 
 impl Definitions {
@@ -19,7 +20,8 @@ impl Definitions {
         let mut found = Vec::new();
         for keyword in ["define", "block"] {
             for at in memchr::memmem::find_iter(text, keyword) {
-                let before = trim_end(&text[..at]);
+                let before = &text[..at];
+                let before = &before[..at - trailing_space(before)];
                 // A trimming delimiter ends in a dash.
                 let before = before.strip_suffix(b"-").unwrap_or(before);
                 let behind = &text[at + keyword.len()..];
@@ -37,18 +39,14 @@ impl Definitions {
     /// The names, read from the text that they were found in.
     pub(crate) fn names<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = Cow<'t, str>> {
         self.0.iter().filter_map(|Range { start, end }| {
-            let literal = text.get(*start as usize..*end as usize)?;
-            Some(match unquote(literal)? {
-                Cow::Borrowed(name) => String::from_utf8_lossy(name),
-                Cow::Owned(name) => String::from_utf8_lossy(&name).into_owned().into(),
-            })
+            unquote_name(text.get(*start as usize..*end as usize)?)
         })
     }
 }
 
 /// The literal that stands behind spaces, in its quotes.
 fn literal(text: &[u8]) -> Option<Range<usize>> {
-    let start = text.len() - text.trim_ascii_start().len();
+    let start = leading_space(text);
     let mut end = start + 1;
     match text.get(start)? {
         b'`' => end += memchr::memchr(b'`', &text[end..])?,
@@ -62,11 +60,4 @@ fn literal(text: &[u8]) -> Option<Range<usize>> {
         _ => return None,
     }
     Some(start..end + 1)
-}
-
-fn trim_end(mut text: &[u8]) -> &[u8] {
-    while let [rest @ .., b' ' | b'\t' | b'\r' | b'\n'] = text {
-        text = rest;
-    }
-    text
 }

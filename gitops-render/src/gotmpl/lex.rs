@@ -594,11 +594,11 @@ fn ascii_words(text: &[u8]) -> usize {
     end.unwrap_or(text.len())
 }
 
-fn leading_space(text: &[u8]) -> usize {
+pub(super) fn leading_space(text: &[u8]) -> usize {
     text.iter().take_while(|byte| is_space(**byte)).count()
 }
 
-fn trailing_space(text: &[u8]) -> usize {
+pub(super) fn trailing_space(text: &[u8]) -> usize {
     text.iter()
         .rev()
         .take_while(|byte| is_space(**byte))

@@ -296,6 +296,14 @@ pub(super) fn unquote(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(out))
 }
 
+/// As [`unquote`], with U+FFFD for what is not UTF-8: names of templates are text.
+pub(super) fn unquote_name(text: &[u8]) -> Option<Cow<'_, str>> {
+    Some(match unquote(text)? {
+        Cow::Borrowed(name) => String::from_utf8_lossy(name),
+        Cow::Owned(name) => String::from_utf8_lossy(&name).into_owned().into(),
+    })
+}
+
 /// The first character or byte of a literal, whether it is a character, and
 /// what follows it.
 fn unquote_char(text: &[u8], quote: u8) -> Option<(u32, bool, &[u8])> {

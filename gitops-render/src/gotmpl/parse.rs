@@ -25,7 +25,7 @@ use super::builtins::Builtin;
 use super::error::{Error, ErrorKind, Location};
 use super::function::Functions;
 use super::lex::{Keyword, Lexer, Token, TokenKind};
-use super::literal::{Number, unquote};
+use super::literal::{Number, unquote, unquote_name};
 use super::printf::quote;
 use super::stack::deeper;
 use super::text::Str;
@@ -504,8 +504,8 @@ impl<'t> Parser<'t> {
     }
 
     fn template_name(&mut self, token: Token) -> Result<Arc<str>, Error> {
-        let name = unquote(self.text(token)).ok_or_else(|| self.error("invalid syntax"))?;
-        Ok(String::from_utf8_lossy(&name).into())
+        let name = unquote_name(self.text(token)).ok_or_else(|| self.error("invalid syntax"))?;
+        Ok(name.into())
     }
 
     // ---- statements ----

@@ -65,7 +65,7 @@ struct Unread {
     read: OnceLock<Bytes>,
     /// What it defines, for templates: found by who reads it, since all of it is
     /// in the cache then.
-    definitions: OnceLock<Arc<Definitions>>,
+    definitions: OnceLock<Definitions>,
 }
 
 impl File {
@@ -117,7 +117,7 @@ impl File {
     }
 
     /// How many bytes it has, if they are in memory.
-    pub(super) fn is_read(&self) -> Option<usize> {
+    pub(super) fn size_here(&self) -> Option<usize> {
         match &self.contents {
             Contents::Here(data) => Some(data.len()),
             Contents::Later(unread) => unread.read.get().map(Bytes::len),
@@ -128,18 +128,16 @@ impl File {
     pub(super) fn read_template(&self) -> Result<(), TreeError> {
         let data = self.data()?;
         if let Contents::Later(unread) = &self.contents {
-            unread
-                .definitions
-                .get_or_init(|| Definitions::find(data).into());
+            unread.definitions.get_or_init(|| Definitions::find(data));
         }
         Ok(())
     }
 
     /// What it defines, if that was found.
-    pub(super) fn definitions(&self) -> Option<Arc<Definitions>> {
+    pub(super) fn definitions(&self) -> Option<&Definitions> {
         match &self.contents {
             Contents::Here(_) => None,
-            Contents::Later(unread) => unread.definitions.get().cloned(),
+            Contents::Later(unread) => unread.definitions.get(),
         }
     }
 
@@ -253,15 +251,14 @@ impl Chart {
         let limits = &options.load_limits;
         let plan = Some(Plan::new(options));
         let mut loader = Loader { limits, plan };
-        let loaded = loader.load(tree, path);
-        match (loaded, loader.plan.map(Plan::finish)) {
-            (Ok(chart), Some(Ok(early))) => {
-                chart.parsed.expect(early);
-                Ok(chart)
-            }
-            // Of several errors this one may not be the first.
-            _ => Chart::load(tree, path, limits),
+        if let Ok(chart) = loader.load(tree, path)
+            && let Some(Ok(early)) = loader.plan.map(Plan::finish)
+        {
+            chart.parsed.expect(early);
+            return Ok(chart);
         }
+        // Of several errors the one that was met may not be the first.
+        Chart::load(tree, path, limits)
     }
 
     /// The chart's name.
@@ -281,10 +278,9 @@ impl Loader<'_> {
     fn load(&mut self, tree: &(impl FileTree + ?Sized), path: &TreePath) -> Result<Chart, Error> {
         let fail = |problem: String| Error::new(ErrorKind::Load, problem).at_file(path.as_str());
         let files = match tree.read(path)? {
-            Some(archive) => {
-                let archive = File::new(path.file_name(), archive);
-                self.unpack(&archive, true).map_err(fail)?
-            }
+            Some(archive) => unpack(&archive, self.limits)
+                .and_then(|files| self.begin(files, true))
+                .map_err(fail)?,
             None => self.read_dir(tree, path)?,
         };
         self.assemble(files, 0).map_err(fail)
@@ -377,6 +373,11 @@ impl Loader<'_> {
                 unpack(data, self.limits)?
             }
         };
+        self.begin(files, used)
+    }
+
+    /// Lets others begin with the files of an archive.
+    fn begin(&mut self, files: Vec<File>, used: bool) -> Result<Vec<File>, String> {
         let Some(plan) = &mut self.plan else {
             return Ok(files);
         };

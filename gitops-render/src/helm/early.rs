@@ -166,11 +166,15 @@ impl Early {
 
     pub(super) fn add_archive(&mut self, file: &File, options: &HelmOptions) -> Job {
         let task = Task::Archive(file.clone(), options.load_limits.clone());
-        let weight = file.is_read().unwrap_or(TEMPLATE);
+        let weight = file.size_here().unwrap_or(TEMPLATE);
         self.job(self.ahead.add_urgent(task, weight * PACKED))
     }
 
+    /// Has the size of a file looked at, unless its contents are here.
     pub(super) fn add_check(&mut self, file: &File) {
+        if file.size_here().is_some() {
+            return;
+        }
         let check = Task::Check(file.clone());
         self.looks
             .push(self.ahead.add_urgent(check, TEMPLATE / CHECKS));
@@ -178,7 +182,7 @@ impl Early {
 
     /// Has the file read, if it has to be; tells how much work it is otherwise.
     fn add_read(&mut self, file: &File, read: fn(File) -> Task) -> usize {
-        if let Some(size) = file.is_read() {
+        if let Some(size) = file.size_here() {
             return size;
         }
         let read = read(file.clone());
@@ -199,17 +203,13 @@ impl Early {
     ///
     /// If one cannot be, or is too large.
     pub(super) fn settle(&mut self) -> Result<(), TreeError> {
-        let looks = std::mem::take(&mut self.looks);
         // Others begin at the front.
-        for number in looks.iter().rev() {
-            if let Some(task) = self.ahead.claim(*number)
-                && let Done::Looked(looked) = task.run(|_| None)
-            {
-                looked?;
-            }
-        }
-        for number in looks {
-            if let Some(Done::Looked(looked)) = self.ahead.wait(number) {
+        for number in std::mem::take(&mut self.looks).into_iter().rev() {
+            let done = match self.ahead.claim(number) {
+                Some(task) => Some(task.run(|_| None)),
+                None => self.ahead.wait(number),
+            };
+            if let Some(Done::Looked(looked)) = done {
                 looked?;
             }
         }
@@ -235,11 +235,10 @@ impl Early {
         job: Option<Job>,
         see: impl FnOnce(&mut Draft) -> Option<T>,
     ) -> Option<T> {
-        let number = self.number(job)?;
-        self.ahead.see(number, |done| match done {
+        self.see(job, |done| match done {
             Some(Done::Template(Some(draft))) => see(draft),
             _ => None,
-        })
+        })?
     }
 
     /// The values, by whoever reads them; only once.
@@ -279,15 +278,10 @@ impl Early {
 
     /// The schema, if the values are plainly as it wants them, by whoever looks.
     pub(super) fn verdict(&self, job: Job) -> Option<Value> {
-        let number = self.number(Some(job))?;
-        let schema = |done: Option<&Done>| match done {
+        self.see(Some(job), |done| match done {
             Some(Done::Verdict(schema)) => schema.clone(),
             _ => None,
-        };
-        match self.ahead.claim(number) {
-            Some(task) => schema(Some(&task.run(|_| None))),
-            None => self.ahead.see(number, |done| schema(done.as_ref())),
-        }
+        })?
     }
 
     /// Has what a template wrote brought into shape.
@@ -305,11 +299,16 @@ impl Early {
     }
 
     fn take(&self, job: Option<Job>) -> Option<Done> {
+        self.see(job, Option::take)?
+    }
+
+    /// Shows what became of a job, by whoever does it.
+    fn see<T>(&self, job: Option<Job>, see: impl FnOnce(&mut Option<Done>) -> T) -> Option<T> {
         let number = self.number(job)?;
-        match self.ahead.claim(number) {
-            Some(task) => Some(task.run(|_| None)),
-            None => self.ahead.take(number),
-        }
+        Some(match self.ahead.claim(number) {
+            Some(task) => see(&mut Some(task.run(|_| None))),
+            None => self.ahead.see(number, see),
+        })
     }
 
     fn number(&self, job: Option<Job>) -> Option<usize> {

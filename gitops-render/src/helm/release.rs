@@ -462,8 +462,7 @@ fn execute(
         .iter()
         .map(|source| source.known(options.profile))
         .collect();
-    let functions = functions(options.profile);
-    let templates = Templates::new(early, &sources, &known, options.profile, &functions);
+    let templates = Templates::new(early, &sources, &known, options.profile);
     let execution = Execution {
         templates: &templates,
         unread: &shared.unread,
@@ -518,8 +517,8 @@ impl Execution<'_> {
             asked,
         } = self;
         let world = World::new(options, asked.clone())?;
-        let set = Set::new("gotpl", functions(options.profile));
-        let mut context = Context::new(&set, &world, options.limits.clone()).with_shelf(templates);
+        let mut context =
+            Context::new(templates.set(), &world, options.limits.clone()).with_shelf(templates);
         let log = match (&trace, &running) {
             (Some(_), _) => None,
             (None, Some(running)) => Some(running.log()),

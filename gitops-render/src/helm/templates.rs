@@ -14,8 +14,9 @@ use smallvec::SmallVec;
 use super::chart;
 use super::early::{Early, Job};
 use super::profile::Profile;
+use super::release::functions;
 use super::subcharts::Node;
-use crate::gotmpl::{Definitions, Error, File, Functions, Map, Scratch, Shelf, Str, Template};
+use crate::gotmpl::{Definitions, Error, File, Map, Scratch, Set, Shelf, Str, Template};
 use crate::worker;
 
 /// A template file of a chart in the tree.
@@ -56,7 +57,8 @@ pub(super) struct Templates<'s> {
     sources: &'s [Source<'s>],
     known: &'s [Option<File>],
     profile: Profile,
-    functions: &'s Functions,
+    /// What they are called together, and the functions that they call.
+    set: Set,
     early: Rc<Early>,
     jobs: Vec<Option<Job>>,
     /// Files by the time when they may be needed.
@@ -86,7 +88,6 @@ impl<'s> Templates<'s> {
         sources: &'s [Source<'s>],
         known: &'s [Option<File>],
         profile: Profile,
-        functions: &'s Functions,
     ) -> Self {
         let mut order: Vec<usize> = (0..sources.len()).collect();
         order.retain(|number| known[*number].is_none());
@@ -123,8 +124,14 @@ impl<'s> Templates<'s> {
                     .for_each(|template| add(template.name().into())),
                 None => {
                     add(source.path.as_str().into());
-                    let found = source.file.definitions();
-                    let found = found.unwrap_or_else(|| Definitions::find(source.data).into());
+                    let own;
+                    let found = match source.file.definitions() {
+                        Some(found) => found,
+                        None => {
+                            own = Definitions::find(source.data);
+                            &own
+                        }
+                    };
                     found.names(source.data).for_each(add);
                 }
             }
@@ -132,7 +139,7 @@ impl<'s> Templates<'s> {
         Templates {
             sources,
             profile,
-            functions,
+            set: Set::new("gotpl", functions(profile)),
             early,
             jobs,
             order,
@@ -148,6 +155,11 @@ impl<'s> Templates<'s> {
         self.sources
     }
 
+    /// The set that they belong to, which has none of them.
+    pub(super) fn set(&self) -> &Set {
+        &self.set
+    }
+
     /// Who else works for the render.
     pub(super) fn early(&self) -> &Early {
         &self.early
@@ -161,13 +173,9 @@ impl<'s> Templates<'s> {
     pub(super) fn finish(mut self) -> Result<(), (&'s Source<'s>, Error)> {
         // Other threads begin at the front.
         for number in self.order.iter().rev() {
-            if self.files[*number].get().is_none() && self.early.claim(self.jobs[*number]) {
-                let parsed = self.parse(*number);
-                self.files[*number].get_or_init(|| parsed);
-            }
+            self.file(*number);
         }
         for (number, source) in self.sources.iter().enumerate() {
-            self.file(number);
             if let Some(Err(error)) = self.files[number].take() {
                 return Err((source, error));
             }
@@ -180,8 +188,15 @@ impl<'s> Templates<'s> {
         let parsed = self.files[number].get_or_init(|| {
             let file = match &self.known[number] {
                 Some(file) => file.clone(),
-                None if self.early.claim(self.jobs[number]) => self.parse(number)?,
-                None => self.take(number)?,
+                None => {
+                    let file = match self.early.claim(self.jobs[number]) {
+                        true => self.parse(number)?,
+                        false => self.take(number)?,
+                    };
+                    let chart = &self.sources[number].node.chart;
+                    chart.parsed.keep(self.profile, &file);
+                    file
+                }
             };
             for template in file.shared() {
                 match self.names.get(template.name()) {
@@ -201,9 +216,7 @@ impl<'s> Templates<'s> {
         let source = &self.sources[number];
         let text = source.data.clone();
         let mut scratch = self.scratch.borrow_mut();
-        let file = File::parse_with(&source.path, text, self.functions, &mut scratch)?;
-        source.node.chart.parsed.keep(self.profile, &file);
-        Ok(file)
+        File::parse_with(&source.path, text, self.set.functions(), &mut scratch)
     }
 
     /// The file that another thread parses.
@@ -212,11 +225,7 @@ impl<'s> Templates<'s> {
         let file = self.early.template(self.jobs[number], |draft| {
             File::of_draft(draft, &source.path)
         });
-        let Some(file) = file else {
-            return self.parse(number);
-        };
-        source.node.chart.parsed.keep(self.profile, &file);
-        Ok(file)
+        file.map_or_else(|| self.parse(number), Ok)
     }
 }
 

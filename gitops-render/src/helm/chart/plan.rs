@@ -49,33 +49,31 @@ impl<'o> Plan<'o> {
     /// Lets others begin with a file, or with reading it; `used` if it belongs to
     /// a chart that takes part.
     pub(super) fn begin(&mut self, mut file: File, used: bool) -> Result<File, TreeError> {
-        let early = &mut self.early;
-        match innermost(&file.name) {
-            "Chart.yaml" | "Chart.lock" | "requirements.yaml" | "requirements.lock" => {
-                file = file.read()?;
-            }
-            "values.yaml" => {
-                if self.options.trace {
-                    file = file.read()?;
-                }
-                file.job = Some(early.add_values(file.data()?));
-            }
-            "values.schema.json" if used && !self.options.skip_schema_validation => {
-                if self.options.trace {
-                    file = file.read()?;
-                }
-                file.job = Some(early.add_schema(&file));
-            }
-            inside if used && inside.starts_with("templates/") => {
-                file.job = Some(early.add_template(&file));
-            }
-            // An archive.
-            inside if inside.starts_with("charts/") => {
-                file.job = Some(early.add_archive(&file, self.options));
-            }
-            // Others may never be needed, or again only to explain something.
-            _ => early.add_check(&file),
+        let name = file.name.clone();
+        let inside = innermost(&name);
+        // Others may never be needed, or again only to explain something.
+        let needed = match inside {
+            "Chart.yaml" | "Chart.lock" | "requirements.yaml" | "requirements.lock" => true,
+            "values.yaml" | "values.schema.json" => self.options.trace,
+            _ => false,
+        };
+        if needed {
+            file = file.read()?;
         }
+        let early = &mut self.early;
+        file.job = match inside {
+            "values.yaml" => Some(early.add_values(file.data()?)),
+            "values.schema.json" if used && !self.options.skip_schema_validation => {
+                Some(early.add_schema(&file))
+            }
+            inside if used && inside.starts_with("templates/") => Some(early.add_template(&file)),
+            // An archive.
+            inside if inside.starts_with("charts/") => Some(early.add_archive(&file, self.options)),
+            _ => {
+                early.add_check(&file);
+                None
+            }
+        };
         Ok(file)
     }
 
