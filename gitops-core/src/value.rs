@@ -388,6 +388,37 @@ impl Map {
         self.entries.iter().map(|(_, value)| value)
     }
 
+    /// The keys of two maps in order, each with the values on both sides.
+    ///
+    /// ```
+    /// use gitops_core::{Map, Value};
+    ///
+    /// let old = Map::from_iter([("a", 1), ("b", 2)]);
+    /// let new = Map::from_iter([("b", 3), ("c", 4)]);
+    /// let sides: Vec<_> = old.zip(&new).map(|(key, old, new)| (key.as_str(), old, new)).collect();
+    /// assert_eq!(sides[0], ("a", Some(&Value::Int(1)), None));
+    /// assert_eq!(sides[1], ("b", Some(&Value::Int(2)), Some(&Value::Int(3))));
+    /// assert_eq!(sides[2], ("c", None, Some(&Value::Int(4))));
+    /// ```
+    pub fn zip<'a>(
+        &'a self,
+        other: &'a Map,
+    ) -> impl Iterator<Item = (&'a Str, Option<&'a Value>, Option<&'a Value>)> {
+        let (mut left, mut right) = (self.iter().peekable(), other.iter().peekable());
+        std::iter::from_fn(move || {
+            let order = match (left.peek(), right.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some((a, _)), Some((b, _))) => compare(a, b),
+            };
+            let a = if order.is_le() { left.next() } else { None };
+            let b = if order.is_ge() { right.next() } else { None };
+            let key = a.or(b)?.0;
+            Some((key, a.map(|(_, value)| value), b.map(|(_, value)| value)))
+        })
+    }
+
     /// The entry at a position in key order.
     pub(crate) fn entry_at(&self, index: usize) -> (&Str, &Value) {
         let (key, value) = &self.entries[index];

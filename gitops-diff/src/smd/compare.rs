@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use gitops_core::schema::{ListFacet, Relationship, Schema, TypeRef};
 use gitops_core::{Map, Str, Value};
 
-use super::merge::zip;
 use super::path::PathElement;
 use super::set::Set;
 use super::typed::{Facet, Identity, Typed, alike, deduce, has_copies, resolve};
@@ -127,7 +126,7 @@ impl<'v> Walk<'v> {
                 {
                     return self.leaf(old, new);
                 }
-                for (name, old, new) in zip(old_fields, new_fields) {
+                for (name, old, new) in old_fields.zip(new_fields) {
                     self.path.push(Step::Field(name));
                     self.place(map.child(name), old, new);
                     self.path.pop();

@@ -153,7 +153,7 @@ fn merge_maps(
     // What differs from the live map; all of it if there is none.
     let mut changed: Vec<(Str, Option<Value>)> = Vec::new();
     let (mut count, mut declared) = (0, 0);
-    for (name, live, config) in zip(live, config) {
+    for (name, live, config) in live.zip(config) {
         let merged = merge(schema, map.child(name), live, config)
             .map_err(|problem| format!(".{name}: {problem}"))?;
         if matches!(merged, Merged::Nothing) {
@@ -193,26 +193,6 @@ fn merge_maps(
     }
     merged.extend(changed.filter_map(set));
     Ok(Merged::Other(Value::Map(merged.into_iter().collect())))
-}
-
-/// The keys of two maps in order, each with the values on both sides.
-pub(super) fn zip<'a>(
-    left: &'a Map,
-    right: &'a Map,
-) -> impl Iterator<Item = (&'a Str, Option<&'a Value>, Option<&'a Value>)> {
-    let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
-    std::iter::from_fn(move || {
-        let order = match (left.peek(), right.peek()) {
-            (None, None) => return None,
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some((a, _)), Some((b, _))) => a.cmp(b),
-        };
-        let a = if order.is_le() { left.next() } else { None };
-        let b = if order.is_ge() { right.next() } else { None };
-        let name = a.or(b)?.0;
-        Some((name, a.map(|(_, value)| value), b.map(|(_, value)| value)))
-    })
 }
 
 /// The items of a list by identity. Copies of one identity stand for null, so

@@ -546,6 +546,23 @@ impl Map {
 }
 
 impl Map {
+    /// As [`untouched`](Self::untouched), if nobody else refers to this map.
+    pub(crate) fn into_untouched(self) -> Result<gitops_core::Map, Map> {
+        match (&self.cell, self.untouched()) {
+            (Some(cell), Some(map)) if Rc::strong_count(cell) == 1 => Ok(map),
+            _ => Err(self),
+        }
+    }
+
+    /// Gives a map that nobody has touched, and that does not report yet, other
+    /// entries, for everyone who refers to it.
+    pub(crate) fn rewrite(&self, map: gitops_core::Map) {
+        debug_assert!(!self.is_watched() && self.untouched().is_some());
+        if let Some(cell) = &self.cell {
+            cell.entries.replace(Entries::Core(map));
+        }
+    }
+
     /// What this map and all in it could have been converted from, if there is
     /// such a thing. From here on they are as if they had been.
     pub(crate) fn settle(&self) -> Option<gitops_core::Map> {

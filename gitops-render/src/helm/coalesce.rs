@@ -9,6 +9,8 @@
 
 use std::collections::BTreeSet;
 
+use gitops_core::{Map as CoreMap, Value as Core};
+
 use super::error::{Error, ErrorKind};
 use super::profile::{Profile, TableNulls};
 use super::subcharts::Node;
@@ -44,6 +46,13 @@ impl Rules {
         self.profile
     }
 
+    /// Whether a null deletes what the lower table has; `said` is whether that is
+    /// another value than null.
+    fn deletes(self, said: bool) -> bool {
+        let always = self.profile.nulls_in_tables() != TableNulls::SpreadUnlessNew;
+        !self.merge && (always || said)
+    }
+
     fn cleans(self) -> bool {
         !self.merge && self.profile.drops_null_defaults()
     }
@@ -56,7 +65,7 @@ pub(super) type Warnings = Vec<String>;
 /// through its subcharts.
 pub(super) fn values(
     node: &Node,
-    values: gitops_core::Map,
+    values: CoreMap,
     rules: Rules,
     warnings: &mut Warnings,
 ) -> Result<Map, Error> {
@@ -103,34 +112,35 @@ fn chart(
 /// The chart's own defaults under `into`.
 fn defaults(node: &Node, into: &Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
     let prefix = concat(prefix, &node.name);
-    for (key, default) in Map::from(node.values.clone()).into_entries() {
-        match into.get_key(&key) {
+    for (key, default) in &node.values {
+        let name = Str::from(key.clone());
+        match into.get_key(&name) {
             None if rules.cleans() => match default {
-                Value::Nil => {}
-                default => {
-                    clean(&default);
-                    put(into, key, default);
-                }
+                Core::Null => {}
+                default => put(into, name, Value::from(&cleaned(default))),
             },
-            None => put(into, key, default),
+            None => put(into, name, Value::from(default)),
             Some(Value::Nil) if !rules.merge => {
-                into.remove(&key);
+                into.remove(&name);
             }
             Some(Value::Map(have)) => match default {
-                Value::Map(default) => {
-                    let child = node.children.iter().any(|child| key == *child.name);
-                    let prefix = concat(&prefix, &key.to_text());
-                    if rules.cleans() && !child {
-                        clean(&Value::Map(default.clone()));
-                    }
+                Core::Map(_) => {
+                    let child = node.children.iter().any(|child| *key == child.name);
                     let keeps = child && rules.profile.keeps_nulls_for_subcharts();
                     let below = Rules {
                         merge: rules.merge || keeps,
                         ..rules
                     };
-                    tables(&have, default, &prefix, below, warnings);
+                    let default = match rules.cleans() && !child {
+                        true => cleaned(default),
+                        false => default.clone(),
+                    };
+                    if let Core::Map(default) = default {
+                        let prefix = concat(&prefix, key);
+                        tables(&have, Map::from(default), &prefix, below, warnings);
+                    }
                 }
-                Value::Nil => {}
+                Core::Null => {}
                 _ => warnings.push(format!(
                     "warning: skipped value for {prefix}.{key}: Not a table."
                 )),
@@ -140,19 +150,14 @@ fn defaults(node: &Node, into: &Map, prefix: &str, rules: Rules, warnings: &mut 
     }
 }
 
-/// Removes the nulls of a table and of the tables in it.
-fn clean(value: &Value) {
-    let Value::Map(map) = value else {
-        return;
+/// A value without the nulls of a table and of the tables in it.
+fn cleaned(value: &Core) -> Core {
+    let Core::Map(map) = value else {
+        return value.clone();
     };
-    for (key, value) in map.entries() {
-        match value {
-            Value::Nil => {
-                map.remove(&key);
-            }
-            value => deeper(|| clean(&value)),
-        }
-    }
+    let kept = map.iter().filter(|(_, value)| !matches!(value, Core::Null));
+    let cleaned = kept.map(|(key, value)| (key.clone(), deeper(|| cleaned(value))));
+    Core::Map(cleaned.collect())
 }
 
 const GLOBAL: &str = "global";
@@ -209,10 +214,19 @@ fn globals(below: &Map, above: &Map, prefix: &str, profile: Profile, warnings: &
 /// `coalesceTablesFullKey`: `from` under `into`; unless they merge, a null in
 /// `into` deletes what `from` has there.
 pub(super) fn tables(into: &Map, from: Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
-    let nulls = rules.profile.nulls_in_tables();
+    let from = match into.untouched() {
+        Some(upper) => match from.into_untouched() {
+            Ok(lower) => {
+                into.rewrite(overlay(&upper, &lower, prefix, rules, warnings));
+                return;
+            }
+            Err(from) => from,
+        },
+        None => from,
+    };
     // Those of `from` that say something, of all that are null in `into`.
     let mut said: BTreeSet<Str> = BTreeSet::new();
-    let spread = match nulls {
+    let spread = match rules.profile.nulls_in_tables() {
         TableNulls::Delete => Vec::new(),
         _ => null_keys(into),
     };
@@ -233,31 +247,134 @@ pub(super) fn tables(into: &Map, from: Map, prefix: &str, rules: Rules, warnings
             Err(index) => entries.insert(index, (key, Value::Nil)),
         }
     }
-    let deletes =
-        |key: &Str| !rules.merge && (nulls != TableNulls::SpreadUnlessNew || said.contains(key));
     for (key, value) in entries {
-        let full = || concat(prefix, &key.to_text());
-        match (into.get_key(&key), value) {
-            (Some(Value::Nil), _) if deletes(&key) => {
+        let have = into.get_key(&key);
+        let kinds = (have.as_ref().map(Kind::of), Kind::of(&value));
+        match step(kinds.0, kinds.1, rules.deletes(said.contains(&key))) {
+            Step::Keep => {}
+            Step::Remove => {
                 into.remove(&key);
             }
-            (None, value) => put(into, key, value),
-            (Some(Value::Map(have)), Value::Map(value)) => {
-                tables(&have, value, &full(), rules, warnings);
+            Step::Take => put(into, key, value),
+            Step::Merge => {
+                if let (Some(Value::Map(have)), Value::Map(value)) = (have, value) {
+                    let prefix = concat(prefix, &key.to_text());
+                    tables(&have, value, &prefix, rules, warnings);
+                }
             }
-            (Some(_), value @ Value::Map(_)) => warnings.push(format!(
-                "warning: cannot overwrite table with non table for {} ({})",
-                full(),
-                text(&value)
-            )),
-            (Some(Value::Map(_)), value) if !matches!(value, Value::Nil) => {
-                warnings.push(format!(
-                    "warning: destination for {} is a table. Ignoring non-table value ({})",
-                    full(),
-                    text(&value)
-                ));
+            Step::Refuse(refusal) => {
+                warnings.push(refusal.text(prefix, &key.to_text(), &value));
             }
-            _ => {}
+        }
+    }
+}
+
+/// As [`tables`], of what nobody refers to a part of.
+fn overlay(
+    upper: &CoreMap,
+    lower: &CoreMap,
+    prefix: &str,
+    rules: Rules,
+    warnings: &mut Warnings,
+) -> CoreMap {
+    let spreads = rules.profile.nulls_in_tables() != TableNulls::Delete;
+    let mut entries = Vec::with_capacity(upper.len().max(lower.len()));
+    for (key, have, found) in upper.zip(lower) {
+        let spread = spreads && matches!(have, Some(Core::Null));
+        let value = match (spread, found) {
+            (true, _) => &Core::Null,
+            (false, Some(value)) => value,
+            (false, None) => {
+                entries.extend(have.map(|have| (key.clone(), have.clone())));
+                continue;
+            }
+        };
+        let said = spread && found.is_some_and(|found| !matches!(found, Core::Null));
+        let have_kind = have.map(Kind::of_core);
+        let value = match step(have_kind, Kind::of_core(value), rules.deletes(said)) {
+            Step::Keep => have.cloned(),
+            Step::Remove => None,
+            Step::Take => Some(value.clone()),
+            Step::Merge => match (have, value) {
+                (Some(Core::Map(have)), Core::Map(value)) => {
+                    let prefix = concat(prefix, key);
+                    Some(overlay(have, value, &prefix, rules, warnings).into())
+                }
+                _ => have.cloned(),
+            },
+            Step::Refuse(refusal) => {
+                warnings.push(refusal.text(prefix, key, &Value::from(value)));
+                have.cloned()
+            }
+        };
+        entries.extend(value.map(|value| (key.clone(), value)));
+    }
+    entries.into_iter().collect()
+}
+
+/// What a value is as far as tables are concerned.
+#[derive(Clone, Copy)]
+enum Kind {
+    Null,
+    Table,
+    Other,
+}
+
+impl Kind {
+    fn of(value: &Value) -> Kind {
+        match value {
+            Value::Nil => Kind::Null,
+            Value::Map(_) => Kind::Table,
+            _ => Kind::Other,
+        }
+    }
+
+    fn of_core(value: &Core) -> Kind {
+        match value {
+            Core::Null => Kind::Null,
+            Core::Map(_) => Kind::Table,
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// What becomes of a key of the upper table that the lower one has.
+enum Step {
+    Keep,
+    Remove,
+    Take,
+    Merge,
+    Refuse(Refusal),
+}
+
+/// `deletes` is for what is null in the upper table.
+fn step(have: Option<Kind>, value: Kind, deletes: bool) -> Step {
+    match (have, value) {
+        (Some(Kind::Null), _) if deletes => Step::Remove,
+        (None, _) => Step::Take,
+        (Some(Kind::Table), Kind::Table) => Step::Merge,
+        (Some(_), Kind::Table) => Step::Refuse(Refusal::Overwrite),
+        (Some(Kind::Table), Kind::Other) => Step::Refuse(Refusal::Ignore),
+        _ => Step::Keep,
+    }
+}
+
+/// Why what the lower table has is not taken.
+enum Refusal {
+    Overwrite,
+    Ignore,
+}
+
+impl Refusal {
+    fn text(self, prefix: &str, key: &str, value: &Value) -> String {
+        let (full, value) = (concat(prefix, key), text(value));
+        match self {
+            Refusal::Overwrite => {
+                format!("warning: cannot overwrite table with non table for {full} ({value})")
+            }
+            Refusal::Ignore => format!(
+                "warning: destination for {full} is a table. Ignoring non-table value ({value})"
+            ),
         }
     }
 }

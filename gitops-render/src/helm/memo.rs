@@ -211,8 +211,8 @@ impl Part {
 struct Values {
     values: CoreMap,
     /// The paths at which something stands that stands elsewhere too, with
-    /// the number that its first place has.
-    shared: Vec<(Vec<Str>, usize)>,
+    /// the path of its first place.
+    shared: Vec<(Vec<Str>, Vec<Str>)>,
 }
 
 impl Values {
@@ -229,25 +229,29 @@ impl Values {
             values,
             shared: Vec::new(),
         };
-        let mut seen = HashMap::new();
+        let mut seen = HashMap::default();
         found.share(&Value::Map(map.clone()), &mut Vec::new(), &mut seen);
         Some(found)
     }
 
-    fn share(&mut self, value: &Value, path: &mut Vec<Str>, seen: &mut HashMap<usize, usize>) {
+    fn share(
+        &mut self,
+        value: &Value,
+        path: &mut Vec<Str>,
+        seen: &mut HashMap<usize, Vec<Str>, RandomState>,
+    ) {
         let address = match value {
             Value::Map(map) => map.address(),
             Value::List(list) => list.address(),
             _ => None,
         };
         let Some(address) = address else { return };
-        let number = seen.len();
         match seen.entry(address) {
             Entry::Occupied(first) => {
-                self.shared.push((path.clone(), *first.get()));
+                self.shared.push((path.clone(), first.get().clone()));
                 return;
             }
-            Entry::Vacant(entry) => entry.insert(number),
+            Entry::Vacant(entry) => entry.insert(path.clone()),
         };
         match value {
             Value::Map(map) if map.untouched().is_none() => {
@@ -284,26 +288,19 @@ struct Difference {
 impl Difference {
     /// Returns whether there is one. A map without a number was read by nobody.
     fn compare(&mut self, old: &CoreMap, new: &CoreMap, at: Option<u32>, places: &Places) -> bool {
+        if old.is_shared(new) {
+            return false;
+        }
         let mut differs = false;
-        let (mut left, mut right) = (old.iter().peekable(), new.iter().peekable());
-        loop {
-            let order = match (left.peek(), right.peek()) {
-                (None, None) => break,
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (Some((a, _)), Some((b, _))) => a.as_str().cmp(b.as_str()),
-            };
-            let old = (order.is_le()).then(|| left.next()).flatten();
-            let new = (order.is_ge()).then(|| right.next()).flatten();
-            let Some((key, _)) = old.or(new) else { break };
+        for (key, old, new) in old.zip(new) {
             let key = Str::from(key.clone());
             let changed = match (old, new) {
-                (Some((_, Core::Map(old))), Some((_, Core::Map(new)))) => {
+                (Some(Core::Map(old)), Some(Core::Map(new))) => {
                     let below = at.and_then(|at| places.find(at, &key));
                     differs |= self.compare(old, new, below, places);
                     continue;
                 }
-                (Some((_, old)), Some((_, new))) => old != new,
+                (Some(old), Some(new)) => old != new,
                 _ => {
                     self.resized.extend(at);
                     true
