@@ -78,6 +78,7 @@ mod ast;
 mod builtins;
 mod definitions;
 mod draw;
+pub(crate) mod edits;
 mod error;
 mod exec;
 mod function;

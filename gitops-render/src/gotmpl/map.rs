@@ -165,6 +165,11 @@ impl Map {
         }
     }
 
+    /// Where this map lies, if it is watched and was found there.
+    pub(super) fn place(&self) -> Option<u32> {
+        self.cell.as_ref()?.watch.get()?.place()
+    }
+
     /// Lets this map report to `log`; what in it must do so as well is added to
     /// `inside`. The nil map has nothing to report.
     pub(super) fn watched_by(&self, log: &Rc<Log>, inside: &mut Vec<Value>) {
@@ -269,6 +274,11 @@ impl Map {
         self.get_bytes(key.as_bytes())
     }
 
+    /// As [`get_key`](Self::get_key), which nobody is told of.
+    pub(super) fn get_unreported(&self, key: &Str) -> Option<Value> {
+        self.cell.as_ref()?.get(key.as_bytes())
+    }
+
     /// Whether `key` is there, with whatever value.
     pub fn contains_key(&self, key: &Str) -> bool {
         let Some(cell) = &self.cell else {
@@ -296,7 +306,7 @@ impl Map {
             .ok_or_else(|| Failure::new("assignment to entry in nil map"))?;
         let (key, value) = (key.into(), value.into());
         if let Some(log) = cell.log.get() {
-            log.write();
+            log.write(self, &key, Some(&value));
             watch::watch(&value, log);
         }
         if let Some(watch) = cell.watch.get() {
@@ -319,7 +329,7 @@ impl Map {
         let cell = self.cell.as_ref()?;
         cell.make_writable();
         if let Some(log) = cell.log.get() {
-            log.write();
+            log.write(self, key, None);
         }
         let mut entries = cell.entries.borrow_mut();
         match &mut *entries {

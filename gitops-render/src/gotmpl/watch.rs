@@ -13,6 +13,8 @@ use std::rc::Rc;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use super::edits::Edit;
+use super::map::Map;
 use super::text::Str;
 use super::value::Value;
 
@@ -22,7 +24,8 @@ use super::value::Value;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     below: HashMap<u32, HashMap<Str, u32, RandomState>, RandomState>,
-    count: u32,
+    /// Of each but the first, by number: the map that it is in, and its key there.
+    above: Vec<(u32, Str)>,
 }
 
 impl Places {
@@ -34,9 +37,22 @@ impl Places {
         if let Some(known) = keys.get(key) {
             return *known;
         }
-        self.count += 1;
-        keys.insert(key.clone(), self.count);
-        self.count
+        self.above.push((place, key.clone()));
+        let number = u32::try_from(self.above.len()).expect("less maps than memory");
+        keys.insert(key.clone(), number);
+        number
+    }
+
+    /// The keys that lead to a place.
+    fn path(&self, mut place: u32) -> Vec<Str> {
+        let mut path = Vec::new();
+        while place != Places::ROOT {
+            let (above, key) = &self.above[place as usize - 1];
+            path.push(key.clone());
+            place = *above;
+        }
+        path.reverse();
+        path
     }
 
     /// The number of the map at a key, if there was one in any render.
@@ -60,6 +76,9 @@ pub(crate) enum Read {
 /// What was asked of which map.
 pub(crate) type Reads = HashSet<(u32, Read), RandomState>;
 
+/// What is written more often is not worth the memory.
+const MOST_EDITS: usize = 1 << 10;
+
 /// What the watched maps of a render report.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
@@ -67,7 +86,8 @@ pub(crate) struct Log {
     reads_noted: bool,
     places: RefCell<Places>,
     reads: RefCell<Reads>,
-    wrote: Cell<bool>,
+    /// What was written to which map; `None` if some of it cannot be repeated.
+    edits: RefCell<Option<Vec<(Map, Edit)>>>,
     /// How often reads were taken.
     turn: Cell<u64>,
     /// How often a map was written to.
@@ -87,6 +107,7 @@ impl Log {
         Rc::new(Log {
             reads_noted: true,
             places: RefCell::new(places),
+            edits: RefCell::new(Some(Vec::new())),
             ..Log::default()
         })
     }
@@ -95,10 +116,41 @@ impl Log {
         self.reads_noted
     }
 
-    /// What was read since the last call, and whether anything was written to.
-    pub(crate) fn take(&self) -> (Reads, bool) {
+    /// What was read and written since the last call; no writes if they cannot
+    /// be repeated in the map that all paths start from.
+    pub(crate) fn take(&self, root: &Map) -> (Reads, Option<Box<[Edit]>>) {
         self.turn.set(self.turn.get() + 1);
-        (self.reads.take(), self.wrote.take())
+        let edits = self.edits.replace(Some(Vec::new()));
+        let edits = edits.and_then(|edits| {
+            // What was put elsewhere meanwhile would not be found.
+            let found = |(map, edit): (Map, Edit)| {
+                let there = self.find(root, edit.place)?;
+                there.is(&map).then_some(edit)
+            };
+            edits.into_iter().map(found).collect()
+        });
+        (self.reads.take(), edits)
+    }
+
+    /// The map at a place below `root`, without a report of that.
+    pub(super) fn find(&self, root: &Map, place: u32) -> Option<Map> {
+        let path = self.path(place);
+        path.iter()
+            .try_fold(root.clone(), |map, key| match map.get_unreported(key) {
+                Some(Value::Map(below)) => Some(below),
+                _ => None,
+            })
+    }
+
+    /// The keys that lead to a place.
+    pub(crate) fn path(&self, place: u32) -> Vec<Str> {
+        self.places.borrow().path(place)
+    }
+
+    /// The number of the map that a place is in.
+    pub(crate) fn above(&self, place: u32) -> Option<u32> {
+        let above = place.checked_sub(1)?;
+        Some(self.places.borrow().above[above as usize].0)
     }
 
     pub(crate) fn take_places(&self) -> Places {
@@ -121,10 +173,18 @@ impl Log {
         self.asked.set(self.asked.get() + 1);
     }
 
-    /// Something is written to.
-    pub(super) fn write(&self) {
-        self.wrote.set(true);
+    /// A map is about to be written to: a value at a key, or the key is removed.
+    pub(super) fn write(&self, map: &Map, key: &Str, value: Option<&Value>) {
         self.writes.set(self.writes.get() + 1);
+        if !self.reads_noted {
+            return;
+        }
+        let mut noted = self.edits.borrow_mut();
+        let Some(edits) = &mut *noted else { return };
+        match map.place().and_then(|place| Edit::new(place, key, value)) {
+            Some(edit) if edits.len() < MOST_EDITS => edits.push((map.clone(), edit)),
+            _ => *noted = None,
+        }
     }
 
     fn read(&self, place: u32, read: Read) {
@@ -176,6 +236,11 @@ impl Watch {
             // Those inside do not know of it yet.
             self.all.set(None);
         }
+    }
+
+    /// A path that leads here, if one is known.
+    pub(super) fn place(&self) -> Option<u32> {
+        self.places.borrow().first().copied()
     }
 
     pub(super) fn read(&self, read: &Read) {

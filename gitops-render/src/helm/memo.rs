@@ -8,8 +8,10 @@
 //!
 //! - Everything beside the values must be equal: chart, release, capabilities,
 //!   the subcharts that take part, and which maps are one and the same.
-//! - A template that writes to the data of others always runs. If it reads
-//!   something that differs, so does everything behind it.
+//! - What a template writes to the data of others is written again if it does
+//!   not run (`gotmpl/edits.rs`). If only the template can do that, it always
+//!   runs. What it writes differs then for everything behind it, if that is
+//!   not what it wrote last time.
 //! - A template that asks for what nobody can compare (random numbers of the
 //!   system, its clock, a cluster) always runs as well.
 //! - A render that is traced runs whole.
@@ -50,6 +52,7 @@ use super::release::{self, Release};
 use super::schema::Checked;
 use super::seed::Seed;
 use super::subcharts::Node;
+use crate::gotmpl::edits::{self, Edit};
 use crate::gotmpl::memory::{Made, Memory};
 use crate::gotmpl::watch::{Log, Places, Read};
 use crate::gotmpl::{Map, Str, Value};
@@ -151,8 +154,8 @@ struct Kept {
 struct Execution {
     written: Written,
     reads: Vec<(u32, Read)>,
-    /// Whether it wrote to the data of others.
-    wrote: bool,
+    /// What it wrote to the data of others; `None` if only it can do so again.
+    edits: Option<Box<[Edit]>>,
     inputs: Inputs,
     /// What functions made for it, which keeps that remembered.
     #[expect(dead_code, reason = "it is shared, not read")]
@@ -317,6 +320,19 @@ impl Difference {
         differs
     }
 
+    /// What an edit wrote is another, or it is written at another time.
+    fn add(&mut self, edit: &Edit, log: &Log) {
+        self.keys
+            .entry(edit.place)
+            .or_default()
+            .insert(edit.key.clone());
+        self.resized.insert(edit.place);
+        self.above
+            .extend(std::iter::successors(Some(edit.place), |place| {
+                log.above(*place)
+            }));
+    }
+
     fn concerns(&self, reads: &[(u32, Read)]) -> bool {
         reads.iter().any(|(place, read)| match read {
             Read::Key(key) => self.keys.get(place).is_some_and(|keys| keys.contains(key)),
@@ -330,12 +346,15 @@ impl Difference {
 pub(super) struct Running<'m> {
     memo: &'m mut Memo,
     log: Rc<Log>,
+    root: Map,
     memory: Rc<Memory>,
     facts: Facts,
     values: Values,
     /// What the last render left, and what differs from it; `None` if nothing
     /// can be reused, now or any more.
     last: Option<(Kept, Difference)>,
+    /// Whether the template that runs does so since it reads something that differs.
+    differs: bool,
     files: HashMap<CoreStr, Execution, RandomState>,
 }
 
@@ -378,10 +397,12 @@ impl<'m> Running<'m> {
         Some(Running {
             memo,
             log,
+            root: values.clone(),
             memory: Rc::new(memory.unwrap_or_default()),
             facts,
             values: seen,
             last,
+            differs: false,
             files: HashMap::default(),
         })
     }
@@ -400,13 +421,9 @@ impl<'m> Running<'m> {
     pub(super) fn reuse(&mut self, path: &str) -> Option<(Written, &Inputs)> {
         let (kept, difference) = self.last.as_mut()?;
         let file = kept.files.get(path)?;
-        let differs = difference.concerns(&file.reads) || self.facts.is_volatile(&file.inputs);
-        if differs && file.wrote {
-            // What it writes now may be something else for whoever is next.
-            self.last = None;
-            return None;
-        }
-        if differs || file.wrote {
+        self.differs = difference.concerns(&file.reads) || self.facts.is_volatile(&file.inputs);
+        let edits = file.edits.as_ref().filter(|_| !self.differs)?;
+        if !edits::repeat(&self.root, edits, &self.log) {
             return None;
         }
         let (path, file) = kept.files.remove_entry(path)?;
@@ -417,12 +434,12 @@ impl<'m> Running<'m> {
 
     /// A template is about to be executed.
     pub(super) fn execute(&self) {
-        self.log.take();
+        self.log.take(&self.root);
     }
 
     /// A template was executed. What it wrote comes back with its pieces.
     pub(super) fn executed(&mut self, mut written: Written, inputs: Inputs) -> Written {
-        let (reads, wrote) = self.log.take();
+        let (reads, edits) = self.log.take(&self.root);
         let before = self.last.as_ref().map(|(kept, _)| &kept.files);
         let before = before.and_then(|files| files.get(&written.path));
         match before {
@@ -430,20 +447,47 @@ impl<'m> Running<'m> {
             Some(file) => written.learn_pieces_after(&file.written, self.facts.profile),
             None => written.learn_pieces(self.facts.profile),
         }
-        if wrote && !before.is_some_and(|file| file.wrote) {
-            self.last = None;
+        // Whoever is next may find something else than last time.
+        let none = Box::default();
+        let had = before.map_or(Some(&none), |file| file.edits.as_ref());
+        match (had, &edits) {
+            (Some(had), Some(edits)) if had == edits => {}
+            (Some(had), Some(edits)) => {
+                let changed = [&**had, edits].concat();
+                self.differ(&changed);
+            }
+            (None, None) if !self.differs => {}
+            _ => self.last = None,
         }
         self.files.insert(
             written.path.clone(),
             Execution {
                 written: written.clone(),
                 reads: reads.into_iter().collect(),
-                wrote,
+                edits,
                 inputs,
                 made: self.memory.take_asked(),
             },
         );
         written
+    }
+
+    /// Such a thing was written, now or last time.
+    fn differ(&mut self, edits: &[Edit]) {
+        let Some((_, difference)) = &mut self.last else {
+            return;
+        };
+        for edit in edits {
+            let path = self.log.path(edit.place);
+            // Who finds the map elsewhere need not have been told of this place.
+            let is_above = |shared: &Vec<Str>| path.starts_with(shared);
+            let shared = &self.values.shared;
+            if shared.iter().any(|(a, b)| is_above(a) || is_above(b)) {
+                self.last = None;
+                return;
+            }
+            difference.add(edit, &self.log);
+        }
     }
 
     /// The render has succeeded.

@@ -61,6 +61,7 @@ const READERS: &[&str] = &[
     "nil: {{ include \"args\" dict }} {{ include \"args\" (fromJson \"null\") }} {{ include \"args\" nil }}",
     "place: {{ include \"place\" . }} {{ include \"place\" . }} {{ include \"args\" (dict \"t\" .Template) }} \
      {{ with .Template }}{{ include \"args\" . }}{{ end }} {{ include \"base\" (list .) }}",
+    "made: {{ .Values.made | toJson }} {{ with .Values.made }}{{ if kindIs \"map\" . }}{{ range $k, $v := . }}{{ printf \"%s %T \" $k $v }}{{ end }}{{ end }}{{ end }}",
     "count: {{ $d := dict }}{{ include \"count\" $d }} {{ include \"count\" $d }} {{ $d.n }}",
 ];
 
@@ -79,6 +80,13 @@ const WRITERS: &[&str] = &[
     "placed: {{ include \"place\" . }}{{ $_ := set .Template \"Name\" \"other\" }} {{ include \"place\" . }}",
     "below: {{ $d := dict \"v\" .Values.b }}{{ include \"args\" $d }}{{ if kindIs \"map\" .Values.b }}\
      {{ $_ := set .Values.b \"n\" 1 }}{{ end }} {{ include \"args\" $d }} {{ include \"count\" .Values }}",
+    "{{ $_ := set .Values \"made\" (dict \"i\" 1 \"i64\" (int64 1) \"f\" 1.0 \"n\" nil \"l\" (list 1 (dict \"t\" true)) \"s\" \"x\") }}\
+     {{ $_ := set .Values.made \"a\" .Values.a }}{{ $_ := unset .Values.made \"n\" }}",
+    "{{ $d := dict \"k\" (dict) }}{{ $_ := set .Values \"made\" $d }}{{ $_ := set $d.k \"late\" 1 }}{{ $_ := set .Values \"twice\" $d }}",
+    "{{ $d := dict \"k\" 1 }}{{ $_ := set .Values \"made\" (dict \"x\" $d \"y\" $d) }}{{ $_ := set .Values.made.x \"k\" 2 }}",
+    "{{ if kindIs \"map\" .Values.b }}{{ $b := .Values.b }}{{ $_ := set .Values \"b\" (dict \"a\" \"new\") }}{{ $_ := set $b \"a\" 5 }}{{ end }}",
+    "{{ if kindIs \"map\" .Values.global }}{{ $_ := set .Values.global \"made\" (fromYaml \"{a: 1, b: [2]}\") }}{{ end }}",
+    "{{ if kindIs \"map\" .Values.c }}{{ range $i := until 3 }}{{ $_ := set $.Values.c (printf \"k%d\" $i) $i }}{{ end }}{{ end }}",
     "copies: {{ toJson (deepCopy .Values) }}{{ if kindIs \"map\" .Values.b }}{{ $_ := set .Values.b \"a\" .Values.a }}{{ end }} \
      {{ toJson (deepCopy .Values) }}{{ $_ := unset (.Values.c | default dict) \"a\" }} {{ toJson (deepCopy .Values) }}",
 ];
@@ -233,6 +241,85 @@ fn what_reads_no_difference_is_reused() {
         ..with_values(&[("a", 1), ("b", 2)])
     };
     assert_eq!(reused(&elsewhere), 0);
+}
+
+#[test]
+fn what_templates_write_is_written_again_without_them() {
+    let chart = chart(&files_of(&[
+        ("values.yaml", "m: {}\na: 0\nb: 0\nl: [{}]\n"),
+        (
+            "templates/z.yaml",
+            "{{ $_ := set .Values.m \"seen\" (min .Values.a 5) }}{{ $_ := set .Values.m \"own\" (dict \"k\" 1) }}",
+        ),
+        ("templates/y.yaml", "y: {{ toJson .Values.m }}"),
+        ("templates/x.yaml", "x: {{ .Values.b }}"),
+    ]));
+    let mut memo = Memo::default();
+    let mut reused = |a: i64, b: i64| {
+        let options = with_values(&[("a", a), ("b", b)]);
+        let with = memo.template(&chart, &options);
+        assert_eq!(seen(&with), seen(&template(&chart, &options)));
+        memo.reused()
+    };
+    assert_eq!(reused(1, 1), 0);
+    assert_eq!(reused(1, 1), 3);
+    assert_eq!(reused(1, 2), 2);
+    // It writes something else, which another reads.
+    assert_eq!(reused(7, 2), 1);
+    // It runs, and writes the same.
+    assert_eq!(reused(8, 2), 2);
+}
+
+#[test]
+fn what_only_a_template_can_write_again_makes_it_run() {
+    let chart = chart(&files_of(&[
+        ("values.yaml", "a: 0\nl: [{}]\n"),
+        (
+            "templates/z.yaml",
+            "{{ range .Values.l }}{{ $_ := set . \"n\" 1 }}{{ end }}",
+        ),
+        ("templates/y.yaml", "y: {{ toJson .Values.l }}"),
+        ("templates/x.yaml", "x: {{ .Values.a }}"),
+    ]));
+    let mut memo = Memo::default();
+    let mut reused = |a: i64| {
+        let options = with_values(&[("a", a)]);
+        let with = memo.template(&chart, &options);
+        assert_eq!(seen(&with), seen(&template(&chart, &options)));
+        memo.reused()
+    };
+    assert_eq!(reused(1), 0);
+    assert_eq!(reused(1), 2);
+    assert_eq!(reused(2), 1);
+}
+
+/// A subchart shares the globals of its parent; which map is the first of them
+/// must not depend on how many others are looked at before.
+#[test]
+fn maps_that_charts_share_are_known_by_their_paths() {
+    let chart = chart(&files_of(&[
+        ("values.yaml", "early: {k: 1, l: {}}\nglobal: {t: {}}\n"),
+        (
+            "charts/sub/Chart.yaml",
+            "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+        ),
+        (
+            "charts/sub/templates/a.yaml",
+            "a: {{ toJson .Values.global }}",
+        ),
+        ("templates/b.yaml", "b: {{ .Values.early.k }}"),
+    ]));
+    let mut memo = Memo::default();
+    let early = Value::Map(Map::from_iter([("k", Value::Int(2))]));
+    for (values, reused) in [(None, 0), (Some(("early", early)), 1)] {
+        let options = HelmOptions {
+            values: values.into_iter().collect(),
+            ..HelmOptions::default()
+        };
+        let with = memo.template(&chart, &options);
+        assert_eq!(seen(&with), seen(&template(&chart, &options)));
+        assert_eq!(memo.reused(), reused);
+    }
 }
 
 #[test]

@@ -1,0 +1,199 @@
+//! What a template wrote to the data of others, for it to be written again
+//! without the template.
+//!
+//! It can be if it is known where the map is that was written to, and if what
+//! was written is the template's own: nothing in it lies in the data as well, or
+//! in it twice.
+
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
+
+use super::map::{Map, MapKind};
+use super::stack::deeper;
+use super::text::Str;
+use super::value::{MAX_NESTING, Value};
+use super::watch::Log;
+
+/// What was set at a key of the map at a place, or that it was removed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Edit {
+    pub(crate) place: u32,
+    pub(crate) key: Str,
+    value: Option<Frozen>,
+}
+
+impl Edit {
+    /// `None` if it cannot be repeated.
+    pub(super) fn new(place: u32, key: &Str, value: Option<&Value>) -> Option<Edit> {
+        let value = match value {
+            Some(value) => Some(Frozen::new(value)?),
+            None => None,
+        };
+        Some(Edit {
+            place,
+            key: key.clone(),
+            value,
+        })
+    }
+
+    fn apply(&self, to: &Map) -> bool {
+        match &self.value {
+            Some(value) => to.insert(self.key.clone(), value.thaw()).is_ok(),
+            None => {
+                to.remove(&self.key);
+                true
+            }
+        }
+    }
+}
+
+/// Writes all of it again, or nothing if a map is not where it was.
+pub(crate) fn repeat(root: &Map, edits: &[Edit], log: &Log) -> bool {
+    let mut before = Vec::new();
+    for edit in edits {
+        let map = log.find(root, edit.place);
+        let old = map.as_ref().and_then(|map| map.get_unreported(&edit.key));
+        match map {
+            Some(map) if edit.apply(&map) => before.push((map, &edit.key, old)),
+            _ => {
+                for (map, key, old) in before.into_iter().rev() {
+                    match old {
+                        Some(old) => map.provide(key.clone(), old),
+                        None => drop(map.remove(key)),
+                    }
+                }
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// A value that can wait for another render, in another thread.
+#[derive(Clone, Debug, PartialEq)]
+enum Frozen {
+    Nil,
+    Bool(bool),
+    Int(i64),
+    Int64(i64),
+    /// By its bits.
+    Float(u64),
+    Str(Str),
+    /// As it was read.
+    Core(gitops_core::Value),
+    Map(Vec<(Str, Frozen)>),
+    List(Vec<Frozen>),
+}
+
+impl Frozen {
+    fn new(value: &Value) -> Option<Frozen> {
+        freeze(value, &mut HashSet::default(), 0)
+    }
+
+    fn thaw(&self) -> Value {
+        match self {
+            Frozen::Nil => Value::Nil,
+            Frozen::Bool(flag) => Value::Bool(*flag),
+            Frozen::Int(number) => Value::Int(*number),
+            Frozen::Int64(number) => Value::Int64(*number),
+            Frozen::Float(bits) => Value::Float(f64::from_bits(*bits)),
+            Frozen::Str(text) => Value::Str(text.clone()),
+            Frozen::Core(value) => Value::from(value),
+            Frozen::Map(entries) => {
+                let thawed = entries
+                    .iter()
+                    .map(|(key, value)| (key.clone(), deeper(|| value.thaw())));
+                Value::Map(thawed.collect())
+            }
+            Frozen::List(items) => {
+                let thawed = items.iter().map(|item| deeper(|| item.thaw()));
+                Value::List(thawed.collect())
+            }
+        }
+    }
+}
+
+/// `seen` are the maps and lists so far.
+fn freeze(value: &Value, seen: &mut HashSet<usize, RandomState>, depth: usize) -> Option<Frozen> {
+    Some(match value {
+        Value::Nil => Frozen::Nil,
+        Value::Bool(flag) => Frozen::Bool(*flag),
+        Value::Int(number) => Frozen::Int(*number),
+        Value::Int64(number) => Frozen::Int64(*number),
+        Value::Float(number) => Frozen::Float(number.to_bits()),
+        Value::Str(text) => Frozen::Str(text.clone()),
+        Value::Map(map) => {
+            let known = map.is_nil() || map.is_watched() || !seen.insert(map.address()?);
+            if known || map.kind() != MapKind::Plain || depth > MAX_NESTING {
+                return None;
+            }
+            if let Some(untouched) = map.untouched() {
+                return Some(Frozen::Core(untouched.into()));
+            }
+            let mut entries = Vec::with_capacity(map.len());
+            map.visit(|key, value| {
+                let value = deeper(|| freeze(value, seen, depth + 1)).ok_or(())?;
+                entries.push((key.clone(), value));
+                Ok::<_, ()>(())
+            })
+            .ok()?;
+            Frozen::Map(entries)
+        }
+        Value::List(list) => {
+            let known = list.is_nil() || list.is_watched() || !seen.insert(list.address()?);
+            if known || depth > MAX_NESTING {
+                return None;
+            }
+            if let Some(untouched) = list.untouched() {
+                return Some(Frozen::Core(untouched.clone().into()));
+            }
+            let items = list
+                .iter()
+                .map(|item| deeper(|| freeze(item, seen, depth + 1)));
+            Frozen::List(items.collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gotmpl::watch::Places;
+
+    /// No template leads here: what it reads to find a map is the same when the
+    /// map is looked for again.
+    #[test]
+    fn what_cannot_all_be_repeated_is_not_repeated_at_all() {
+        let below = Map::from_iter([("b", Value::Int64(1))]);
+        let root = Map::from_iter([("a", Value::Map(below))]);
+        let log = Log::of_reads(Places::default());
+        root.watch_at(&log, Places::ROOT);
+        let a = root.get("a").expect("it is there");
+        let place = a.as_map().and_then(Map::place).expect("it was found there");
+        let edit = |place, key: &str, value: Option<i64>| {
+            let value = value.map(Value::Int64);
+            Edit::new(place, &Str::from(key), value.as_ref()).expect("a number can wait")
+        };
+        root.insert("x", Value::Map(Map::new()))
+            .expect("no nil map");
+        let gone = root.remove(&"x".into()).expect("it is there");
+        let gone = gone
+            .as_map()
+            .and_then(Map::place)
+            .expect("it was put there");
+        let mut edits = vec![
+            edit(place, "b", Some(2)),
+            edit(place, "c", Some(3)),
+            edit(place, "b", None),
+            edit(gone, "y", Some(4)),
+        ];
+        assert!(!repeat(&root, &edits, &log));
+        let text = |root: &Map| super::super::printf::sprint(&Value::Map(root.clone())).to_string();
+        assert_eq!(text(&root), "map[a:map[b:1]]");
+        edits.pop();
+        assert!(repeat(&root, &edits, &log));
+        assert_eq!(text(&root), "map[a:map[c:3]]");
+    }
+}
