@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::map::{Map, MapKind};
 use super::stack::deeper;
@@ -15,26 +16,37 @@ use super::text::Str;
 use super::value::{MAX_NESTING, Value};
 use super::watch::Log;
 
-/// What was set at a key of the map at a place, or that it was removed.
+/// What was set at a key of a map, or that it was removed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Edit {
-    pub(crate) place: u32,
+    /// The places at which the map lies.
+    pub(crate) places: SmallVec<[u32; 1]>,
     pub(crate) key: Str,
     value: Option<Frozen>,
 }
 
 impl Edit {
     /// `None` if it cannot be repeated.
-    pub(super) fn new(place: u32, key: &Str, value: Option<&Value>) -> Option<Edit> {
+    pub(super) fn new(
+        places: SmallVec<[u32; 1]>,
+        key: &Str,
+        value: Option<&Value>,
+    ) -> Option<Edit> {
+        places.first()?;
         let value = match value {
             Some(value) => Some(Frozen::new(value)?),
             None => None,
         };
         Some(Edit {
-            place,
+            places,
             key: key.clone(),
             value,
         })
+    }
+
+    /// Where to find the map.
+    pub(super) fn place(&self) -> u32 {
+        self.places[0]
     }
 
     fn apply(&self, to: &Map) -> bool {
@@ -52,7 +64,7 @@ impl Edit {
 pub(crate) fn repeat(root: &Map, edits: &[Edit], log: &Log) -> bool {
     let mut before = Vec::new();
     for edit in edits {
-        let map = log.find(root, edit.place);
+        let map = log.find(root, edit.place());
         let old = map.as_ref().and_then(|map| map.get_unreported(&edit.key));
         match map {
             Some(map) if edit.apply(&map) => before.push((map, &edit.key, old)),
@@ -171,23 +183,20 @@ mod tests {
         let log = Log::of_reads(Places::default());
         root.watch_at(&log, Places::ROOT);
         let a = root.get("a").expect("it is there");
-        let place = a.as_map().and_then(Map::place).expect("it was found there");
-        let edit = |place, key: &str, value: Option<i64>| {
+        let places = a.as_map().expect("it is a map").places();
+        let edit = |places: &SmallVec<_>, key: &str, value: Option<i64>| {
             let value = value.map(Value::Int64);
-            Edit::new(place, &Str::from(key), value.as_ref()).expect("a number can wait")
+            Edit::new(places.clone(), &Str::from(key), value.as_ref()).expect("a number can wait")
         };
         root.insert("x", Value::Map(Map::new()))
             .expect("no nil map");
         let gone = root.remove(&"x".into()).expect("it is there");
-        let gone = gone
-            .as_map()
-            .and_then(Map::place)
-            .expect("it was put there");
+        let gone = gone.as_map().expect("it is a map").places();
         let mut edits = vec![
-            edit(place, "b", Some(2)),
-            edit(place, "c", Some(3)),
-            edit(place, "b", None),
-            edit(gone, "y", Some(4)),
+            edit(&places, "b", Some(2)),
+            edit(&places, "c", Some(3)),
+            edit(&places, "b", None),
+            edit(&gone, "y", Some(4)),
         ];
         assert!(!repeat(&root, &edits, &log));
         let text = |root: &Map| super::super::printf::sprint(&Value::Map(root.clone())).to_string();

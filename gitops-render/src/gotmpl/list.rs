@@ -124,7 +124,7 @@ impl List {
         mut copy: impl FnMut(&Value) -> Result<Copied, E>,
     ) -> Result<Copied, E> {
         if let Some(source) = self.untouched() {
-            return Ok(Copied::AsWritten(source.clone().into()));
+            return Ok(Copied::AsWritten(source.clone().into(), None));
         }
         let Some(cell) = &self.0 else {
             return Ok(Copied::Anew(Value::List(self.clone())));
@@ -135,10 +135,12 @@ impl List {
         for item in self.iter() {
             let item = copy(item)?;
             changed |= matches!(item, Copied::Anew(Value::Map(_) | Value::List(_)));
+            // What is in a list lies nowhere.
+            item.read_all();
             copied.push(Value::from(item));
         }
         Ok(match changed {
-            false => Copied::AsWritten(cell.source.clone().into()),
+            false => Copied::AsWritten(cell.source.clone().into(), None),
             true => Copied::Anew(copied.into()),
         })
     }

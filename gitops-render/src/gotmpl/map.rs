@@ -3,14 +3,14 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use smallvec::SmallVec;
 
 use super::function::Failure;
 use super::text::Str;
 use super::value::{MAX_NESTING, Value};
-use super::watch::{self, Log, Read, Watch};
+use super::watch::{self, Log, Origin, Read, Watch};
 
 /// A Go map with string keys: a reference to shared, mutable entries.
 ///
@@ -72,6 +72,17 @@ impl MapKind {
     /// Whether the elements are of type `interface {}`.
     pub(super) fn is_boxed(self) -> bool {
         !matches!(self, MapKind::Strings)
+    }
+}
+
+/// Which map it was, without keeping what is in it.
+#[derive(Debug)]
+pub(super) struct Identity(Weak<Cell>);
+
+impl Identity {
+    pub(super) fn is_of(&self, map: &Map) -> bool {
+        let cell = map.cell.as_ref();
+        cell.is_some_and(|cell| Weak::as_ptr(&self.0) == Rc::as_ptr(cell))
     }
 }
 
@@ -147,6 +158,11 @@ impl Map {
         }
     }
 
+    /// What tells this map from all others, also when it is gone.
+    pub(super) fn identity(&self) -> Identity {
+        Identity(self.cell.as_ref().map_or_else(Weak::new, Rc::downgrade))
+    }
+
     /// What tells this map from all others while it is alive.
     pub(crate) fn address(&self) -> Option<usize> {
         self.cell.as_ref().map(|cell| Rc::as_ptr(cell) as usize)
@@ -165,9 +181,22 @@ impl Map {
         }
     }
 
+    /// This map is a copy of one that lies at a place, and nobody else's yet.
+    pub(super) fn copies(&self, place: u32, log: &Rc<Log>) {
+        if let Some(cell) = &self.cell
+            && cell.log.get().is_none()
+        {
+            cell.watch
+                .get_or_init(|| Box::new(Watch::of_copy(log)))
+                .lies_at(place);
+        }
+    }
+
     /// Where this map lies, if it is watched and was found there.
-    pub(super) fn place(&self) -> Option<u32> {
-        self.cell.as_ref()?.watch.get()?.place()
+    pub(super) fn places(&self) -> SmallVec<[u32; 1]> {
+        let cell = self.cell.as_ref().filter(|cell| cell.log.get().is_some());
+        let watch = cell.and_then(|cell| cell.watch.get());
+        watch.map_or_else(SmallVec::new, |watch| watch.places())
     }
 
     /// Lets this map report to `log`; what in it must do so as well is added to
@@ -176,6 +205,9 @@ impl Map {
         let Some(cell) = &self.cell else { return };
         if cell.log.set(log.clone()).is_err() {
             return;
+        }
+        if let Some(watch) = cell.watch.get() {
+            watch.is_no_copy();
         }
         let container = |value: &&Value| value.is_container();
         match &*cell.entries.borrow() {
@@ -214,12 +246,17 @@ impl Map {
 
     /// The number of keys.
     pub fn len(&self) -> usize {
+        if let Some(watch) = self.cell.as_ref().and_then(|cell| cell.watch.get()) {
+            watch.read(&Read::Keys);
+        }
+        self.len_unreported()
+    }
+
+    /// As [`len`](Self::len), which nobody is told of.
+    pub(crate) fn len_unreported(&self) -> usize {
         let Some(cell) = &self.cell else {
             return 0;
         };
-        if let Some(watch) = cell.watch.get() {
-            watch.read(&Read::Keys);
-        }
         match &*cell.entries.borrow() {
             Entries::Core(map) => map.len(),
             Entries::Few(entries) => entries.len(),
@@ -308,9 +345,9 @@ impl Map {
         if let Some(log) = cell.log.get() {
             log.write(self, &key, Some(&value));
             watch::watch(&value, log);
-        }
-        if let Some(watch) = cell.watch.get() {
-            watch.hand_out(&key, &value);
+            if let Some(watch) = cell.watch.get() {
+                watch.hand_out(&key, &value);
+            }
         }
         cell.put(key, value);
         Ok(())
@@ -449,18 +486,24 @@ impl Map {
         let Some(cell) = &self.cell else {
             return Ok(Copied::Anew(Value::Map(self.clone())));
         };
+        // What is read of a copy is read of what it was made from.
+        let origin = cell.watch.get().and_then(|watch| watch.origin());
         let as_written = |map: gitops_core::Map| match self.kind {
-            MapKind::Plain => Copied::AsWritten(gitops_core::Value::Map(map)),
-            kind => Copied::Anew(Value::Map(Map::from(map).with_kind(kind))),
+            MapKind::Plain => Copied::AsWritten(gitops_core::Value::Map(map), origin.clone()),
+            kind => {
+                let map = Map::from(map).with_kind(kind);
+                Copied::Anew(Value::Map(map.with_origin(origin.as_ref())))
+            }
         };
         if let Some(watch) = cell.watch.get()
             && watch.is_pristine()
             && let Some(map) = &*cell.written.borrow()
         {
-            watch.read(&Read::All);
             return Ok(as_written(map.clone()));
         }
-        cell.report_all();
+        if origin.is_none() {
+            cell.report_all();
+        }
         let entries = match &*cell.entries.borrow() {
             Entries::Core(map) => return Ok(as_written(map.clone())),
             Entries::Few(few) => {
@@ -471,9 +514,14 @@ impl Map {
                         if !value.is_container() {
                             continue;
                         }
-                        if let Copied::Anew(value) = copy(value)? {
-                            changed = Some((index, value));
-                            break;
+                        match copy(value)? {
+                            Copied::Anew(value) => {
+                                changed = Some((index, value));
+                                break;
+                            }
+                            // This copy will not know where that lies.
+                            as_written if origin.is_none() => as_written.read_all(),
+                            Copied::AsWritten(..) => {}
                         }
                     }
                     let Some((index, value)) = changed else {
@@ -508,7 +556,14 @@ impl Map {
             }
         };
         let map = Map::with_entries(entries).with_kind(self.kind);
-        Ok(Copied::Anew(Value::Map(map)))
+        Ok(Copied::Anew(Value::Map(map.with_origin(origin.as_ref()))))
+    }
+
+    fn with_origin(self, origin: Option<&Origin>) -> Map {
+        if let Some(origin) = origin {
+            origin.watch(&self);
+        }
+        self
     }
 
     /// Empties this map and every map reachable from it.
@@ -540,6 +595,12 @@ impl Map {
         }
     }
 
+    /// Whether nobody gave a part of it an identity.
+    pub(super) fn is_untouched(&self) -> bool {
+        let cell = self.cell.as_ref();
+        cell.is_some_and(|cell| matches!(&*cell.entries.borrow(), Entries::Core(_)))
+    }
+
     /// The map as it was written, if nobody gave a part of it an identity.
     pub(crate) fn untouched(&self) -> Option<gitops_core::Map> {
         let cell = self.cell.as_ref()?;
@@ -567,7 +628,7 @@ impl Map {
     /// Gives a map that nobody has touched, and that does not report yet, other
     /// entries, for everyone who refers to it.
     pub(crate) fn rewrite(&self, map: gitops_core::Map) {
-        debug_assert!(!self.is_watched() && self.untouched().is_some());
+        debug_assert!(!self.is_watched() && self.is_untouched());
         if let Some(cell) = &self.cell {
             cell.entries.replace(Entries::Core(map));
         }
@@ -638,25 +699,24 @@ impl Cell {
         self.get(key)
     }
 
-    /// Everything is read: nothing is as it was written any more.
+    /// All entries are read: nothing is as it was written any more.
     fn read_all(&self) {
         self.materialise();
         self.report_all();
     }
 
-    /// Reports that everything is read, and lets it report in turn.
+    /// Reports that all entries are read, and lets what is in them report in turn.
     fn report_all(&self) {
         let Some(watch) = self.watch.get() else {
             return;
         };
         match &*self.entries.borrow() {
-            // What is converted later is handed out then.
             Entries::Core(_) => watch.read(&Read::All),
-            Entries::Few(few) => watch.read_all(|| {
+            Entries::Few(few) => watch.read_entries(|| {
                 few.iter()
                     .for_each(|(key, value)| watch.hand_out(key, value));
             }),
-            Entries::Many(many) => watch.read_all(|| {
+            Entries::Many(many) => watch.read_entries(|| {
                 many.iter()
                     .for_each(|(key, value)| watch.hand_out(key, value));
             }),
@@ -723,15 +783,31 @@ fn anew(map: &gitops_core::Map) -> Vec<(Str, Value)> {
 
 /// What a copy came to.
 pub(crate) enum Copied {
-    /// Nothing in it was written to, so what it was converted from will do.
-    AsWritten(gitops_core::Value),
+    /// Nothing in it was written to, so what it was converted from will do; and
+    /// of a map that lies at a place, which that is.
+    AsWritten(gitops_core::Value, Option<Origin>),
     Anew(Value),
+}
+
+impl Copied {
+    /// It becomes part of what reports nothing.
+    pub(super) fn read_all(&self) {
+        if let Copied::AsWritten(_, Some(origin)) = self {
+            origin.read_all();
+        }
+    }
 }
 
 impl From<Copied> for Value {
     fn from(copied: Copied) -> Self {
         match copied {
-            Copied::AsWritten(value) => Value::from(&value),
+            Copied::AsWritten(value, origin) => {
+                let value = Value::from(&value);
+                if let (Value::Map(map), Some(origin)) = (&value, origin) {
+                    origin.watch(map);
+                }
+                value
+            }
             Copied::Anew(value) => value,
         }
     }

@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::edits::Edit;
-use super::map::Map;
+use super::map::{Identity, Map};
 use super::text::Str;
 use super::value::Value;
 
@@ -69,6 +69,8 @@ pub(crate) enum Read {
     Key(Str),
     /// Which keys there are.
     Keys,
+    /// What is at every key.
+    Entries,
     /// Everything in it and below.
     All,
 }
@@ -87,7 +89,7 @@ pub(crate) struct Log {
     places: RefCell<Places>,
     reads: RefCell<Reads>,
     /// What was written to which map; `None` if some of it cannot be repeated.
-    edits: RefCell<Option<Vec<(Map, Edit)>>>,
+    edits: RefCell<Option<Vec<(Identity, Edit)>>>,
     /// How often reads were taken.
     turn: Cell<u64>,
     /// How often a map was written to.
@@ -123,9 +125,9 @@ impl Log {
         let edits = self.edits.replace(Some(Vec::new()));
         let edits = edits.and_then(|edits| {
             // What was put elsewhere meanwhile would not be found.
-            let found = |(map, edit): (Map, Edit)| {
-                let there = self.find(root, edit.place)?;
-                there.is(&map).then_some(edit)
+            let found = |(map, edit): (Identity, Edit)| {
+                let there = self.find(root, edit.place())?;
+                map.is_of(&there).then_some(edit)
             };
             edits.into_iter().map(found).collect()
         });
@@ -181,8 +183,8 @@ impl Log {
         }
         let mut noted = self.edits.borrow_mut();
         let Some(edits) = &mut *noted else { return };
-        match map.place().and_then(|place| Edit::new(place, key, value)) {
-            Some(edit) if edits.len() < MOST_EDITS => edits.push((map.clone(), edit)),
+        match Edit::new(map.places(), key, value) {
+            Some(edit) if edits.len() < MOST_EDITS => edits.push((map.identity(), edit)),
             _ => *noted = None,
         }
     }
@@ -199,12 +201,14 @@ pub(super) struct Watch {
     /// inside a list, which was read as a whole, or the same in every render:
     /// then only what is written to it matters.
     places: RefCell<SmallVec<[u32; 1]>>,
-    /// The turn of the log in which everything was read and handed out.
+    /// The turn of the log in which all entries were read and handed out.
     all: Cell<Option<u64>>,
     /// The writes of the log when nothing in it had been written to.
     pristine: Cell<Option<u64>>,
     /// Whether each file finds something else here.
     of_file: Cell<bool>,
+    /// Whether the map is a template's own, made from what lies at the places.
+    is_copy: Cell<bool>,
 }
 
 impl Watch {
@@ -215,7 +219,33 @@ impl Watch {
             all: Cell::default(),
             pristine: Cell::default(),
             of_file: Cell::default(),
+            is_copy: Cell::default(),
         }
+    }
+
+    /// Of a copy, which reports to nobody what is written to it.
+    pub(super) fn of_copy(log: &Rc<Log>) -> Watch {
+        let watch = Watch::new(log);
+        watch.is_copy.set(true);
+        watch
+    }
+
+    /// The map has become part of the data, wherever that is.
+    pub(super) fn is_no_copy(&self) {
+        self.is_copy.set(false);
+        self.places.borrow_mut().clear();
+        self.all.set(None);
+    }
+
+    /// What copies of this map are told, if anybody wants to know what is read
+    /// of them.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        let places = self.places.borrow();
+        let asked = self.log.reads_noted && !self.of_file.get() && !places.is_empty();
+        asked.then(|| Origin {
+            log: self.log.clone(),
+            places: places.clone(),
+        })
     }
 
     /// Each file finds something else here, so that is told as well.
@@ -238,9 +268,9 @@ impl Watch {
         }
     }
 
-    /// A path that leads here, if one is known.
-    pub(super) fn place(&self) -> Option<u32> {
-        self.places.borrow().first().copied()
+    /// The paths that are known to lead here.
+    pub(super) fn places(&self) -> SmallVec<[u32; 1]> {
+        self.places.borrow().clone()
     }
 
     pub(super) fn read(&self, read: &Read) {
@@ -264,10 +294,10 @@ impl Watch {
         }
     }
 
-    /// Everything is read and handed out, which may have happened before.
-    pub(super) fn read_all(&self, hand_out: impl FnOnce()) {
+    /// All entries are read and handed out, which may have happened before.
+    pub(super) fn read_entries(&self, hand_out: impl FnOnce()) {
         if self.notes_reads() && !self.has_read_all() {
-            self.read(&Read::All);
+            self.read(&Read::Entries);
             hand_out();
             self.all.set(Some(self.log.turn.get()));
         }
@@ -280,7 +310,8 @@ impl Watch {
     /// Whether it is known that nothing in the map was ever written to. Whoever
     /// writes to something in it got it from here, so it reports.
     pub(super) fn is_pristine(&self) -> bool {
-        self.pristine.get() == Some(self.log.writes.get())
+        // Nobody is told what is written to a copy.
+        !self.is_copy.get() && self.pristine.get() == Some(self.log.writes.get())
     }
 
     /// So far nothing in the map was written to.
@@ -292,7 +323,34 @@ impl Watch {
     pub(super) fn hand_out(&self, key: &Str, value: &Value) {
         let Value::Map(map) = value else { return };
         for place in &*self.places.borrow() {
-            map.lies_at(self.log.places.borrow_mut().below(*place, key));
+            let below = self.log.places.borrow_mut().below(*place, key);
+            match self.is_copy.get() {
+                true => map.copies(below, &self.log),
+                false => map.lies_at(below),
+            }
+        }
+    }
+}
+
+/// Where the original of a copy lies.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    log: Rc<Log>,
+    places: SmallVec<[u32; 1]>,
+}
+
+impl Origin {
+    /// All of the original is read.
+    pub(super) fn read_all(&self) {
+        for place in &self.places {
+            self.log.read(*place, Read::All);
+        }
+    }
+
+    /// Lets a copy report what is read of it as if it were the original.
+    pub(super) fn watch(&self, copy: &Map) {
+        for place in &self.places {
+            copy.copies(*place, &self.log);
         }
     }
 }

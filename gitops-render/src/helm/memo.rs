@@ -322,21 +322,22 @@ impl Difference {
 
     /// What an edit wrote is another, or it is written at another time.
     fn add(&mut self, edit: &Edit, log: &Log) {
-        self.keys
-            .entry(edit.place)
-            .or_default()
-            .insert(edit.key.clone());
-        self.resized.insert(edit.place);
-        self.above
-            .extend(std::iter::successors(Some(edit.place), |place| {
-                log.above(*place)
-            }));
+        for place in &edit.places {
+            self.keys
+                .entry(*place)
+                .or_default()
+                .insert(edit.key.clone());
+            self.resized.insert(*place);
+            let above = std::iter::successors(Some(*place), |place| log.above(*place));
+            self.above.extend(above);
+        }
     }
 
     fn concerns(&self, reads: &[(u32, Read)]) -> bool {
         reads.iter().any(|(place, read)| match read {
             Read::Key(key) => self.keys.get(place).is_some_and(|keys| keys.contains(key)),
             Read::Keys => self.resized.contains(place),
+            Read::Entries => self.keys.contains_key(place),
             Read::All => self.above.contains(place),
         })
     }
@@ -477,12 +478,16 @@ impl<'m> Running<'m> {
         let Some((_, difference)) = &mut self.last else {
             return;
         };
+        let shared = &self.values.shared;
         for edit in edits {
-            let path = self.log.path(edit.place);
             // Who finds the map elsewhere need not have been told of this place.
-            let is_above = |shared: &Vec<Str>| path.starts_with(shared);
-            let shared = &self.values.shared;
-            if shared.iter().any(|(a, b)| is_above(a) || is_above(b)) {
+            let is_shared = |place: &u32| {
+                let path = self.log.path(*place);
+                let above =
+                    |(a, b): &(Vec<Str>, Vec<Str>)| path.starts_with(a) || path.starts_with(b);
+                shared.iter().any(above)
+            };
+            if edit.places.iter().any(is_shared) {
                 self.last = None;
                 return;
             }

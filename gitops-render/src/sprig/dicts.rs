@@ -167,7 +167,7 @@ fn deep_copy(context: &mut Context<'_>, value: &Value, depth: usize) -> Result<C
     }
     match value {
         Value::Map(map) => {
-            context.charge(map.len())?;
+            context.charge(map.len_unreported())?;
             map.try_copy(|value| deep_copy(context, value, depth + 1))
         }
         Value::List(list) => {

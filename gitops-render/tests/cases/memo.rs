@@ -54,6 +54,15 @@ const READERS: &[&str] = &[
     "own: {{ $m := fromYaml \"a: {b: 1}\" }}{{ $_ := set $m.a \"c\" .Values.a }}{{ toYaml $m | b64enc }} \
      {{ fromYaml \"a: {b: 1}\" | toYaml | b64enc }} {{ fromJsonArray \"[1, {}]\" | toJson }}",
     "again: {{ (toYaml .Values | fromYaml).b | toJson }} {{ toYaml (list 1 1.0 \"1\" .Values.a) | b64enc }}",
+    "{{ with deepCopy .Values }}copied: {{ .a | toJson }} {{ if kindIs \"map\" .b }}{{ .b.a | toJson }}{{ end }}{{ end }}",
+    "{{ $m := deepCopy .Values | merge (dict \"own\" 1) }}laid: {{ $m.c | toJson }} {{ len ($m.b | default dict) }}",
+    "{{ $m := deepCopy $ | merge (dict \"own\" 1) }}ctx: {{ include \"read\" $m }} {{ include \"args\" (dict \"v\" $m.Values.a) }}",
+    "{{ $m := deepCopy .Values }}{{ $_ := set $m \"a\" 9 }}{{ if kindIs \"map\" $m.b }}{{ $_ := set $m.b \"a\" 9 }}{{ end }}\
+     cut: {{ toJson $m.b }} {{ toJson .Values.b }} {{ toJson (deepCopy $m).c }} {{ hasKey $m \"t\" }}",
+    "items: {{ range deepCopy (.Values.l | default list) }}{{ if kindIs \"map\" . }}{{ toJson . }}{{ end }}{{ end }}",
+    "first: {{ with .Values.l }}{{ (deepCopy (first .)) | toJson }}{{ end }}",
+    "level: {{ range $k, $v := (.Values.c | default dict) }}{{ $k }}{{ if kindIs \"map\" $v }}{{ $v.a | toJson }}{{ end }}{{ end }}",
+    "alias: {{ with .Values.al }}{{ (deepCopy .).x | toJson }} {{ with deepCopy .x }}{{ if kindIs \"map\" . }}{{ .a | toJson }}{{ end }}{{ end }}{{ end }}",
     "roots: {{ (deepCopy .).Values.b | toJson }} {{ (deepCopy . | merge (dict \"own\" 1)).Values | toJson }}",
     "twice: {{ include \"read\" . }} {{ include \"read\" . }} {{ include \"draw\" . }} {{ include \"draw\" . }}",
     "args: {{ range list 1 1.0 \"1\" true nil $.Values $.Values.b $.Values.l $.Values.a }}\
@@ -83,6 +92,12 @@ const WRITERS: &[&str] = &[
     "{{ $_ := set .Values \"made\" (dict \"i\" 1 \"i64\" (int64 1) \"f\" 1.0 \"n\" nil \"l\" (list 1 (dict \"t\" true)) \"s\" \"x\") }}\
      {{ $_ := set .Values.made \"a\" .Values.a }}{{ $_ := unset .Values.made \"n\" }}",
     "{{ $d := dict \"k\" (dict) }}{{ $_ := set .Values \"made\" $d }}{{ $_ := set $d.k \"late\" 1 }}{{ $_ := set .Values \"twice\" $d }}",
+    "{{ $_ := set .Values \"made\" (deepCopy (.Values.b | default dict)) }}{{ if kindIs \"map\" .Values.made }}{{ $_ := set .Values.made \"z\" 1 }}{{ end }}",
+    "{{ $c := deepCopy .Values }}{{ $_ := set .Values \"made\" $c.b }}{{ if kindIs \"map\" $c.b }}{{ $_ := set $c.b \"z\" .Values.a }}{{ end }}",
+    "{{ $_ := set .Values \"al\" (dict \"x\" .Values.b) }}",
+    "{{ with .Values.l }}{{ $_ := set $.Values \"al\" (dict \"x\" (first .)) }}{{ end }}",
+    "{{ with .Values.al }}{{ if kindIs \"map\" .x }}{{ $_ := set .x \"a\" $.Values.a }}{{ end }}{{ end }}",
+    "{{ if eq (toString .Values.a) \"1\" }}{{ if kindIs \"map\" .Values.b }}{{ $_ := set .Values.b \"a\" \"one\" }}{{ end }}{{ end }}",
     "{{ $d := dict \"k\" 1 }}{{ $_ := set .Values \"made\" (dict \"x\" $d \"y\" $d) }}{{ $_ := set .Values.made.x \"k\" 2 }}",
     "{{ if kindIs \"map\" .Values.b }}{{ $b := .Values.b }}{{ $_ := set .Values \"b\" (dict \"a\" \"new\") }}{{ $_ := set $b \"a\" 5 }}{{ end }}",
     "{{ if kindIs \"map\" .Values.global }}{{ $_ := set .Values.global \"made\" (fromYaml \"{a: 1, b: [2]}\") }}{{ end }}",

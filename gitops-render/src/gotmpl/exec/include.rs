@@ -187,7 +187,7 @@ impl Context<'_> {
         }
         let data = match data {
             Value::Map(map) if !map.is_watched() => {
-                if map.is_nil() || map.kind() != MapKind::Plain || map.untouched().is_some() {
+                if map.is_nil() || map.kind() != MapKind::Plain || map.is_untouched() {
                     return None;
                 }
                 let mut data = SmallVec::new();
