@@ -318,6 +318,12 @@ impl Map {
         self.find(key).ok().map(|index| &self.entries[index].1)
     }
 
+    /// The value of `key`, with its position in key order.
+    pub fn get_indexed(&self, key: &str) -> Option<(usize, &Value)> {
+        let index = self.find(key).ok()?;
+        Some((index, &self.entries[index].1))
+    }
+
     /// The value of `key` for writing; copies the map first if it is shared.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         let index = self.find(key).ok()?;

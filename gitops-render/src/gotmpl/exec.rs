@@ -205,10 +205,6 @@ impl<'r> Context<'r> {
         self.overlay = None;
         self.depth = 0;
         self.callers.clear();
-        // Each file is to ask for everything itself.
-        if self.log.as_ref().is_some_and(|log| log.notes_reads()) {
-            self.said.clear();
-        }
         self.data = data.clone();
         std::mem::swap(&mut self.out, out);
         let result = self.run(&template, Operand::plain(data));

@@ -48,6 +48,11 @@ pub trait Host {
     /// Helm's `getHostByName`: an address, or nothing if it is not enabled.
     fn resolve(&self, host: &str) -> Str;
 
+    /// How many questions were asked of the host, by objects in the data too.
+    fn questions(&self) -> u64 {
+        0
+    }
+
     /// Whether to give up. It is asked every few thousand steps.
     fn expired(&self) -> bool {
         false

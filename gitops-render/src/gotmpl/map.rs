@@ -279,9 +279,10 @@ impl Map {
         let cell = self.cell.as_ref()?;
         let found = cell.get(key);
         if let Some(watch) = cell.watch.get() {
-            watch.read_key(key, found.as_ref());
+            let found = found.as_ref().map(|(index, value)| (*index, value));
+            watch.read_key(key, found);
         }
-        found
+        found.map(|(_, value)| value)
     }
 
     /// Shows the value of `key` without copying it. Inside, this map can be
@@ -293,15 +294,15 @@ impl Map {
         }
         match &*cell.entries.borrow() {
             Entries::Core(map) => match find_core(map, key)? {
-                gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
-                scalar => return Some(show(&Value::from(scalar))),
+                (_, gitops_core::Value::List(_) | gitops_core::Value::Map(_)) => {}
+                (_, scalar) => return Some(show(&Value::from(scalar))),
             },
-            Entries::Few(entries) => return find(entries, key).map(show),
+            Entries::Few(entries) => return find(entries, key).map(|(_, value)| show(value)),
             Entries::Many(entries) => return entries.get(key).map(show),
         }
         cell.materialise();
         match &*cell.entries.borrow() {
-            Entries::Few(entries) => find(entries, key).map(show),
+            Entries::Few(entries) => find(entries, key).map(|(_, value)| show(value)),
             _ => None,
         }
     }
@@ -313,7 +314,8 @@ impl Map {
 
     /// As [`get_key`](Self::get_key), which nobody is told of.
     pub(super) fn get_unreported(&self, key: &Str) -> Option<Value> {
-        self.cell.as_ref()?.get(key.as_bytes())
+        let (_, value) = self.cell.as_ref()?.get(key.as_bytes())?;
+        Some(value)
     }
 
     /// Whether `key` is there, with whatever value.
@@ -685,14 +687,19 @@ impl Cell {
         Some(self.watch.get_or_init(|| Box::new(Watch::new(log))))
     }
 
-    fn get(&self, key: &[u8]) -> Option<Value> {
+    /// The position of a key, if that is known, and its value.
+    fn get(&self, key: &[u8]) -> Option<(usize, Value)> {
         match &*self.entries.borrow() {
             Entries::Core(map) => match find_core(map, key)? {
-                gitops_core::Value::List(_) | gitops_core::Value::Map(_) => {}
-                scalar => return Some(Value::from(scalar)),
+                (_, gitops_core::Value::List(_) | gitops_core::Value::Map(_)) => {}
+                (index, scalar) => return Some((index, Value::from(scalar))),
             },
-            Entries::Few(entries) => return find(entries, key).cloned(),
-            Entries::Many(entries) => return entries.get(key).cloned(),
+            Entries::Few(entries) => {
+                return find(entries, key).map(|(index, value)| (index, value.clone()));
+            }
+            Entries::Many(entries) => {
+                return entries.get(key).map(|value| (usize::MAX, value.clone()));
+            }
         }
         // A container is asked for: from now on it has an identity.
         self.materialise();
@@ -727,6 +734,9 @@ impl Cell {
     fn make_writable(&self) {
         self.materialise();
         self.written.take();
+        if let Some(watch) = self.watch.get() {
+            watch.forget();
+        }
     }
 
     fn put(&self, key: Str, value: Value) {
@@ -814,23 +824,22 @@ impl From<Copied> for Value {
 }
 
 /// As [`find`], in a map that nobody has touched.
-fn find_core<'e>(map: &'e gitops_core::Map, key: &[u8]) -> Option<&'e gitops_core::Value> {
+fn find_core<'e>(map: &'e gitops_core::Map, key: &[u8]) -> Option<(usize, &'e gitops_core::Value)> {
     if map.len() <= 8 {
-        return map
-            .iter()
-            .find(|(have, _)| have.as_bytes() == key)
-            .map(|(_, value)| value);
+        let mut entries = map.iter().enumerate();
+        let (index, (_, value)) = entries.find(|(_, (have, _))| have.as_bytes() == key)?;
+        return Some((index, value));
     }
-    map.get(std::str::from_utf8(key).ok()?)
+    map.get_indexed(std::str::from_utf8(key).ok()?)
 }
 
-fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {
+fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<(usize, &'e Value)> {
     let place = place(key);
     let last = FOUND.with(|found| usize::from(found[place].get()));
     if let Some((have, value)) = entries.get(last)
         && have.as_bytes() == key
     {
-        return Some(value);
+        return Some((last, value));
     }
     // Most maps of a chart have a handful of keys; comparing lengths first
     // makes a scan of those cheaper than a binary search.
@@ -841,7 +850,7 @@ fn find<'e>(entries: &'e [(Str, Value)], key: &[u8]) -> Option<&'e Value> {
             .ok(),
     }?;
     FOUND.with(|found| found[place].set(index as u16));
-    Some(&entries[index].1)
+    Some((index, &entries[index].1))
 }
 
 /// How many places of names in templates are told apart.

@@ -78,6 +78,9 @@ pub(crate) enum Read {
 /// What was asked of which map.
 pub(crate) type Reads = HashSet<(u32, Read), RandomState>;
 
+/// Reads are kept in their order up to here.
+const MOST_RECENT: usize = 1 << 14;
+
 /// What is written more often is not worth the memory.
 const MOST_EDITS: usize = 1 << 10;
 
@@ -88,9 +91,17 @@ pub(crate) struct Log {
     reads_noted: bool,
     places: RefCell<Places>,
     reads: RefCell<Reads>,
+    /// The last of them, in order and with repetitions.
+    recent: RefCell<Vec<(u32, Read)>>,
+    /// How often those were moved to the others.
+    moves: Cell<u64>,
+    /// Where the innermost part began whose reads somebody wants to know.
+    part: Cell<Mark>,
+    /// How many files there were.
+    files: Cell<u64>,
     /// What was written to which map; `None` if some of it cannot be repeated.
     edits: RefCell<Option<Vec<(Identity, Edit)>>>,
-    /// How often reads were taken.
+    /// Changes where what was read before is to be told again.
     turn: Cell<u64>,
     /// How often a map was written to.
     writes: Cell<u64>,
@@ -122,6 +133,9 @@ impl Log {
     /// be repeated in the map that all paths start from.
     pub(crate) fn take(&self, root: &Map) -> (Reads, Option<Box<[Edit]>>) {
         self.turn.set(self.turn.get() + 1);
+        self.files.set(self.files.get() + 1);
+        self.gather();
+        self.part.set(self.mark());
         let edits = self.edits.replace(Some(Vec::new()));
         let edits = edits.and_then(|edits| {
             // What was put elsewhere meanwhile would not be found.
@@ -189,9 +203,68 @@ impl Log {
         }
     }
 
-    fn read(&self, place: u32, read: Read) {
-        self.reads.borrow_mut().insert((place, read));
+    /// How many files there were before this one.
+    pub(super) fn file(&self) -> u64 {
+        self.files.get()
     }
+
+    fn read(&self, place: u32, read: Read) {
+        if self.recent.borrow().len() >= MOST_RECENT {
+            self.gather();
+        }
+        self.recent.borrow_mut().push((place, read));
+    }
+
+    /// Brings the last reads to the others, each once.
+    fn gather(&self) {
+        self.reads
+            .borrow_mut()
+            .extend(self.recent.borrow_mut().drain(..));
+        self.moves.set(self.moves.get() + 1);
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            moves: self.moves.get(),
+            index: self.recent.borrow().len(),
+        }
+    }
+
+    /// Begins a part of a file, all reads of which are to be known, and tells
+    /// where the part around it began.
+    pub(super) fn begin(&self) -> Mark {
+        self.turn.set(self.turn.get() + 1);
+        self.part.replace(self.mark())
+    }
+
+    /// Ends that part, and tells what was read in it if that is known.
+    pub(super) fn end(&self, around: Mark) -> Option<Box<[(u32, Read)]>> {
+        let began = self.part.replace(around);
+        let recent = self.recent.borrow();
+        (began.moves == self.moves.get()).then(|| recent[began.index..].into())
+    }
+
+    /// All of it is read again, unless it was in this part already: since
+    /// `before`. Tells when it was now.
+    pub(super) fn read_again(&self, reads: &[(u32, Read)], before: Mark) -> Mark {
+        let part = self.part.get();
+        let known = before.moves == self.moves.get() && part.moves == before.moves;
+        if known && before.index >= part.index {
+            return before;
+        }
+        let mark = self.mark();
+        for (place, read) in reads {
+            self.read(*place, read.clone());
+        }
+        mark
+    }
+}
+
+/// A moment between two reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    moves: u64,
+    index: usize,
 }
 
 /// What is known of a map that is watched.
@@ -203,6 +276,8 @@ pub(super) struct Watch {
     places: RefCell<SmallVec<[u32; 1]>>,
     /// The turn of the log in which all entries were read and handed out.
     all: Cell<Option<u64>>,
+    /// The last turn in which some were, and at which positions among the first.
+    some: Cell<(u64, u64)>,
     /// The writes of the log when nothing in it had been written to.
     pristine: Cell<Option<u64>>,
     /// Whether each file finds something else here.
@@ -217,6 +292,7 @@ impl Watch {
             log: log.clone(),
             places: RefCell::default(),
             all: Cell::default(),
+            some: Cell::default(),
             pristine: Cell::default(),
             of_file: Cell::default(),
             is_copy: Cell::default(),
@@ -234,7 +310,13 @@ impl Watch {
     pub(super) fn is_no_copy(&self) {
         self.is_copy.set(false);
         self.places.borrow_mut().clear();
+        self.forget();
+    }
+
+    /// What was read and handed out is to be told again.
+    pub(super) fn forget(&self) {
         self.all.set(None);
+        self.some.set((0, 0));
     }
 
     /// What copies of this map are told, if anybody wants to know what is read
@@ -264,7 +346,7 @@ impl Watch {
         if !places.contains(&place) {
             places.push(place);
             // Those inside do not know of it yet.
-            self.all.set(None);
+            self.forget();
         }
     }
 
@@ -282,16 +364,31 @@ impl Watch {
         }
     }
 
-    /// What is at a key is handed out.
-    pub(super) fn read_key(&self, key: &[u8], found: Option<&Value>) {
-        if !self.notes_reads() || self.has_read_all() {
+    /// What is at a key is handed out: the value at a position, if there is one.
+    pub(super) fn read_key(&self, key: &[u8], found: Option<(usize, &Value)>) {
+        if !self.notes_reads() || self.has_read_all() || self.has_read(found) {
             return;
         }
         let key = &Str::from(key);
         self.read(&Read::Key(key.clone()));
-        if let Some(found) = found {
+        if let Some((_, found)) = found {
             self.hand_out(key, found);
         }
+    }
+
+    /// Whether what is at a position was read before, and from now on it was.
+    fn has_read(&self, found: Option<(usize, &Value)>) -> bool {
+        let position = found.and_then(|(index, _)| 1u64.checked_shl(index as u32));
+        let (Some(position), false) = (position, self.of_file.get()) else {
+            return false;
+        };
+        let turn = self.log.turn.get();
+        let (last, mut positions) = self.some.get();
+        if last != turn {
+            positions = 0;
+        }
+        self.some.set((turn, positions | position));
+        positions & position != 0
     }
 
     /// All entries are read and handed out, which may have happened before.

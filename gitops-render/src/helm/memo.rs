@@ -27,8 +27,8 @@
 //! | `tpl`, until it is executed | the text, and the profile                    |
 //!
 //! What a template wrote that is included with the same data again
-//! (`gotmpl/exec/include.rs`) is known within a file only: others are to read
-//! what it reads themselves.
+//! (`gotmpl/exec/include.rs`) is known together with what it read, which is told
+//! again for each file.
 //! Documents with the text of last time are not read again for what makes them
 //! hooks, nor values that are those of last time checked against their schema.
 
@@ -438,7 +438,8 @@ impl<'m> Running<'m> {
         self.log.take(&self.root);
     }
 
-    /// A template was executed. What it wrote comes back with its pieces.
+    /// A template was executed. What it wrote comes back with its pieces, if it
+    /// has written before.
     pub(super) fn executed(&mut self, mut written: Written, inputs: Inputs) -> Written {
         let (reads, edits) = self.log.take(&self.root);
         let before = self.last.as_ref().map(|(kept, _)| &kept.files);
@@ -446,7 +447,7 @@ impl<'m> Running<'m> {
         match before {
             Some(file) if file.written.text == written.text => written = file.written.clone(),
             Some(file) => written.learn_pieces_after(&file.written, self.facts.profile),
-            None => written.learn_pieces(self.facts.profile),
+            None => {}
         }
         // Whoever is next may find something else than last time.
         let none = Box::default();
@@ -471,6 +472,13 @@ impl<'m> Running<'m> {
             },
         );
         written
+    }
+
+    /// The pieces of what was written are known.
+    pub(super) fn shaped(&mut self, written: &Written) {
+        if let Some(file) = self.files.get_mut(&written.path) {
+            file.written = written.clone();
+        }
     }
 
     /// Such a thing was written, now or last time.

@@ -31,7 +31,7 @@ struct Record {
 impl Record {
     fn note(&self) {
         if let Some(asked) = &self.asked {
-            asked.borrow_mut().kube_version = true;
+            asked.note().kube_version = true;
         }
     }
 }
@@ -138,7 +138,7 @@ struct Items {
 impl Items {
     fn note(&self) {
         if let Some(asked) = &self.asked {
-            asked.borrow_mut().all_api_versions = true;
+            asked.note().all_api_versions = true;
         }
     }
 }
@@ -454,7 +454,7 @@ const VERSION_SET: &[Method] = &[Method::new(
                 .any(|version| version.as_bytes() == Some(wanted.as_bytes()))
         });
         if let Some(asked) = versions.and_then(|versions| versions.asked.as_ref()) {
-            let asked = &mut asked.borrow_mut().api_versions;
+            let asked = &mut asked.note().api_versions;
             asked.insert(wanted.to_core(), has);
         }
         Ok(Value::Bool(has))

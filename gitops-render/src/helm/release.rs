@@ -326,7 +326,7 @@ fn check_kube_version(
     asked: &Asked,
 ) -> Result<(), Error> {
     let version = &options.capabilities.kube_version.version;
-    asked.borrow_mut().kube_version = !metadata.kube_version.is_empty();
+    asked.note().kube_version = !metadata.kube_version.is_empty();
     if metadata.kube_version.is_empty() || in_range(&metadata.kube_version, version) {
         return Ok(());
     }
@@ -556,7 +556,7 @@ impl Execution<'_> {
             if let Some(running) = &mut running
                 && let Some((written, inputs)) = running.reuse(&source.path)
             {
-                asked.borrow_mut().absorb(inputs);
+                asked.absorb(inputs);
                 files.push(written);
                 continue;
             }
@@ -576,21 +576,24 @@ impl Execution<'_> {
                 text: Bytes::copy_from_slice(&out),
                 pieces: None,
             };
-            match (&mut running, others) {
-                (Some(running), Some(others)) => {
-                    written.leave_out_no_value();
-                    let inputs = asked.replace(others);
-                    asked.borrow_mut().absorb(&inputs);
-                    written = running.executed(written, inputs);
-                }
-                _ => shaping.push(templates.early().add_written(&written)),
+            if let (Some(running), Some(others)) = (&mut running, others) {
+                written.leave_out_no_value();
+                let inputs = asked.replace(others);
+                asked.absorb(&inputs);
+                written = running.executed(written, inputs);
+            }
+            if written.pieces.is_none() {
+                shaping.push((files.len(), templates.early().add_written(&written)));
             }
             files.push(written);
         }
         // Others begin at the front.
-        for (job, file) in shaping.into_iter().zip(&mut files).rev() {
+        for (index, job) in shaping.into_iter().rev() {
             if let Some(written) = templates.early().written(job) {
-                *file = written;
+                if let Some(running) = &mut running {
+                    running.shaped(&written);
+                }
+                files[index] = written;
             }
         }
         let record = context.take_trace().map(Trace::into_record);

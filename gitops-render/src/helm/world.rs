@@ -1,6 +1,6 @@
 //! Where functions get what is not in the chart, and the record of it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -14,7 +14,37 @@ use super::seed::{Seed, derive};
 use crate::gotmpl::{Failure, Host, Str};
 
 /// What a render has asked so far; the objects that answer share it.
-pub(super) type Asked = Rc<RefCell<Inputs>>;
+#[derive(Clone, Default)]
+pub(super) struct Asked(Rc<Questions>);
+
+#[derive(Default)]
+struct Questions {
+    inputs: RefCell<Inputs>,
+    count: Cell<u64>,
+}
+
+impl Asked {
+    /// A question is asked, whether or not it was before.
+    pub(super) fn note(&self) -> RefMut<'_, Inputs> {
+        self.0.count.set(self.0.count.get() + 1);
+        self.0.inputs.borrow_mut()
+    }
+
+    /// What was asked since the last call.
+    pub(super) fn take(&self) -> Inputs {
+        self.0.inputs.take()
+    }
+
+    /// As [`take`](Self::take); it is as if others had been asked.
+    pub(super) fn replace(&self, inputs: Inputs) -> Inputs {
+        self.0.inputs.replace(inputs)
+    }
+
+    /// Adds what another part of the render asked.
+    pub(super) fn absorb(&self, inputs: &Inputs) {
+        self.0.inputs.borrow_mut().absorb(inputs);
+    }
+}
 
 pub(super) struct World<'o> {
     options: &'o HelmOptions,
@@ -70,7 +100,7 @@ impl Host for World<'_> {
         reason = "Helm's own clock, where the options fix none"
     )]
     fn now(&self) -> SystemTime {
-        self.asked.borrow_mut().clock = true;
+        self.asked.note().clock = true;
         match self.options.seed {
             Seed::System => SystemTime::now(),
             Seed::Fixed { now, .. } => now,
@@ -78,7 +108,7 @@ impl Host for World<'_> {
     }
 
     fn random(&self, buffer: &mut [u8]) {
-        self.asked.borrow_mut().random = true;
+        self.asked.note().random = true;
         getrandom::fill(buffer).expect("it had some at the start");
     }
 
@@ -88,7 +118,7 @@ impl Host for World<'_> {
 
     fn stream(&self, site: &str) -> Option<[u8; 32]> {
         let streams = self.streams.as_ref()?;
-        self.asked.borrow_mut().random = true;
+        self.asked.note().random = true;
         let key = derive(&streams.key, &[b"call", site.as_bytes()]);
         let mut turns = streams.turns.borrow_mut();
         let turn = turns.entry(key).or_default();
@@ -120,12 +150,16 @@ impl Host for World<'_> {
         self.answers
             .borrow_mut()
             .insert(query.clone(), found.clone());
-        self.asked.borrow_mut().lookups.insert(query, found);
+        self.asked.note().lookups.insert(query, found);
         Ok(Core::Map(answer))
     }
 
+    fn questions(&self) -> u64 {
+        self.asked.0.count.get()
+    }
+
     fn resolve(&self, host: &str) -> Str {
-        self.asked.borrow_mut().hosts.insert(host.into());
+        self.asked.note().hosts.insert(host.into());
         Str::new()
     }
 

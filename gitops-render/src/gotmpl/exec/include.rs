@@ -19,6 +19,7 @@ use crate::gotmpl::printf::quote;
 use crate::gotmpl::set::File;
 use crate::gotmpl::text::Str;
 use crate::gotmpl::value::Value;
+use crate::gotmpl::watch::{Log, Mark, Read};
 
 /// `include` and `tpl`, which execute templates and so are part of the engine.
 ///
@@ -147,26 +148,36 @@ impl Context<'_> {
         }
         let call = self.call(&template, &data);
         if let (Some(call), Some(log)) = (&call, &self.log)
-            && let Some(text) = self.said.again(call, log.writes())
+            && let Some(text) = self.said.again(call, log)
         {
             self.out.extend_from_slice(text);
             let bytes = text.len();
             return self.charge(bytes);
         }
         let from = self.out.len();
-        let before = self.stamp();
-        self.nested(Some(template.name.clone()), &template, data.clone())
-            .map_err(|cause| match cause {
-                Nested::Limit(failure) => failure,
-                Nested::Template(error) => Failure::template("", error),
-            })?;
+        let before = (self.stamp(), self.host.questions());
+        let noted = self.log.clone().filter(|log| log.notes_reads());
+        let part = match (&call, noted) {
+            (Some(_), Some(log)) => Some((log.begin(), log)),
+            _ => None,
+        };
+        let included = self.nested(Some(template.name.clone()), &template, data.clone());
+        let reads = match part {
+            Some((around, log)) => log.end(around),
+            None => Some(Box::default()),
+        };
+        included.map_err(|cause| match cause {
+            Nested::Limit(failure) => failure,
+            Nested::Template(error) => Failure::template("", error),
+        })?;
         // If it has written to anything it must do so again, and what it asked
         // the world may be answered otherwise.
-        if let Some(call) = call
-            && self.stamp() == before
+        if let (Some(call), Some(reads), Some(log)) = (call, reads, &self.log)
+            && self.stamp() == before.0
             && self.call(&template, &data).as_ref() == Some(&call)
         {
-            self.said.keep(call, &self.out[from..]);
+            let asked = self.host.questions() != before.1;
+            self.said.keep(call, &self.out[from..], reads, asked, log);
         }
         Ok(())
     }
@@ -246,11 +257,21 @@ impl Context<'_> {
 /// same data again.
 #[derive(Default)]
 pub(super) struct Said {
-    texts: HashMap<Call, Box<[u8]>, RandomState>,
+    texts: HashMap<Call, Text, RandomState>,
     /// What they take, about.
     bytes: usize,
     /// How often the data had been written to.
     writes: u64,
+}
+
+struct Text {
+    text: Box<[u8]>,
+    /// What it depends on, if somebody wants to know.
+    reads: Box<[(u32, Read)]>,
+    /// When that was last told.
+    told: Mark,
+    /// The only file that it serves, if others are to ask for themselves.
+    file: Option<u64>,
 }
 
 impl Said {
@@ -259,30 +280,45 @@ impl Said {
     const LONGEST: usize = 1 << 14;
     const MOST: usize = 1 << 22;
 
-    /// What was written, if nothing in the data was written to since.
-    fn again(&mut self, call: &Call, writes: u64) -> Option<&[u8]> {
-        if self.writes != writes {
+    /// What was written, if nothing in the data was written to since. What is
+    /// read for it is told to the log.
+    fn again(&mut self, call: &Call, log: &Log) -> Option<&[u8]> {
+        if self.writes != log.writes() {
             self.clear();
-            self.writes = writes;
+            self.writes = log.writes();
         }
-        self.texts.get(call).map(|text| &**text)
+        let known = self.texts.get_mut(call)?;
+        if known.file.is_some_and(|file| file != log.file()) {
+            return None;
+        }
+        if !known.reads.is_empty() {
+            known.told = log.read_again(&known.reads, known.told);
+        }
+        Some(&known.text)
     }
 
-    fn keep(&mut self, call: Call, text: &[u8]) {
+    /// `asked` is whether questions were asked, which each file is to ask itself.
+    fn keep(&mut self, call: Call, text: &[u8], reads: Box<[(u32, Read)]>, asked: bool, log: &Log) {
         let texts = call.data.iter().filter_map(|(_, datum)| datum.text());
         let bytes = text.len() + texts.map(|text| text.as_bytes().len()).sum::<usize>();
         if bytes > Said::LONGEST {
             return;
         }
-        let bytes = size_of::<Call>() + bytes;
+        let bytes = size_of::<Call>() + bytes + size_of_val(&*reads);
         if self.bytes + bytes > Said::MOST {
             self.clear();
         }
         self.bytes += bytes;
-        self.texts.insert(call, text.into());
+        let text = Text {
+            text: text.into(),
+            reads,
+            told: Mark::default(),
+            file: (asked && log.notes_reads()).then(|| log.file()),
+        };
+        self.texts.insert(call, text);
     }
 
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.texts.clear();
         self.bytes = 0;
     }
