@@ -636,6 +636,24 @@ impl Map {
         }
     }
 
+    /// Makes other entries, in order, of those of a map that does not report yet,
+    /// for everyone who refers to it. Meanwhile it has none.
+    pub(crate) fn remake(&self, remake: impl FnOnce(Vec<(Str, Value)>) -> Vec<(Str, Value)>) {
+        debug_assert!(!self.is_watched());
+        let Some(cell) = &self.cell else { return };
+        cell.written.take();
+        let entries = match cell.entries.replace(Entries::Few(Vec::new())) {
+            Entries::Core(map) => anew(&map),
+            Entries::Few(few) => few,
+            Entries::Many(many) => many.into_iter().collect(),
+        };
+        let entries = remake(entries);
+        cell.entries.replace(match entries.len() {
+            0..=FEW => Entries::Few(entries),
+            _ => Entries::Many(entries.into_iter().collect()),
+        });
+    }
+
     /// What this map and all in it could have been converted from, if there is
     /// such a thing. From here on they are as if they had been.
     pub(crate) fn settle(&self) -> Option<gitops_core::Map> {

@@ -112,42 +112,63 @@ fn chart(
 /// The chart's own defaults under `into`.
 fn defaults(node: &Node, into: &Map, prefix: &str, rules: Rules, warnings: &mut Warnings) {
     let prefix = concat(prefix, &node.name);
-    for (key, default) in &node.values {
-        let name = Str::from(key.clone());
-        match into.get_key(&name) {
-            None if rules.cleans() => match default {
-                Core::Null => {}
-                default => put(into, name, Value::from(&cleaned(default))),
-            },
-            None => put(into, name, Value::from(default)),
-            Some(Value::Nil) if !rules.merge => {
-                into.remove(&name);
-            }
-            Some(Value::Map(have)) => match default {
-                Core::Map(_) => {
-                    let child = node.children.iter().any(|child| *key == child.name);
-                    let keeps = child && rules.profile.keeps_nulls_for_subcharts();
-                    let below = Rules {
-                        merge: rules.merge || keeps,
-                        ..rules
-                    };
-                    let default = match rules.cleans() && !child {
-                        true => cleaned(default),
-                        false => default.clone(),
-                    };
-                    if let Core::Map(default) = default {
-                        let prefix = concat(&prefix, key);
-                        tables(&have, Map::from(default), &prefix, below, warnings);
+    into.remake(|have| {
+        let mut made = Vec::with_capacity(have.len().max(node.values.len()));
+        let mut have = have.into_iter().peekable();
+        for (key, default) in &node.values {
+            let before = |(name, _): &(Str, Value)| name.as_bytes() < key.as_bytes();
+            made.extend(std::iter::from_fn(|| have.next_if(before)));
+            let found = have.next_if(|(name, _)| name.as_bytes() == key.as_bytes());
+            made.extend(match found {
+                Some((_, Value::Nil)) if !rules.merge => None,
+                Some((name, value)) => {
+                    if let Value::Map(have) = &value {
+                        table_default(node, have, key, default, &prefix, rules, warnings);
                     }
+                    Some((name, value))
                 }
-                Core::Null => {}
-                _ => warnings.push(format!(
-                    "warning: skipped value for {prefix}.{key}: Not a table."
-                )),
-            },
-            Some(_) => {}
+                None => match default {
+                    Core::Null if rules.cleans() => None,
+                    default if rules.cleans() => Some(Value::from(&cleaned(default))),
+                    default => Some(Value::from(default)),
+                }
+                .map(|value| (Str::from(key.clone()), value)),
+            });
         }
-    }
+        made.extend(have);
+        made
+    });
+}
+
+/// What the chart has by default under a table of `into`.
+fn table_default(
+    node: &Node,
+    have: &Map,
+    key: &str,
+    default: &Core,
+    prefix: &str,
+    rules: Rules,
+    warnings: &mut Warnings,
+) {
+    let child = node.children.iter().any(|child| *key == *child.name);
+    let default = match default {
+        Core::Null => return,
+        default if rules.cleans() && !child => cleaned(default),
+        default => default.clone(),
+    };
+    let Core::Map(default) = default else {
+        warnings.push(format!(
+            "warning: skipped value for {prefix}.{key}: Not a table."
+        ));
+        return;
+    };
+    let keeps = child && rules.profile.keeps_nulls_for_subcharts();
+    let below = Rules {
+        merge: rules.merge || keeps,
+        ..rules
+    };
+    let prefix = concat(prefix, key);
+    tables(have, Map::from(default), &prefix, below, warnings);
 }
 
 /// A value without the nulls of a table and of the tables in it.
