@@ -26,17 +26,13 @@ pub(crate) struct Edit {
 }
 
 impl Edit {
-    /// `None` if it cannot be repeated.
+    /// `None` if the map lies nowhere.
     pub(super) fn new(
         places: SmallVec<[u32; 1]>,
         key: &Str,
-        value: Option<&Value>,
+        value: Option<Frozen>,
     ) -> Option<Edit> {
         places.first()?;
-        let value = match value {
-            Some(value) => Some(Frozen::new(value)?),
-            None => None,
-        };
         Some(Edit {
             places,
             key: key.clone(),
@@ -84,7 +80,7 @@ pub(crate) fn repeat(root: &Map, edits: &[Edit], log: &Log) -> bool {
 
 /// A value that can wait for another render, in another thread.
 #[derive(Clone, Debug, PartialEq)]
-enum Frozen {
+pub(super) enum Frozen {
     Nil,
     Bool(bool),
     Int(i64),
@@ -99,7 +95,8 @@ enum Frozen {
 }
 
 impl Frozen {
-    fn new(value: &Value) -> Option<Frozen> {
+    /// `None` if a part of it is somebody else's too, or could be.
+    pub(super) fn new(value: &Value) -> Option<Frozen> {
         freeze(value, &mut HashSet::default(), 0)
     }
 
@@ -185,8 +182,8 @@ mod tests {
         let a = root.get("a").expect("it is there");
         let places = a.as_map().expect("it is a map").places();
         let edit = |places: &SmallVec<_>, key: &str, value: Option<i64>| {
-            let value = value.map(Value::Int64);
-            Edit::new(places.clone(), &Str::from(key), value.as_ref()).expect("a number can wait")
+            let value = value.map(Frozen::Int64);
+            Edit::new(places.clone(), &Str::from(key), value).expect("it lies somewhere")
         };
         root.insert("x", Value::Map(Map::new()))
             .expect("no nil map");

@@ -135,8 +135,6 @@ impl List {
         for item in self.iter() {
             let item = copy(item)?;
             changed |= matches!(item, Copied::Anew(Value::Map(_) | Value::List(_)));
-            // What is in a list lies nowhere.
-            item.read_all();
             copied.push(Value::from(item));
         }
         Ok(match changed {

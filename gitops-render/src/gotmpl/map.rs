@@ -516,14 +516,9 @@ impl Map {
                         if !value.is_container() {
                             continue;
                         }
-                        match copy(value)? {
-                            Copied::Anew(value) => {
-                                changed = Some((index, value));
-                                break;
-                            }
-                            // This copy will not know where that lies.
-                            as_written if origin.is_none() => as_written.read_all(),
-                            Copied::AsWritten(..) => {}
+                        if let Copied::Anew(value) = copy(value)? {
+                            changed = Some((index, value));
+                            break;
                         }
                     }
                     let Some((index, value)) = changed else {
@@ -815,15 +810,6 @@ pub(crate) enum Copied {
     /// of a map that lies at a place, which that is.
     AsWritten(gitops_core::Value, Option<Origin>),
     Anew(Value),
-}
-
-impl Copied {
-    /// It becomes part of what reports nothing.
-    pub(super) fn read_all(&self) {
-        if let Copied::AsWritten(_, Some(origin)) = self {
-            origin.read_all();
-        }
-    }
 }
 
 impl From<Copied> for Value {

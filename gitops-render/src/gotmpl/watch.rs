@@ -13,7 +13,7 @@ use std::rc::Rc;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::edits::Edit;
+use super::edits::{Edit, Frozen};
 use super::map::{Identity, Map};
 use super::text::Str;
 use super::value::Value;
@@ -101,6 +101,8 @@ pub(crate) struct Log {
     files: Cell<u64>,
     /// What was written to which map; `None` if some of it cannot be repeated.
     edits: RefCell<Option<Vec<(Identity, Edit)>>>,
+    /// Whether something that was found somewhere was put elsewhere as well.
+    aliased: Cell<bool>,
     /// Changes where what was read before is to be told again.
     turn: Cell<u64>,
     /// How often a map was written to.
@@ -195,12 +197,26 @@ impl Log {
         if !self.reads_noted {
             return;
         }
+        let value = match value.map(Frozen::new) {
+            None => Some(None),
+            Some(Some(value)) => Some(Some(value)),
+            Some(None) => {
+                self.aliased.set(true);
+                None
+            }
+        };
         let mut noted = self.edits.borrow_mut();
         let Some(edits) = &mut *noted else { return };
-        match Edit::new(map.places(), key, value) {
+        match value.and_then(|value| Edit::new(map.places(), key, value)) {
             Some(edit) if edits.len() < MOST_EDITS => edits.push((map.identity(), edit)),
             _ => *noted = None,
         }
+    }
+
+    /// Whether what lies at one place may lie at others too, which nobody was
+    /// told of.
+    pub(crate) fn is_aliased(&self) -> bool {
+        self.aliased.get()
     }
 
     /// How many files there were before this one.
@@ -437,13 +453,6 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// All of the original is read.
-    pub(super) fn read_all(&self) {
-        for place in &self.places {
-            self.log.read(*place, Read::All);
-        }
-    }
-
     /// Lets a copy report what is read of it as if it were the original.
     pub(super) fn watch(&self, copy: &Map) {
         for place in &self.places {

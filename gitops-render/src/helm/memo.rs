@@ -486,19 +486,20 @@ impl<'m> Running<'m> {
         let Some((_, difference)) = &mut self.last else {
             return;
         };
+        // Who finds the map elsewhere need not have been told of these places.
         let shared = &self.values.shared;
+        let is_shared = |place: &u32| {
+            let path = self.log.path(*place);
+            shared
+                .iter()
+                .any(|(a, b)| path.starts_with(a) || path.starts_with(b))
+        };
+        let mut places = edits.iter().flat_map(|edit| &edit.places);
+        if self.log.is_aliased() || places.any(is_shared) {
+            self.last = None;
+            return;
+        }
         for edit in edits {
-            // Who finds the map elsewhere need not have been told of this place.
-            let is_shared = |place: &u32| {
-                let path = self.log.path(*place);
-                let above =
-                    |(a, b): &(Vec<Str>, Vec<Str>)| path.starts_with(a) || path.starts_with(b);
-                shared.iter().any(above)
-            };
-            if edit.places.iter().any(is_shared) {
-                self.last = None;
-                return;
-            }
             difference.add(edit, &self.log);
         }
     }

@@ -71,6 +71,9 @@ const READERS: &[&str] = &[
     "place: {{ include \"place\" . }} {{ include \"place\" . }} {{ include \"args\" (dict \"t\" .Template) }} \
      {{ with .Template }}{{ include \"args\" . }}{{ end }} {{ include \"base\" (list .) }}",
     "made: {{ .Values.made | toJson }} {{ with .Values.made }}{{ if kindIs \"map\" . }}{{ range $k, $v := . }}{{ printf \"%s %T \" $k $v }}{{ end }}{{ end }}{{ end }}",
+    "cap: {{ if .Values.a }}{{ include \"cap\" . }}{{ end }}",
+    "caps: {{ include \"cap\" . }} {{ include \"cap\" . }}",
+    "deep: {{ ((.Values.global).t).u | toJson }} {{ .Values.b | toJson }}",
     "count: {{ $d := dict }}{{ include \"count\" $d }} {{ include \"count\" $d }} {{ $d.n }}",
 ];
 
@@ -95,6 +98,8 @@ const WRITERS: &[&str] = &[
     "{{ $_ := set .Values \"made\" (deepCopy (.Values.b | default dict)) }}{{ if kindIs \"map\" .Values.made }}{{ $_ := set .Values.made \"z\" 1 }}{{ end }}",
     "{{ $c := deepCopy .Values }}{{ $_ := set .Values \"made\" $c.b }}{{ if kindIs \"map\" $c.b }}{{ $_ := set $c.b \"z\" .Values.a }}{{ end }}",
     "{{ $_ := set .Values \"al\" (dict \"x\" .Values.b) }}",
+    "shift: {{ .Values.a | toJson }}{{ $_ := unset .Values \"a\" }}{{ .Values.b | toJson }}",
+    "{{ with .Values.global }}{{ with .t }}{{ if kindIs \"map\" .u }}{{ $_ := set .u \"w\" $.Values.a }}{{ end }}{{ end }}{{ end }}",
     "{{ with .Values.l }}{{ $_ := set $.Values \"al\" (dict \"x\" (first .)) }}{{ end }}",
     "{{ with .Values.al }}{{ if kindIs \"map\" .x }}{{ $_ := set .x \"a\" $.Values.a }}{{ end }}{{ end }}",
     "{{ if eq (toString .Values.a) \"1\" }}{{ if kindIs \"map\" .Values.b }}{{ $_ := set .Values.b \"a\" \"one\" }}{{ end }}{{ end }}",
@@ -125,7 +130,7 @@ fn files() -> impl Strategy<Value = Vec<(String, String)>> {
             (
                 "values.yaml".to_owned(),
                 "a: 1\nb: {a: x, b: {c: 1}}\nc: {a: x}\nl: [{k: 1}, two]\n\
-                 global: {a: g, t: {u: 1}}\nt: '{{ .Values.a }}'\n"
+                 global: {a: g, t: {u: {x: 1}}}\nt: '{{ .Values.a }}'\n"
                     .to_owned(),
             ),
             (
@@ -136,6 +141,7 @@ fn files() -> impl Strategy<Value = Vec<(String, String)>> {
                  {{ define \"count\" }}{{ $_ := set . \"n\" (add1 (.n | default 0)) }}{{ .n }}{{ end }}\
                  {{ define \"place\" }}{{ .Template.Name }} {{ len .Template }} {{ (deepCopy .Template).Name }}{{ end }}\
                  {{ define \"base\" }}{{ keys (first .).Template | sortAlpha | join \" \" }} {{ (first .).Template.BasePath }}{{ end }}\
+                 {{ define \"cap\" }}{{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.APIVersions.Has \"v1\" }}{{ end }}\
                  {{ define \"write\" }}{{ $_ := set .Values \"c\" (list .Values.c) }}{{ end }}"
                     .to_owned(),
             ),
@@ -264,7 +270,8 @@ fn what_templates_write_is_written_again_without_them() {
         ("values.yaml", "m: {}\na: 0\nb: 0\nl: [{}]\n"),
         (
             "templates/z.yaml",
-            "{{ $_ := set .Values.m \"seen\" (min .Values.a 5) }}{{ $_ := set .Values.m \"own\" (dict \"k\" 1) }}",
+            "{{ $_ := set .Values.m \"seen\" (min .Values.a 5) }}{{ $_ := set .Values.m \"own\" (dict \"k\" 1) }}\
+             {{ $_ := set .Values \"copy\" (deepCopy .Values.m) }}{{ $_ := set .Values.copy \"more\" 1 }}",
         ),
         ("templates/y.yaml", "y: {{ toJson .Values.m }}"),
         ("templates/x.yaml", "x: {{ .Values.b }}"),
@@ -335,6 +342,168 @@ fn maps_that_charts_share_are_known_by_their_paths() {
         assert_eq!(seen(&with), seen(&template(&chart, &options)));
         assert_eq!(memo.reused(), reused);
     }
+}
+
+/// What a template reads or writes by a way that is easy to overlook. Files are
+/// executed from the last name to the first; `a` and `b` differ from render to
+/// render.
+const WAYS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "a key that moved to the place of one that was read before",
+        &[(
+            "a.yaml",
+            "k: {{ .Values.a }}{{ $_ := unset .Values \"a\" }}{{ .Values.b }}",
+        )],
+    ),
+    (
+        "a question that another file has asked through the same helper",
+        &[
+            (
+                "_h.tpl",
+                "{{ define \"h\" }}{{ .Capabilities.KubeVersion.Version }}{{ end }}",
+            ),
+            (
+                "b.yaml",
+                "k: {{ if eq (toString .Values.b) \"1\" }}{{ include \"h\" . }}{{ end }}",
+            ),
+            ("a.yaml", "k: {{ include \"h\" . }}"),
+        ],
+    ),
+    (
+        "an item of a list that is copied, found elsewhere by whoever writes to it",
+        &[
+            (
+                "c.yaml",
+                "{{ $_ := set .Values \"al\" (dict \"x\" (first .Values.l)) }}",
+            ),
+            (
+                "b.yaml",
+                "{{ if eq (toString .Values.a) \"2\" }}{{ $_ := set .Values.al.x \"k\" 2 }}{{ end }}",
+            ),
+            (
+                "a.yaml",
+                "k: {{ range deepCopy .Values.l }}{{ .k }}{{ end }}",
+            ),
+        ],
+    ),
+    (
+        "a map in a copy that was looked at as a whole",
+        &[
+            (
+                "c.yaml",
+                "{{ $_ := set .Values \"al\" (dict \"x\" .Values.m.p) }}",
+            ),
+            (
+                "b.yaml",
+                "{{ if eq (toString .Values.a) \"2\" }}{{ $_ := set .Values.al.x \"k\" 2 }}{{ end }}",
+            ),
+            (
+                "a.yaml",
+                "k: {{ $c := deepCopy .Values.m }}{{ toJson $c | b64enc }}{{ $c.p.k }}",
+            ),
+        ],
+    ),
+    (
+        "a table that two charts share, written to under the one name and read under the other",
+        &[
+            (
+                "../charts/sub/templates/a.yaml",
+                "{{ $_ := set .Values.global.t.u \"w\" .Values.global.q }}",
+            ),
+            ("b.yaml", "k: {{ .Values.global.t.u.w }} {{ .Values.b }}"),
+        ],
+    ),
+    (
+        "a copy that became part of the data",
+        &[
+            (
+                "c.yaml",
+                "{{ $_ := set .Values \"made\" (deepCopy .Values.m) }}",
+            ),
+            ("b.yaml", "{{ $_ := set .Values.made.p \"k\" .Values.a }}"),
+            (
+                "a.yaml",
+                "k: {{ .Values.made.p.k }} {{ .Values.m.p.k }} {{ .Values.b }}",
+            ),
+        ],
+    ),
+];
+
+#[test]
+fn what_is_easy_to_overlook_is_not() {
+    for (way, templates) in WAYS {
+        let mut files = files_of(&[
+            (
+                "values.yaml",
+                "a: 0\nb: 0\nl: [{k: 1}]\nm: {p: {k: 1}}\nglobal: {t: {u: {}}, q: 0}\n",
+            ),
+            (
+                "charts/sub/Chart.yaml",
+                "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+            ),
+        ]);
+        for (path, text) in *templates {
+            let path = match path.strip_prefix("../") {
+                Some(path) => path.to_owned(),
+                None => format!("templates/{path}"),
+            };
+            files.push((path, (*text).to_owned()));
+        }
+        let chart = chart(&files);
+        // All ways to come from one pair of values to another, some in a row.
+        let pairs = [(1, 1), (1, 2), (2, 2), (2, 1)];
+        for first in pairs {
+            for second in pairs {
+                for third in pairs {
+                    let mut memo = Memo::default();
+                    for (a, b) in [first, second, third] {
+                        let mut options = with_values(&[("a", a), ("b", b)]);
+                        let global = Map::from_iter([("q", Value::Int(a))]);
+                        options.values.insert("global", Value::Map(global));
+                        let with = memo.template(&chart, &options);
+                        let without = template(&chart, &options);
+                        let path = [first, second, third];
+                        assert!(without.is_ok(), "{way}: {:?}", without.err());
+                        assert_eq!(
+                            seen(&with),
+                            seen(&without),
+                            "{way}: {path:?} at {:?}",
+                            (a, b)
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_read_of_a_copy_is_read_of_the_original() {
+    let chart = chart(&files_of(&[
+        ("values.yaml", "m: {a: 0, b: 0}\n"),
+        (
+            "templates/a.yaml",
+            "k: {{ $m := deepCopy .Values | merge (dict \"own\" 1) }}{{ $m.m.a }}",
+        ),
+        (
+            "templates/b.yaml",
+            "k: {{ range $k, $v := .Values }}{{ $k }}{{ end }}",
+        ),
+    ]));
+    let mut memo = Memo::default();
+    let mut reused = |a: i64, b: i64| {
+        let m = Map::from_iter([("a", Value::Int(a)), ("b", Value::Int(b))]);
+        let options = HelmOptions {
+            values: Map::from_iter([("m", Value::Map(m))]),
+            ..HelmOptions::default()
+        };
+        let with = memo.template(&chart, &options);
+        assert_eq!(seen(&with), seen(&template(&chart, &options)));
+        memo.reused()
+    };
+    assert_eq!(reused(1, 1), 0);
+    assert_eq!(reused(1, 2), 2);
+    assert_eq!(reused(2, 2), 1);
 }
 
 #[test]
