@@ -5,6 +5,10 @@
 //! template does with its data can be missed: there is no other way to the
 //! entries of a map than through its methods. What a template makes itself is
 //! not watched until it is stored in something that is.
+//!
+//! A map is known by the path at which it lies in the data of the render, or by
+//! several if it is found under several. A copy that a template makes of it
+//! reports what is read of the copy as read of the map, and nothing else.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};

@@ -10,8 +10,9 @@
 //!   the subcharts that take part, and which maps are one and the same.
 //! - What a template writes to the data of others is written again if it does
 //!   not run (`gotmpl/edits.rs`). If only the template can do that, it always
-//!   runs. What it writes differs then for everything behind it, if that is
-//!   not what it wrote last time.
+//!   runs. Where it does and writes something else than last time, that
+//!   differs for everything behind it; and everything behind it runs if others
+//!   may know the map by another path, or if what it wrote is not known.
 //! - A template that asks for what nobody can compare (random numbers of the
 //!   system, its clock, a cluster) always runs as well.
 //! - A render that is traced runs whole.
