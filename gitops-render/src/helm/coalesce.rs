@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use gitops_core::{Map as CoreMap, Value as Core};
+use gitops_core::{Map as CoreMap, Str as CoreStr, Value as Core};
 
 use super::error::{Error, ErrorKind};
 use super::profile::{Profile, TableNulls};
@@ -238,7 +238,9 @@ pub(super) fn tables(into: &Map, from: Map, prefix: &str, rules: Rules, warnings
     let from = match into.untouched() {
         Some(upper) => match from.into_untouched() {
             Ok(lower) => {
-                into.rewrite(overlay(&upper, &lower, prefix, rules, warnings));
+                if let Some(map) = overlay(&upper, &lower, prefix, rules, warnings) {
+                    into.rewrite(map);
+                }
                 return;
             }
             Err(from) => from,
@@ -290,47 +292,60 @@ pub(super) fn tables(into: &Map, from: Map, prefix: &str, rules: Rules, warnings
     }
 }
 
-/// As [`tables`], of what nobody refers to a part of.
+/// As [`tables`], of what nobody refers to a part of; `None` if that leaves
+/// `upper` as it is.
 fn overlay(
     upper: &CoreMap,
     lower: &CoreMap,
     prefix: &str,
     rules: Rules,
     warnings: &mut Warnings,
-) -> CoreMap {
-    let spreads = rules.profile.nulls_in_tables() != TableNulls::Delete;
-    let mut entries = Vec::with_capacity(upper.len().max(lower.len()));
-    for (key, have, found) in upper.zip(lower) {
-        let spread = spreads && matches!(have, Some(Core::Null));
-        let value = match (spread, found) {
-            (true, _) => &Core::Null,
-            (false, Some(value)) => value,
-            (false, None) => {
-                entries.extend(have.map(|have| (key.clone(), have.clone())));
-                continue;
-            }
+) -> Option<CoreMap> {
+    let nulls = rules.profile.nulls_in_tables();
+    // Only where nulls delete each other does one and the same differ from itself.
+    if upper.is_shared(lower) && (rules.merge || nulls == TableNulls::SpreadUnlessNew) {
+        return None;
+    }
+    // Once something differs, all entries up to there.
+    let mut made: Option<Vec<(CoreStr, Core)>> = None;
+    for (index, (key, have, found)) in upper.zip(lower).enumerate() {
+        let spread = nulls != TableNulls::Delete && matches!(have, Some(Core::Null));
+        let value = match spread {
+            true => Some(&Core::Null),
+            false => found,
         };
         let said = spread && found.is_some_and(|found| !matches!(found, Core::Null));
-        let have_kind = have.map(Kind::of_core);
-        let value = match step(have_kind, Kind::of_core(value), rules.deletes(said)) {
-            Step::Keep => have.cloned(),
-            Step::Remove => None,
-            Step::Take => Some(value.clone()),
-            Step::Merge => match (have, value) {
-                (Some(Core::Map(have)), Core::Map(value)) => {
-                    let prefix = concat(prefix, key);
-                    Some(overlay(have, value, &prefix, rules, warnings).into())
-                }
-                _ => have.cloned(),
-            },
-            Step::Refuse(refusal) => {
-                warnings.push(refusal.text(prefix, key, &Value::from(value)));
-                have.cloned()
+        let stepped = value.map_or(Step::Keep, |value| {
+            let have = have.map(Kind::of_core);
+            step(have, Kind::of_core(value), rules.deletes(said))
+        });
+        // What stands there from now on, if that is something else.
+        let change = match (stepped, have, value) {
+            (Step::Remove, ..) => Some(None),
+            (Step::Take, _, value) => Some(value.cloned()),
+            (Step::Merge, Some(Core::Map(have)), Some(Core::Map(value))) => {
+                let prefix = concat(prefix, key);
+                overlay(have, value, &prefix, rules, warnings).map(|map| Some(Core::Map(map)))
             }
+            (Step::Refuse(refusal), _, Some(value)) => {
+                warnings.push(refusal.text(prefix, key, &Value::from(value)));
+                None
+            }
+            _ => None,
         };
-        entries.extend(value.map(|value| (key.clone(), value)));
+        if change.is_none() && made.is_none() {
+            continue;
+        }
+        let made = made.get_or_insert_with(|| {
+            // Up to here every key was one of the upper table's.
+            let kept = upper.iter().take(index);
+            kept.map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        });
+        let entry = change.unwrap_or_else(|| have.cloned());
+        made.extend(entry.map(|value| (key.clone(), value)));
     }
-    entries.into_iter().collect()
+    made.map(|entries| entries.into_iter().collect())
 }
 
 /// What a value is as far as tables are concerned.
