@@ -6,6 +6,7 @@
 //! in it twice.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
@@ -79,7 +80,7 @@ pub(crate) fn repeat(root: &Map, edits: &[Edit], log: &Log) -> bool {
 }
 
 /// A value that can wait for another render, in another thread.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Frozen {
     Nil,
     Bool(bool),
@@ -92,6 +93,13 @@ pub(super) enum Frozen {
     Core(gitops_core::Value),
     Map(Vec<(Str, Frozen)>),
     List(Vec<Frozen>),
+}
+
+impl fmt::Debug for Frozen {
+    /// Without the value: there may be secrets in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frozen").finish_non_exhaustive()
+    }
 }
 
 impl Frozen {

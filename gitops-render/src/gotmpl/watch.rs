@@ -42,7 +42,7 @@ impl Places {
             return *known;
         }
         self.above.push((place, key.clone()));
-        let number = u32::try_from(self.above.len()).expect("less maps than memory");
+        let number = u32::try_from(self.above.len()).expect("there is no memory for more");
         keys.insert(key.clone(), number);
         number
     }
@@ -84,6 +84,9 @@ pub(crate) type Reads = HashSet<(u32, Read), RandomState>;
 
 /// Reads are kept in their order up to here.
 const MOST_RECENT: usize = 1 << 14;
+
+/// A part that reads more is not kept.
+const MOST_OF_PART: usize = 1 << 9;
 
 /// What is written more often is not worth the memory.
 const MOST_EDITS: usize = 1 << 10;
@@ -257,11 +260,16 @@ impl Log {
         self.part.replace(self.mark())
     }
 
-    /// Ends that part, and tells what was read in it if that is known.
+    /// Ends that part, and tells what was read in it, if that is known and
+    /// little: parts are in parts.
     pub(super) fn end(&self, around: Mark) -> Option<Box<[(u32, Read)]>> {
         let began = self.part.replace(around);
         let recent = self.recent.borrow();
-        (began.moves == self.moves.get()).then(|| recent[began.index..].into())
+        let part = match began.moves == self.moves.get() {
+            true => &recent[began.index..],
+            false => return None,
+        };
+        (part.len() <= MOST_OF_PART).then(|| part.into())
     }
 
     /// All of it is read again, unless it was in this part already: since

@@ -156,15 +156,14 @@ impl Context<'_> {
         }
         let from = self.out.len();
         let before = (self.stamp(), self.host.questions());
-        let noted = self.log.clone().filter(|log| log.notes_reads());
-        let part = match (&call, noted) {
-            (Some(_), Some(log)) => Some((log.begin(), log)),
+        let around = match (&call, &self.log) {
+            (Some(_), Some(log)) if log.notes_reads() => Some(log.begin()),
             _ => None,
         };
         let included = self.nested(Some(template.name.clone()), &template, data.clone());
-        let reads = match part {
-            Some((around, log)) => log.end(around),
-            None => Some(Box::default()),
+        let reads = match (around, &self.log) {
+            (Some(around), Some(log)) => log.end(around),
+            _ => Some(Box::default()),
         };
         included.map_err(|cause| match cause {
             Nested::Limit(failure) => failure,
