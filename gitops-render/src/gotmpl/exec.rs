@@ -108,7 +108,7 @@ pub struct Context<'r> {
     /// What the file that is executed was given.
     data: Value,
     trace: Option<Box<Trace>>,
-    memory: Option<Rc<Memory>>,
+    memory: Rc<Memory>,
     /// What is told of writes to the data, if anything is.
     log: Option<Rc<Log>>,
     said: Said,
@@ -142,7 +142,7 @@ impl<'r> Context<'r> {
             callers: Vec::new(),
             data: Value::Nil,
             trace: None,
-            memory: None,
+            memory: Rc::default(),
             log: None,
             said: Said::default(),
             depth: 0,
@@ -176,7 +176,7 @@ impl<'r> Context<'r> {
 
     /// The same render, with what functions have made before.
     pub(crate) fn with_memory(mut self, memory: Rc<Memory>) -> Self {
-        self.memory = Some(memory);
+        self.memory = memory;
         self
     }
 
@@ -241,7 +241,7 @@ impl<'r> Context<'r> {
     }
 
     /// What `make` makes. It must be the same whenever `function` and `input`
-    /// are, so that it can be what another render made.
+    /// are, so that it can be what was made before, in this render or another.
     ///
     /// # Errors
     ///
@@ -249,13 +249,10 @@ impl<'r> Context<'r> {
     pub(crate) fn once<T: Any + Send + Sync, E>(
         &self,
         function: &'static str,
-        input: impl FnOnce() -> Str,
+        input: Str,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        match &self.memory {
-            Some(memory) => memory.once(function, input(), make),
-            None => make().map(Arc::new),
-        }
+        self.memory.once(function, input, make)
     }
 
     /// As [`once`](Self::once), of what is written of a value.
@@ -269,10 +266,7 @@ impl<'r> Context<'r> {
         value: &Value,
         make: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<Arc<T>, Failure> {
-        match &self.memory {
-            Some(memory) => memory.once(function, plain(value)?, make),
-            None => make().map(Arc::new),
-        }
+        self.memory.once(function, plain(value)?, make)
     }
 
     /// What `make` makes of the random numbers of this call and of nothing else
@@ -292,7 +286,7 @@ impl<'r> Context<'r> {
         match draw.key() {
             // All keys are equally long, so it is clear where the input begins.
             Some(key) => {
-                let input = || Str::from_bytes(&[&key, input].concat());
+                let input = Str::from_bytes(&[&key, input].concat());
                 self.once(function, input, || make(&draw))
             }
             None => make(&draw).map(Arc::new),

@@ -1,7 +1,7 @@
-//! What functions have made in the last render of a chart, for the next one.
+//! What functions have made in a render, or in the last one of the same chart.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,16 +19,30 @@ pub(crate) type Made = Arc<dyn Any + Send + Sync>;
 /// The results of functions that are slow, and always the same for the same
 /// input. There may be private keys among them.
 ///
-/// What was asked for is told file by file to whoever keeps the file's output,
-/// and is remembered for as long as they share it. So a memory holds what the
-/// last render needed, whether files were executed in it or not.
+/// A memory of several renders tells file by file what was asked for, and remembers
+/// it for as long as somebody shares that. So it holds what the last render needed,
+/// whether files were executed in it or not.
 #[derive(Default)]
 pub(crate) struct Memory {
     known: RefCell<HashMap<(&'static str, Str), Made, RandomState>>,
-    asked: RefCell<Vec<Made>>,
+    /// The bytes of the inputs, about as many as were made of them.
+    bytes: Cell<usize>,
+    /// Of several renders.
+    asked: Option<RefCell<Vec<Made>>>,
 }
 
+/// Above so many bytes of inputs all is forgotten.
+const MOST: usize = 1 << 24;
+
 impl Memory {
+    /// One that tells what was asked for.
+    pub(crate) fn of_renders() -> Memory {
+        Memory {
+            asked: Some(RefCell::default()),
+            ..Memory::default()
+        }
+    }
+
     /// What `make` makes for an input of a function.
     ///
     /// # Errors
@@ -44,18 +58,31 @@ impl Memory {
         let known = self.known.borrow().get(&key).cloned();
         // A function makes one type of things.
         if let Some(made) = known.and_then(|made| made.downcast::<T>().ok()) {
-            self.asked.borrow_mut().push(made.clone());
+            self.ask(&made);
             return Ok(made);
         }
         let made = Arc::new(make()?);
-        self.known.borrow_mut().insert(key, made.clone());
-        self.asked.borrow_mut().push(made.clone());
+        self.ask(&made);
+        let mut known = self.known.borrow_mut();
+        let bytes = self.bytes.get() + key.1.as_bytes().len();
+        self.bytes.set(bytes);
+        if bytes > MOST {
+            known.clear();
+            self.bytes.set(key.1.as_bytes().len());
+        }
+        known.insert(key, made.clone());
         Ok(made)
+    }
+
+    fn ask<T: Any + Send + Sync>(&self, made: &Arc<T>) {
+        if let Some(asked) = &self.asked {
+            asked.borrow_mut().push(made.clone());
+        }
     }
 
     /// What was asked for since the last call.
     pub(crate) fn take_asked(&self) -> Box<[Made]> {
-        let mut asked = self.asked.take();
+        let mut asked = self.asked.as_ref().map(RefCell::take).unwrap_or_default();
         let place = |made: &Made| Arc::as_ptr(made).cast::<()>();
         asked.sort_unstable_by_key(place);
         asked.dedup_by_key(|made| place(made));
@@ -77,6 +104,8 @@ impl Memory {
         let mut known = self.known.borrow_mut();
         known.retain(|_, made| Arc::strong_count(made) > 1);
         known.shrink_to_fit();
+        let bytes = known.keys().map(|(_, input)| input.as_bytes().len()).sum();
+        self.bytes.set(bytes);
     }
 }
 
@@ -159,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_shared_is_not_made_again() {
-        let memory = Memory::default();
+        let memory = Memory::of_renders();
         let made = RefCell::new(Vec::new());
         let once = |input: &'static str| {
             let make = || {

@@ -311,14 +311,10 @@ fn from_yaml(context: &Context<'_>, text: &Str) -> Result<Arc<Core>, String> {
         numbers: yaml::Numbers::Float64,
         ..yaml::Options::default()
     };
-    context.once(
-        "fromYaml",
-        || text.clone(),
-        || {
-            yaml::parse_with(text.as_bytes(), &options)
-                .map_err(|error| super::chart::parse_error(&error))
-        },
-    )
+    context.once("fromYaml", text.clone(), || {
+        yaml::parse_with(text.as_bytes(), &options)
+            .map_err(|error| super::chart::parse_error(&error))
+    })
 }
 
 fn from_json(context: &Context<'_>, text: &Str) -> Result<Arc<Core>, String> {
@@ -326,11 +322,9 @@ fn from_json(context: &Context<'_>, text: &Str) -> Result<Arc<Core>, String> {
         numbers: json::Numbers::Float64,
         ..json::Options::default()
     };
-    context.once(
-        "fromJson",
-        || text.clone(),
-        || json::parse_with(text.as_bytes(), &options).map_err(|error| error.to_string()),
-    )
+    context.once("fromJson", text.clone(), || {
+        json::parse_with(text.as_bytes(), &options).map_err(|error| error.to_string())
+    })
 }
 
 /// What was read, as a map; `null` stands for nothing, and `other` says what is

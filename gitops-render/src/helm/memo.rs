@@ -400,7 +400,7 @@ impl<'m> Running<'m> {
             memo,
             log,
             root: values.clone(),
-            memory: Rc::new(memory.unwrap_or_default()),
+            memory: Rc::new(memory.unwrap_or_else(Memory::of_renders)),
             facts,
             values: seen,
             last,

@@ -84,7 +84,7 @@ impl Context<'_> {
                     let bytes = Bytes::copy_from_slice(bytes);
                     File::parse_with(self.set.name(), bytes, self.set.functions(), &mut scratch)
                 };
-                let file = self.once("tpl", || text.clone(), parse);
+                let file = self.once("tpl", text.clone(), parse);
                 self.scratch = scratch;
                 let file = file.map_err(|error| {
                     Failure::template(format!("cannot parse template {}: ", quote(bytes)), error)
