@@ -60,12 +60,13 @@ use crate::gotmpl::{Map, Str, Value};
 
 /// Renders a chart again and again, and each time only what has changed.
 ///
-/// It keeps what the templates of one chart wrote and which values they read.
-/// Given other values of the same [`Chart`] (the same [`Arc`]), templates that
-/// read none of the difference are not executed. The result is that of
-/// [`template`](super::template), byte for byte; another chart, release or set
-/// of capabilities is a first render. What is reused counts against none of
-/// the [`limits`](HelmOptions::limits).
+/// It keeps what the templates of one chart wrote, to `.Values` too (`set`), and
+/// which values they read. Given other values of the same [`Chart`] (the same
+/// [`Arc`]), templates that read none of the difference are not executed. The
+/// result is that of [`template`](super::template), byte for byte; another chart,
+/// release or set of capabilities is a first render, and so is another set of
+/// subcharts. What is reused counts against none of the
+/// [`limits`](HelmOptions::limits).
 ///
 /// What is slow and would be the same again is not done again in templates that
 /// are executed either: with a [fixed seed](Seed::fixed) no key is looked for
