@@ -112,10 +112,13 @@ fn dict(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
 }
 
 fn merged(args: &mut Args<'_>, overwrite: bool) -> Result<Value, Failure> {
-    let into = plain(args.map(0));
+    let mut into = plain(args.map(0));
     for from in maps(args.from(1)) {
         if from.is_nil() {
             continue;
+        }
+        if into.is_nil() {
+            into = Map::new();
         }
         merge(&into, from, overwrite, 0)?;
     }
@@ -140,7 +143,8 @@ fn merge(into: &Map, from: &Map, overwrite: bool, depth: usize) -> Result<(), Fa
                 }
                 continue;
             }
-            (Some(Value::Map(have)), Value::Map(value)) => {
+            // What is in a map cannot be made there; it is empty, and replaced.
+            (Some(Value::Map(have)), Value::Map(value)) if !have.is_nil() => {
                 merge(have, value, overwrite, depth + 1)?;
                 if !have.is_empty() {
                     continue;
