@@ -3,12 +3,12 @@
 
 #![no_main]
 
-use std::time::{Duration, SystemTime};
+mod options;
 
 use gitops_core::tree::{MemoryTree, TreePath};
-use gitops_render::gotmpl::Limits;
-use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits, Seed};
+use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits};
 use libfuzzer_sys::fuzz_target;
+use options::bounded;
 
 const VALUES: &str = "a: 1\nb: [x, 2, {c: null}]\nm: {k: v, n: -0.5}\nt: true\nz: ''\n";
 
@@ -22,18 +22,7 @@ fuzz_target!(|text: &[u8]| {
     let path = TreePath::parse("templates/t.yaml").expect("a path");
     tree.insert(&path, text.to_vec());
     let chart = Chart::load(&tree, &TreePath::ROOT, &LoadLimits::default());
-    let options = HelmOptions {
-        seed: Seed::fixed(b"fuzz", SystemTime::UNIX_EPOCH),
-        limits: Limits {
-            template_depth: 1000,
-            include_depth: 100,
-            nesting: 1000,
-            bytes: 1 << 20,
-            steps: 1 << 16,
-        },
-        timeout: Some(Duration::from_secs(1)),
-        ..HelmOptions::default()
-    };
+    let options = bounded();
     let chart = chart.expect("the chart is whole").into();
     let Ok(release) = helm::template(&chart, &options) else {
         return;

@@ -4,14 +4,15 @@
 
 #![no_main]
 
+mod options;
+
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use gitops_core::tree::{MemoryTree, TreePath};
 use gitops_core::{Map, Value};
-use gitops_render::gotmpl::Limits;
-use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits, Memo, Seed};
+use gitops_render::helm::{self, Chart, HelmOptions, LoadLimits, Memo};
 use libfuzzer_sys::fuzz_target;
+use options::bounded;
 
 const VALUES: &str = "a: 1\nb: 1\nl: [x, {k: 1}]\nm: {p: {k: v}, q: -0.5}\n\
                       global: {t: {u: {w: 1}}}\n";
@@ -50,16 +51,7 @@ fuzz_target!(|text: &[u8]| {
         values.insert("sub", below);
         let options = HelmOptions {
             values,
-            seed: Seed::fixed(b"fuzz", SystemTime::UNIX_EPOCH),
-            limits: Limits {
-                template_depth: 1000,
-                include_depth: 100,
-                nesting: 1000,
-                bytes: 1 << 20,
-                steps: 1 << 16,
-            },
-            timeout: Some(Duration::from_secs(1)),
-            ..HelmOptions::default()
+            ..bounded()
         };
         // What is remembered counts against no limit.
         let (Ok(with), Ok(without)) = (

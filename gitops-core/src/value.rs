@@ -315,7 +315,7 @@ impl Map {
 
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.find(key).ok().map(|index| &self.entries[index].1)
+        self.get_indexed(key).map(|(_, value)| value)
     }
 
     /// The value of `key`, with its position in key order.

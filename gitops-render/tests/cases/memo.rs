@@ -195,6 +195,13 @@ fn seen(result: &Result<Release, gitops_render::helm::Error>) -> String {
     }
 }
 
+/// How many templates of a render are reused, which nobody else can tell.
+fn reused(memo: &mut Memo, chart: &Arc<Chart>, options: &HelmOptions) -> usize {
+    let with = memo.template(chart, options);
+    assert_eq!(seen(&with), seen(&template(chart, options)));
+    memo.reused()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -279,9 +286,7 @@ fn what_templates_write_is_written_again_without_them() {
     let mut memo = Memo::default();
     let mut reused = |a: i64, b: i64| {
         let options = with_values(&[("a", a), ("b", b)]);
-        let with = memo.template(&chart, &options);
-        assert_eq!(seen(&with), seen(&template(&chart, &options)));
-        memo.reused()
+        self::reused(&mut memo, &chart, &options)
     };
     assert_eq!(reused(1, 1), 0);
     assert_eq!(reused(1, 1), 3);
@@ -306,9 +311,7 @@ fn what_only_a_template_can_write_again_makes_it_run() {
     let mut memo = Memo::default();
     let mut reused = |a: i64| {
         let options = with_values(&[("a", a)]);
-        let with = memo.template(&chart, &options);
-        assert_eq!(seen(&with), seen(&template(&chart, &options)));
-        memo.reused()
+        self::reused(&mut memo, &chart, &options)
     };
     assert_eq!(reused(1), 0);
     assert_eq!(reused(1), 2);
@@ -338,9 +341,7 @@ fn maps_that_charts_share_are_known_by_their_paths() {
             values: values.into_iter().collect(),
             ..HelmOptions::default()
         };
-        let with = memo.template(&chart, &options);
-        assert_eq!(seen(&with), seen(&template(&chart, &options)));
-        assert_eq!(memo.reused(), reused);
+        assert_eq!(self::reused(&mut memo, &chart, &options), reused);
     }
 }
 
@@ -497,9 +498,7 @@ fn what_is_read_of_a_copy_is_read_of_the_original() {
             values: Map::from_iter([("m", Value::Map(m))]),
             ..HelmOptions::default()
         };
-        let with = memo.template(&chart, &options);
-        assert_eq!(seen(&with), seen(&template(&chart, &options)));
-        memo.reused()
+        self::reused(&mut memo, &chart, &options)
     };
     assert_eq!(reused(1, 1), 0);
     assert_eq!(reused(1, 2), 2);
@@ -576,9 +575,7 @@ fn keys_of_a_seed_are_those_of_a_render_without_a_memo() {
             seed: Seed::fixed(seed.as_bytes(), SystemTime::UNIX_EPOCH),
             ..with_values(&[("a", a), ("b", b)])
         };
-        let with = memo.template(&chart, &options);
-        assert_eq!(seen(&with), seen(&template(&chart, &options)));
-        assert_eq!(memo.reused(), 0);
+        assert_eq!(reused(&mut memo, &chart, &options), 0);
     }
 }
 
@@ -628,7 +625,6 @@ fn values_are_checked_again_where_they_differ() {
             values: Map::from_iter([("a", own), ("sub", sub)]),
             ..HelmOptions::default()
         };
-        let with = memo.template(&chart, &options);
-        assert_eq!(seen(&with), seen(&template(&chart, &options)));
+        reused(&mut memo, &chart, &options);
     }
 }
