@@ -162,11 +162,15 @@ pub async fn apply(cluster: &MemoryCluster, objects: &[Manifest]) {
 
 /// Waits for a future that needs nothing but a clock.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    runtime().block_on(work)
+}
+
+/// What [`block_on`] makes for itself, for futures that leave something behind.
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .expect("a runtime without input and output")
-        .block_on(work)
 }
 
 const CHART: &str = "apiVersion: v2\nname: large\nversion: 1.0.0\nappVersion: \"2.1\"\n";

@@ -1,8 +1,8 @@
 //! Keeps applications as their repositories declare them.
 //!
 //! A [`Reconciler`] holds what has to be remembered between two looks at an
-//! application: which revision was tried last, and the history of what was
-//! synced. Each call of [`reconcile`](Reconciler::reconcile) is one look:
+//! application: which revision was tried last, the history of what was synced,
+//! and what it rendered to. Each call of [`reconcile`](Reconciler::reconcile) is one look:
 //! refresh, compare, and sync if the application says so; [`run`] repeats that
 //! for many applications, whenever Git moves or the cluster changes.
 //!
@@ -47,6 +47,7 @@ mod run;
 mod sources;
 
 use lookup::Answers;
+use render::Rendering;
 
 pub use render::{Desired, DesiredError, Surroundings, ToolError, desired};
 pub use run::{Discovered, RunOptions, run};
@@ -83,6 +84,11 @@ pub struct ReconcileOptions {
     /// that has not changed then makes no request. Worth it for a loop, not
     /// for a single look.
     pub cache: Option<CacheOptions>,
+    /// How many manifests may be kept of what applications were rendered to, all
+    /// together. An application is rendered again when it or a commit is
+    /// another, when its charts draw or look up what may be another, and when
+    /// there was no room for it.
+    pub rendered: usize,
 }
 
 impl Default for ReconcileOptions {
@@ -98,6 +104,7 @@ impl Default for ReconcileOptions {
             prune_share: None,
             protected: BTreeSet::new(),
             cache: None,
+            rendered: 200_000,
         }
     }
 }
@@ -191,6 +198,10 @@ pub struct AppStatus {
     /// Applications that this one declares.
     #[serde(skip)]
     pub children: Vec<App>,
+    /// Whether the manifests were rendered for this look. If not, they are those
+    /// of an earlier one, which they would be again.
+    #[serde(skip)]
+    pub rendered: bool,
     /// When the look was taken.
     pub reconciled_at: Timestamp,
 }
@@ -286,6 +297,7 @@ struct Memory {
     /// What was declared at the last look; `None` if that could not be found
     /// out.
     declared: Option<BTreeSet<ObjectKey>>,
+    rendering: Option<Arc<Rendering>>,
     healing: Healing,
 }
 
@@ -342,6 +354,8 @@ pub struct Reconciler<'c, C> {
     repositories: Arc<Repositories>,
     options: ReconcileOptions,
     memory: BTreeMap<Str, Memory>,
+    /// How many manifests all renderings have together.
+    rendered: usize,
     /// Whether there are no other applications than those in memory.
     complete: bool,
 }
@@ -362,6 +376,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             repositories,
             options,
             memory: BTreeMap::new(),
+            rendered: 0,
             complete: true,
         }
     }
@@ -385,7 +400,8 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
 
     /// Forgets an application that is no more, and what it declared.
     pub fn forget(&mut self, app: &str) {
-        self.memory.remove(app);
+        let memory = self.memory.remove(app).unwrap_or_default();
+        self.rendered -= memory.rendering.map_or(0, |last| last.size());
     }
 
     /// The syncs of an application that are remembered, oldest first.
@@ -577,6 +593,7 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             plan: None,
             operation: None,
             children: Vec::new(),
+            rendered: false,
             reconciled_at: now,
         };
         let failed = |mut status: AppStatus, message: String| {
@@ -594,18 +611,22 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             Ok(kinds) => kinds,
             Err(error) => return failed(status, error.explain()),
         };
-        let mut rendered = match self.render(app, capabilities(&kinds)).await {
-            Ok(rendered) => rendered,
+        let last = memory.rendering.clone();
+        let rendering = self.render(app, capabilities(&kinds), last.as_ref());
+        let rendering = match rendering.await {
+            Ok(rendering) => rendering,
             Err(message) => return failed(status, message),
         };
-        status.revisions = std::mem::take(&mut rendered.revisions);
-        status.children = std::mem::take(&mut rendered.children);
-        status
-            .conditions
-            .extend(rendered.warnings.drain(..).map(|message| Condition {
-                kind: ConditionKind::Warning,
-                message,
-            }));
+        status.rendered = !last.is_some_and(|last| Arc::ptr_eq(&last, &rendering));
+        self.keep(&app.name, &rendering);
+        let rendered = &rendering.desired;
+        status.revisions = rendered.revisions.clone();
+        status.children = rendered.children.clone();
+        let warnings = rendered.warnings.iter().cloned();
+        status.conditions.extend(warnings.map(|message| Condition {
+            kind: ConditionKind::Warning,
+            message,
+        }));
         let memory = self.memory.entry(app.name.clone()).or_default();
         let namespace = &app.destination.namespace;
         let record = (self.options.record)(app);
@@ -677,13 +698,30 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
         status
     }
 
+    /// Keeps what an application was rendered to in place of what was kept of
+    /// it, if it may be.
+    fn keep(&mut self, app: &Str, rendering: &Arc<Rendering>) {
+        let memory = self.memory.entry(app.clone()).or_default();
+        self.rendered -= memory.rendering.take().map_or(0, |last| last.size());
+        let room = self.options.rendered.saturating_sub(self.rendered);
+        if rendering.desired.repeatable && rendering.size() <= room {
+            self.rendered += rendering.size();
+            memory.rendering = Some(rendering.clone());
+        }
+    }
+
     /// Renders an application, as often as what its charts look up makes
-    /// necessary.
+    /// necessary, unless it would be to `last` again.
     ///
     /// # Errors
     ///
     /// What to say of the failure.
-    async fn render(&self, app: &App, capabilities: Capabilities) -> Result<Desired, String> {
+    async fn render(
+        &self,
+        app: &App,
+        capabilities: Capabilities,
+        last: Option<&Arc<Rendering>>,
+    ) -> Result<Arc<Rendering>, String> {
         let said =
             |error: DesiredError| format!("{} (declared in {})", explain(&error), app.origin);
         let mut answers = Answers::default();
@@ -696,15 +734,14 @@ impl<'c, C: Cluster> Reconciler<'c, C> {
             };
             let rendered = {
                 let (app, repositories) = (app.clone(), self.repositories.clone());
-                let render = move || desired(&app, &repositories, &surroundings);
+                let last = last.cloned();
+                let render = move || Rendering::new(app, &repositories, surroundings, last);
                 tokio::task::spawn_blocking(render).await
             };
             let rendered = rendered.map_err(|error| format!("rendering stopped: {error}"))?;
-            let (asked, missing) = answers.take_asked();
+            let missing = answers.take_missing();
             if missing.is_empty() {
-                let mut rendered = rendered.map_err(said)?;
-                rendered.lookups = asked;
-                return Ok(rendered);
+                return rendered.map_err(said);
             }
             let limit = self.options.sync.concurrency;
             let read = match &self.cache {

@@ -199,6 +199,9 @@ pub struct Build {
     /// What Kustomize prints beside them: deprecated fields, variables that
     /// nobody uses.
     pub warnings: Vec<String>,
+    /// Whether the same tree and options give the same again: nothing was read
+    /// from elsewhere, and no chart drew from the system.
+    pub repeatable: bool,
 }
 
 impl Build {
@@ -303,6 +306,7 @@ pub fn build(
         objects: Vec::with_capacity(outcome.objects.len()),
         places: Vec::with_capacity(outcome.objects.len()),
         warnings: outcome.warnings,
+        repeatable: outcome.repeatable,
     };
     for mut object in outcome.objects {
         object.finish(outcome.origins, outcome.transformations)?;
@@ -388,6 +392,7 @@ fn accumulate(
         remotes: options.remotes.clone(),
         limits: options.limits,
         fetched: Default::default(),
+        volatile: Default::default(),
     };
     let loader = loader::Loader::new(session, path)?;
     build::run(loader, options)

@@ -1,11 +1,13 @@
 //! Which tool renders a source, with which options.
 
+use std::collections::BTreeSet;
+
 use gitops_core::tree::EntryKind;
 use gitops_core::{FileTree, Manifest, TreePath};
 
 use crate::directory::{self, DirectoryError, DirectoryOptions};
 use crate::handlebars::{self, HandlebarsError, HandlebarsOptions};
-use crate::helm::{self, HelmOptions};
+use crate::helm::{self, HelmOptions, Query};
 use crate::kustomize::{self, KustomizeOptions};
 
 /// A tool and its options. The set is closed: these are the ways to write
@@ -42,6 +44,24 @@ pub struct Rendered {
     /// What the tool would write beside them: deprecations, values that could
     /// not be merged.
     pub warnings: Vec<String>,
+    /// What charts asked a cluster for. While its answers are the same, so are
+    /// the manifests.
+    pub lookups: BTreeSet<Query>,
+    /// Whether the same files and options give the same manifests again. Not if
+    /// a chart drew from the system or asked a cluster, nor if a kustomization
+    /// is made of what lies elsewhere.
+    pub repeatable: bool,
+}
+
+impl Rendered {
+    /// Nothing but the files had a say.
+    fn of_files(manifests: Vec<Manifest>) -> Rendered {
+        Rendered {
+            manifests,
+            repeatable: true,
+            ..Rendered::default()
+        }
+    }
 }
 
 /// Why a source could not be rendered.
@@ -71,7 +91,8 @@ pub enum RenderError {
 /// Renders the source at `path` of `tree`.
 ///
 /// A pure function of the tree and the options: the same files and the same
-/// options give the same manifests, but for what a chart draws at random.
+/// options give the same manifests, unless it says otherwise
+/// ([`repeatable`](Rendered::repeatable)).
 ///
 /// # Errors
 ///
@@ -105,26 +126,29 @@ pub fn render(
             let chart = helm::Chart::load_for(options, tree, path)?;
             let release = helm::template(&chart.into(), options)?;
             let manifests = release.manifests(path)?;
+            let has_cluster = options.cluster.is_some();
             Ok(Rendered {
                 manifests,
                 warnings: release.warnings,
+                repeatable: !release.inputs.is_volatile(options.seed, has_cluster),
+                lookups: release.inputs.lookups.into_keys().collect(),
             })
         }
         Renderer::Kustomize(options) => {
             let mut built = kustomize::build(tree, path, options)?;
             Ok(Rendered {
                 warnings: std::mem::take(&mut built.warnings),
+                lookups: BTreeSet::new(),
+                repeatable: built.repeatable,
                 manifests: built.manifests()?,
             })
         }
-        Renderer::Directory(options) => Ok(Rendered {
-            manifests: directory::render(tree, path, options)?,
-            warnings: Vec::new(),
-        }),
-        Renderer::Handlebars(options) => Ok(Rendered {
-            manifests: handlebars::render(tree, path, options)?,
-            warnings: Vec::new(),
-        }),
+        Renderer::Directory(options) => {
+            Ok(Rendered::of_files(directory::render(tree, path, options)?))
+        }
+        Renderer::Handlebars(options) => {
+            Ok(Rendered::of_files(handlebars::render(tree, path, options)?))
+        }
     }
 }
 

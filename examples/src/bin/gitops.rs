@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gitops_apply::cluster::cache::CacheOptions;
 use gitops_apply::cluster::kube::KubeOptions;
 use gitops_apply::reconcile::{
     self, AppStatus, Discovered, ReconcileOptions, RunOptions, SyncStatus,
@@ -454,11 +455,11 @@ async fn sync(target: &OnCluster, dry_run: bool, prune: bool) -> Result<ExitCode
 async fn keep(target: &OnCluster, poll: u64) -> Result<ExitCode, Failure> {
     let workspace = target.repo.open()?;
     let cluster = target.connect().await?;
-    let mut reconciler = Reconciler::new(
-        &cluster,
-        workspace.repositories.clone(),
-        ReconcileOptions::default(),
-    );
+    let reconcile = ReconcileOptions {
+        cache: Some(CacheOptions::default()),
+        ..ReconcileOptions::default()
+    };
+    let mut reconciler = Reconciler::new(&cluster, workspace.repositories.clone(), reconcile);
     let options = RunOptions {
         poll: Duration::from_secs(poll.max(1)),
         ..RunOptions::default()

@@ -10,7 +10,7 @@
 //! Errors are those of Helm's `lookup` (`pkg/engine/lookup_func.go`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 use gitops_core::{Gvk, Map, ObjectKey, Str, Value};
@@ -28,13 +28,7 @@ const MOST: usize = 1_000;
 #[derive(Clone, Default)]
 pub(super) struct Answers {
     known: BTreeMap<Query, Result<Option<Map>, String>>,
-    asked: Arc<Mutex<Asked>>,
-}
-
-#[derive(Default)]
-struct Asked {
-    all: BTreeSet<Query>,
-    missing: BTreeSet<Query>,
+    missing: Arc<Mutex<BTreeSet<Query>>>,
 }
 
 impl std::fmt::Debug for Answers {
@@ -46,23 +40,22 @@ impl std::fmt::Debug for Answers {
 
 impl Objects for Answers {
     fn lookup(&self, query: &Query) -> Result<Option<Map>, String> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.all.insert(query.clone());
         if let Some(answer) = self.known.get(query) {
             return answer.clone();
         }
-        asked.missing.insert(query.clone());
+        self.missing().insert(query.clone());
         Ok(None)
     }
 }
 
 impl Answers {
-    /// What has been asked since this was called last: all of it, and what
-    /// there was no answer to.
-    pub(super) fn take_asked(&self) -> (BTreeSet<Query>, BTreeSet<Query>) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Asked { all, missing } = std::mem::take(&mut *asked);
-        (all, missing)
+    /// What there was no answer to since this was called last.
+    pub(super) fn take_missing(&self) -> BTreeSet<Query> {
+        std::mem::take(&mut *self.missing())
+    }
+
+    fn missing(&self) -> MutexGuard<'_, BTreeSet<Query>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads what was missing.

@@ -43,6 +43,67 @@ pub struct Desired {
     /// What charts looked up in the cluster. Like the commits, it is an input:
     /// the manifests are the same as long as its objects are.
     pub lookups: BTreeSet<Query>,
+    /// Whether the same commits give the same manifests again. Not what was
+    /// read of a directory, nor what is not
+    /// [repeatable](gitops_render::Rendered::repeatable) itself.
+    pub repeatable: bool,
+}
+
+/// What an application was rendered to, and from what.
+pub(super) struct Rendering {
+    pub(super) desired: Desired,
+    app: App,
+    capabilities: Capabilities,
+    seed: Seed,
+    has_objects: bool,
+}
+
+impl fmt::Debug for Rendering {
+    /// Without the manifests: there may be Secrets among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rendering")
+            .field("revisions", &self.desired.revisions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Rendering {
+    /// As [`desired`], and `last` itself if that would be the same again.
+    pub(super) fn new(
+        app: App,
+        repositories: &Repositories,
+        surroundings: Surroundings,
+        last: Option<Arc<Rendering>>,
+    ) -> Result<Arc<Rendering>, DesiredError> {
+        let snapshots = snapshots(&app, repositories)?;
+        if let Some(last) = last
+            && last.is_of(&app, &surroundings, &snapshots)
+        {
+            return Ok(last);
+        }
+        Ok(Arc::new(Rendering {
+            desired: render(&app, &snapshots, repositories, &surroundings)?,
+            app,
+            capabilities: surroundings.capabilities,
+            seed: surroundings.seed,
+            has_objects: surroundings.objects.is_some(),
+        }))
+    }
+
+    /// How many manifests there are.
+    pub(super) fn size(&self) -> usize {
+        self.desired.manifests.len() + self.desired.children.len()
+    }
+
+    fn is_of(&self, app: &App, surroundings: &Surroundings, snapshots: &[Snapshot]) -> bool {
+        let revisions = snapshots.iter().map(Snapshot::revision);
+        self.desired.repeatable
+            && self.desired.revisions.iter().cloned().eq(revisions)
+            && self.seed == surroundings.seed
+            && self.has_objects == surroundings.objects.is_some()
+            && self.app == *app
+            && self.capabilities == surroundings.capabilities
+    }
 }
 
 /// Why an application could not be rendered.
@@ -161,19 +222,35 @@ pub fn desired(
     repositories: &Repositories,
     surroundings: &Surroundings,
 ) -> Result<Desired, DesiredError> {
-    let mut snapshots = Vec::with_capacity(app.sources.len());
-    for source in &app.sources {
-        let snapshot = repositories
+    let snapshots = snapshots(app, repositories)?;
+    render(app, &snapshots, repositories, surroundings)
+}
+
+/// The files of each source.
+fn snapshots(app: &App, repositories: &Repositories) -> Result<Vec<Snapshot>, DesiredError> {
+    let found = app.sources.iter().map(|source| {
+        repositories
             .snapshot(&source.repo_url, &source.revision)
             .map_err(|error| DesiredError::Source {
                 url: source.repo_url.clone(),
                 source: error,
-            })?;
-        snapshots.push(snapshot);
-    }
-    let mut desired = Desired::default();
-    for (source, snapshot) in app.sources.iter().zip(&snapshots) {
-        desired.revisions.push(snapshot.revision());
+            })
+    });
+    found.collect()
+}
+
+fn render(
+    app: &App,
+    snapshots: &[Snapshot],
+    repositories: &Repositories,
+    surroundings: &Surroundings,
+) -> Result<Desired, DesiredError> {
+    let mut desired = Desired {
+        revisions: snapshots.iter().map(Snapshot::revision).collect(),
+        repeatable: snapshots.iter().all(|snapshot| snapshot.commit.is_some()),
+        ..Desired::default()
+    };
+    for (source, snapshot) in app.sources.iter().zip(snapshots) {
         if source.is_reference_only() {
             continue;
         }
@@ -181,12 +258,14 @@ pub fn desired(
             app,
             source,
             snapshot,
-            snapshots: &snapshots,
+            snapshots,
             repositories,
             surroundings,
         };
         let rendered = job.render()?;
         desired.warnings.extend(rendered.warnings);
+        desired.lookups.extend(rendered.lookups);
+        desired.repeatable &= rendered.repeatable;
         for mut manifest in rendered.manifests {
             manifest.origin.source = source.repo_url.clone();
             if argo::is_application(&manifest) {

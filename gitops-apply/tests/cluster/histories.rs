@@ -282,7 +282,10 @@ async fn what_a_reconciler_deletes_nobody_wants() {
     for history in 0..histories {
         let world = crate::memory().await;
         let mut repositories = Repositories {
-            of: [Repository::new("one"), Repository::new("two")],
+            of: ["one", "two"].map(|name| match dice.likely() {
+                true => Repository::of_git(name),
+                false => Repository::new(name),
+            }),
             declared: Default::default(),
             broken: [false; 2],
         };

@@ -146,5 +146,6 @@ fn bases_in_repositories_are_read_at_their_revision() {
         let built = build(&tree, &TreePath::ROOT, &options).expect(&kustomization);
         let text = built.to_text().expect("text");
         assert!(text.contains(expected), "{kustomization}: {text}");
+        assert!(!built.repeatable, "{kustomization}: a branch moves");
     }
 }

@@ -10,14 +10,17 @@ use gitops_apply::{AppStatus, Cluster, ReconcileOptions, Reconciler, Record, Rep
 use gitops_core::app::{App, argo};
 use gitops_core::{Gvk, Value};
 use gitops_render::helm::Seed;
+use gix::objs::tree::EntryKind;
 use jiff::Timestamp;
 
 use crate::world::{World, yaml};
 
-/// A repository: a directory that goes away.
+/// A repository: a directory that goes away, or one of Git to which every
+/// change is committed.
 pub(crate) struct Repository {
     place: tempfile::TempDir,
     url: String,
+    git: Option<gix::Repository>,
 }
 
 impl Repository {
@@ -25,17 +28,61 @@ impl Repository {
         Repository {
             place: tempfile::tempdir().expect("a directory"),
             url: format!("https://example.com/{name}"),
+            git: None,
+        }
+    }
+
+    pub(crate) fn of_git(name: &str) -> Repository {
+        let repository = Repository::new(name);
+        let git = gix::init(repository.place.path()).expect("a repository");
+        Repository {
+            git: Some(git),
+            ..repository
         }
     }
 
     pub(crate) fn write(&self, file: &str, text: &str) {
-        let path = self.place.path().join(file);
-        std::fs::create_dir_all(path.parent().expect("a directory")).expect("room");
-        std::fs::write(path, text).expect("room");
+        let Some(git) = &self.git else {
+            let path = self.place.path().join(file);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("room");
+            return std::fs::write(path, text).expect("room");
+        };
+        let blob = git.write_blob(text).expect("a blob");
+        self.commit(git, |tree| {
+            tree.upsert(file, EntryKind::Blob, blob).expect("a path");
+        });
     }
 
     pub(crate) fn remove(&self, file: &str) {
-        std::fs::remove_file(self.place.path().join(file)).expect("it was there");
+        let Some(git) = &self.git else {
+            return std::fs::remove_file(self.place.path().join(file)).expect("it was there");
+        };
+        self.commit(git, |tree| {
+            tree.remove(file).expect("a path");
+        });
+    }
+
+    fn commit(
+        &self,
+        git: &gix::Repository,
+        change: impl FnOnce(&mut gix::object::tree::Editor<'_>),
+    ) {
+        let parent = git.head_commit().ok();
+        let before = match &parent {
+            Some(commit) => commit.tree().expect("a tree"),
+            None => git.empty_tree(),
+        };
+        let mut tree = before.edit().expect("a tree");
+        change(&mut tree);
+        let author = gix::actor::SignatureRef {
+            name: "Ada".into(),
+            email: "ada@example.com".into(),
+            time: "1700000000 +0100",
+        };
+        let tree = tree.write().expect("a tree");
+        let parents = parent.map(|commit| commit.id);
+        git.commit_as(author, author, "HEAD", "A change.", tree, parents)
+            .expect("a commit");
     }
 
     /// The application that deploys it.
@@ -188,6 +235,74 @@ pub(crate) async fn what_has_not_changed_costs_no_request<C: Cluster>(
         reconciler.reconcile(&app, later, |_| {}).await;
         assert_eq!(requests(), before, "recorded: {recorded}");
         repository.write("b.yaml", &config_map("b", "1"));
+    }
+}
+
+/// What was rendered is kept for as long as it would be the same again.
+#[tokio::test(start_paused = true)]
+async fn what_has_not_changed_is_not_rendered_again() {
+    let world = crate::memory().await;
+    let seed = Seed::fixed(b"test", std::time::SystemTime::UNIX_EPOCH);
+    let drawn = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n\
+                 data: {value: '{{ randAlpha 5 }}'}\n";
+    // Whether the second look finds what was rendered for the first one.
+    let looks = [
+        ("a.yaml", config_map("a", "1"), options(), true),
+        (
+            "a.yaml",
+            config_map("a", "1"),
+            ReconcileOptions {
+                rendered: 0,
+                ..options()
+            },
+            false,
+        ),
+        ("templates/a.yaml", config_map("a", "1"), options(), true),
+        ("templates/a.yaml", drawn.to_owned(), options(), false),
+        (
+            "templates/a.yaml",
+            drawn.to_owned(),
+            ReconcileOptions { seed, ..options() },
+            true,
+        ),
+    ];
+    for (index, (file, text, options, kept)) in looks.into_iter().enumerate() {
+        let repository = Repository::of_git("shop");
+        if file.starts_with("templates/") {
+            repository.write("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n");
+        }
+        repository.write(file, &text);
+        let mut app = repository.app("shop", &world.namespace, "");
+        app.sync.automated = None;
+        let found = repositories(&[&repository]);
+        let mut reconciler = Reconciler::new(&world.cluster, found, options);
+        let now = Timestamp::UNIX_EPOCH;
+        let first = reconciler.refresh(&app, now).await;
+        assert!(first.rendered, "{first}");
+        let again = reconciler.refresh(&app, now).await;
+        assert_eq!(again.rendered, !kept, "{file}: {again}");
+        assert_eq!(again.resources.len(), 1, "{file}: {again}");
+        // What it says is another, then the cluster is, then the commit.
+        let mut other = app.clone();
+        other.destination.namespace = "elsewhere".into();
+        assert!(reconciler.refresh(&other, now).await.rendered);
+        assert!(reconciler.refresh(&app, now).await.rendered);
+        let crd = yaml(&format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+             metadata: {{name: toys.{index}.example.com}}\n\
+             spec:\n  group: {index}.example.com\n  scope: Namespaced\n  \
+             names: {{kind: Toy, plural: toys}}\n  \
+             versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]\n"
+        ));
+        let write = Write::by("somebody");
+        world.cluster.apply(&crd, &write).await.expect("applied");
+        assert!(reconciler.refresh(&app, now).await.rendered);
+        repository.write(file, &config_map("b", "2"));
+        let status = reconciler.refresh(&app, now).await;
+        assert_ne!(status.revisions, first.revisions);
+        assert_eq!(status.resources[0].key.name, "b", "{file}: {status}");
+        reconciler.forget(&app.name);
+        assert!(reconciler.refresh(&app, now).await.rendered);
     }
 }
 

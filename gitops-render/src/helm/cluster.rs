@@ -5,6 +5,8 @@ use std::fmt;
 
 use gitops_core::{Manifest, Map, Str, Value};
 
+use super::seed::Seed;
+
 /// Objects that `lookup` finds.
 ///
 /// [`Snapshot`] is such a cluster. A live one is whatever the embedder has: a
@@ -143,6 +145,13 @@ impl Inputs {
         self.hosts.extend(other.hosts.iter().cloned());
         self.clock |= other.clock;
         self.random |= other.random;
+    }
+
+    /// Whether answers may be others next time, of the same chart with the same
+    /// options.
+    pub(crate) fn is_volatile(&self, seed: Seed, has_cluster: bool) -> bool {
+        let drew = self.clock || self.random;
+        drew && seed == Seed::System || has_cluster && !self.lookups.is_empty()
     }
 }
 

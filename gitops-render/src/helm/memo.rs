@@ -424,7 +424,8 @@ impl<'m> Running<'m> {
     pub(super) fn reuse(&mut self, path: &str) -> Option<(Written, &Inputs)> {
         let (kept, difference) = self.last.as_mut()?;
         let file = kept.files.get(path)?;
-        self.differs = difference.concerns(&file.reads) || self.facts.is_volatile(&file.inputs);
+        self.differs = difference.concerns(&file.reads)
+            || file.inputs.is_volatile(self.facts.seed, self.facts.cluster);
         let edits = file.edits.as_ref().filter(|_| !self.differs)?;
         if !edits::repeat(&self.root, edits, &self.log) {
             return None;
@@ -517,14 +518,6 @@ impl<'m> Running<'m> {
             memory: Rc::into_inner(self.memory).expect("the templates are executed"),
             files: self.files,
         });
-    }
-}
-
-impl Facts {
-    /// Whether answers may be others next time although all of this is equal.
-    fn is_volatile(&self, inputs: &Inputs) -> bool {
-        let drew = inputs.clock || inputs.random;
-        drew && self.seed == Seed::System || self.cluster && !inputs.lookups.is_empty()
     }
 }
 

@@ -75,6 +75,8 @@ pub(super) struct Outcome {
     /// Whether transformations are wanted.
     pub(super) transformations: bool,
     pub(super) warnings: Vec<String>,
+    /// As in a [`Build`](super::Build).
+    pub(super) repeatable: bool,
 }
 
 /// Builds the kustomization at the root of `loader`.
@@ -153,6 +155,7 @@ fn run_with<'a, 'o>(
         list = labelled.into_list();
     }
     let (origins, transformations) = (wants("originAnnotations"), wants("transformerAnnotations"));
+    let repeatable = !target.loader.is_volatile();
     drop(target);
     let warnings = shared.warnings.take();
     Ok(Outcome {
@@ -160,6 +163,7 @@ fn run_with<'a, 'o>(
         origins,
         transformations,
         warnings,
+        repeatable,
     })
 }
 

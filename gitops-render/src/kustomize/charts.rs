@@ -135,6 +135,9 @@ pub(super) fn render(
     let name = release_name(chart, &options)?;
     options.release_name = ReleaseName::new(&name).map_err(failed)?;
     let release = template(&Arc::new(loaded), &options).map_err(failed)?;
+    if release.inputs.is_volatile(options.seed, false) {
+        loader.set_volatile();
+    }
     let mut objects = documents::parse(release.to_text().as_bytes(), &found, loader.limits())?;
     for object in &mut objects {
         object.from_chart = true;

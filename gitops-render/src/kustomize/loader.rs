@@ -4,6 +4,7 @@
 //! [`LoadRestrictor`]; what it may build on is any directory that is not the
 //! root of a kustomization that leads to it, nor above one.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ pub(super) struct Session<'a> {
     pub(super) restrictor: LoadRestrictor,
     pub(super) remotes: Option<Arc<dyn Remotes>>,
     pub(super) limits: Limits,
-    pub(super) fetched: std::cell::RefCell<remote::Fetched>,
+    pub(super) fetched: RefCell<remote::Fetched>,
+    /// Whether anything was asked for that may be different next time.
+    pub(super) volatile: Cell<bool>,
 }
 
 /// The root of a kustomization.
@@ -79,6 +82,15 @@ impl<'a> Loader<'a> {
             .confirm_dir(path)
             .map_err(|error| error.within("must build at directory"))?;
         Ok(loader)
+    }
+
+    /// Something was asked for that may be different next time.
+    pub(super) fn set_volatile(&self) {
+        self.session.volatile.set(true);
+    }
+
+    pub(super) fn is_volatile(&self) -> bool {
+        self.session.volatile.get()
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -290,6 +302,7 @@ impl<'a> Loader<'a> {
     }
 
     fn remotes(&self, what: &str) -> Result<Arc<dyn Remotes>> {
+        self.set_volatile();
         self.session.remotes.clone().ok_or_else(|| {
             Error::new(
                 ErrorKind::Remote,
