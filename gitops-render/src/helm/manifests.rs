@@ -80,7 +80,7 @@ pub(super) fn sort(
             };
             let events = types.split(',').map(event).collect::<Option<Vec<Str>>>();
             match events {
-                None => warnings.push(format!("info: skipping unknown hook: {:?}", &*types)),
+                None => warnings.push(profile.unknown_hook(&types)),
                 Some(events) => {
                     document.hook = Some(Hook {
                         events,

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use super::manifests;
 use crate::gotmpl::MapKind;
+use crate::gotmpl::printf::quote;
+use crate::gotmpl::unicode::is_printable;
 
 /// The Helm whose behaviour is followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,6 +165,72 @@ impl Profile {
         }
     }
 
+    // ---- warnings ----
+
+    /// Of a chart that says that it is deprecated.
+    pub(super) fn deprecated(self) -> &'static str {
+        match self.is_4() {
+            false => "WARNING: This chart is deprecated",
+            true => "this chart is deprecated",
+        }
+    }
+
+    /// Of a tag of a subchart that is neither on nor off.
+    pub(super) fn tag_is_no_bool(self, tag: &str, chart: &str) -> String {
+        match self.is_4() {
+            false => format!("Warning: Tag '{tag}' for chart {chart} returned non-bool value"),
+            true => logged("returned non-bool value", &[("tag", tag), ("chart", chart)]),
+        }
+    }
+
+    /// Of a condition of a subchart that is neither on nor off.
+    pub(super) fn condition_is_no_bool(self, path: &str, chart: &str) -> String {
+        match self.is_4() {
+            false => {
+                format!(
+                    "Warning: Condition path '{path}' for chart {chart} returned non-bool value"
+                )
+            }
+            true => logged(
+                "returned non-bool value",
+                &[("path", path), ("chart", chart)],
+            ),
+        }
+    }
+
+    /// Of a table to import that a subchart does not have; the chart is named if
+    /// the import names both ends.
+    pub(super) fn no_table_to_import(self, key: &str, chart: Option<&str>) -> String {
+        const TEXT: &str = "ImportValues missing table";
+        let error = format!("{} is not a table", quote(key.as_bytes()));
+        match (self.is_4(), chart) {
+            (false, None) => format!("Warning: {TEXT}: {error}"),
+            (false, Some(chart)) => format!("Warning: {TEXT} from chart {chart}: {error}"),
+            (true, None) => logged(TEXT, &[("error", &error)]),
+            (true, Some(chart)) => {
+                let attributes = [("chart", chart), ("error", &error)];
+                logged(&format!("{TEXT} from chart"), &attributes)
+            }
+        }
+    }
+
+    /// Of a reference in a schema that nobody can follow.
+    pub(super) fn unresolved_urn(self, urn: &str) -> String {
+        const TEXT: &str = "unresolved URN reference ignored; using permissive schema";
+        match self.is_4() {
+            false => format!("WARNING: {TEXT}: {urn}"),
+            true => logged(TEXT, &[("urn", urn)]),
+        }
+    }
+
+    /// Of a hook that names an event that there is not.
+    pub(super) fn unknown_hook(self, types: &str) -> String {
+        match self.is_4() {
+            false => format!("info: skipping unknown hook: {}", quote(types.as_bytes())),
+            true => logged("skipping unknown hooks", &[("hookTypes", types)]),
+        }
+    }
+
     /// The Go type of `.Values`.
     pub(super) fn values(self) -> MapKind {
         match self.is_4() {
@@ -170,6 +238,26 @@ impl Profile {
             true => MapKind::CommonValues,
         }
     }
+}
+
+/// What Go's `slog` logs, without the level: attributes follow the text, quoted
+/// where they would be hard to tell apart.
+fn logged(text: &str, attributes: &[(&str, &str)]) -> String {
+    let is_plain = |c: char| match c {
+        ' ' | '=' | '"' | char::REPLACEMENT_CHARACTER => false,
+        '\x7f' => true,
+        c => is_printable(c) && !c.is_whitespace(),
+    };
+    let mut line = text.to_owned();
+    for (name, value) in attributes {
+        let plain = !value.is_empty() && value.chars().all(is_plain);
+        let value = match plain {
+            true => (*value).to_owned(),
+            false => quote(value.as_bytes()),
+        };
+        line.push_str(&format!(" {name}={value}"));
+    }
+    line
 }
 
 /// What becomes of nulls where tables are laid over each other.

@@ -240,7 +240,7 @@ fn render_with(
         ));
     }
     if metadata.deprecated {
-        warnings.push("WARNING: This chart is deprecated".into());
+        warnings.push(options.profile.deprecated().into());
     }
     let mut root = Node::new(chart.clone());
     let missing = root.missing();
@@ -263,7 +263,12 @@ fn render_with(
     if !options.skip_schema_validation {
         let begun = schema::Check::begin(&root, &values, early.as_deref())?;
         match &mut memo {
-            Some(memo) => begun.finish(early.as_deref(), Some(memo.checked()), warnings)?,
+            Some(memo) => begun.finish(
+                early.as_deref(),
+                Some(memo.checked()),
+                options.profile,
+                warnings,
+            )?,
             None => check = Some(begun),
         }
     }
@@ -279,7 +284,7 @@ fn render_with(
     });
     // What is wrong with the values is said before all else.
     if let Some(check) = check {
-        check.finish(early.as_deref(), None, warnings)?;
+        check.finish(early.as_deref(), None, options.profile, warnings)?;
     }
     let (mut files, record) = executed?;
     let source_map = record.map(|record| SourceMap::new(record, &root, options));

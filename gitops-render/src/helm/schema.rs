@@ -19,6 +19,7 @@ use serde_json::Value as Json;
 use super::chart::{Chart, File};
 use super::early::{Early, Job};
 use super::error::{Error, ErrorKind};
+use super::profile::Profile;
 use super::subcharts::Node;
 use crate::gotmpl::{Map, Str, Value};
 use verdict::Verdict;
@@ -124,6 +125,7 @@ impl Check {
         self,
         early: Option<&Early>,
         mut checked: Option<&mut Checked>,
+        profile: Profile,
         warnings: &mut Vec<String>,
     ) -> Result<(), Error> {
         let mut before = checked.as_deref_mut().map(std::mem::take);
@@ -159,9 +161,7 @@ impl Check {
             *checked = now;
         }
         for name in unresolved.take() {
-            warnings.push(format!(
-                "WARNING: unresolved URN reference ignored; using permissive schema: {name}"
-            ));
+            warnings.push(profile.unresolved_urn(&name));
         }
         if problems.is_empty() {
             return Ok(());

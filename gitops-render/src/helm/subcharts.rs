@@ -157,8 +157,8 @@ impl Node {
         }
         self.children = children;
         let coalesced = coalesce::values(self, values.clone(), rules, warnings)?;
-        by_tags(&declared, &coalesced, warnings);
-        by_conditions(&declared, &coalesced, path, warnings);
+        by_tags(&declared, &coalesced, rules.profile(), warnings);
+        by_conditions(&declared, &coalesced, path, rules.profile(), warnings);
         let off = |name: &Str| {
             declared.iter().any(|declared| {
                 let dependency = declared.entry.borrow();
@@ -235,10 +235,7 @@ impl Node {
                         coalesce::tables(&imported, table, "", rules, warnings);
                     }
                     Err(missing) => {
-                        let of = of.map_or_else(String::new, |name| format!(" from chart {name}"));
-                        warnings.push(format!(
-                            "Warning: ImportValues missing table{of}: {missing:?} is not a table"
-                        ));
+                        warnings.push(profile.no_table_to_import(&missing, of.as_deref()));
                     }
                 }
             }
@@ -266,7 +263,7 @@ fn plain(values: &Map) -> Result<gitops_core::Map, Error> {
     }
 }
 
-fn by_tags(dependencies: &[Rc<Declared>], values: &Map, warnings: &mut Warnings) {
+fn by_tags(dependencies: &[Rc<Declared>], values: &Map, profile: Profile, warnings: &mut Warnings) {
     let Some(Value::Map(tags)) = values.get("tags") else {
         return;
     };
@@ -278,17 +275,20 @@ fn by_tags(dependencies: &[Rc<Declared>], values: &Map, warnings: &mut Warnings)
                 None => {}
                 Some(Value::Bool(true)) => on = true,
                 Some(Value::Bool(false)) => off = true,
-                Some(_) => warnings.push(format!(
-                    "Warning: Tag '{tag}' for chart {} returned non-bool value",
-                    dependency.name
-                )),
+                Some(_) => warnings.push(profile.tag_is_no_bool(tag, &dependency.name)),
             }
         }
         dependency.enabled = on || !off;
     }
 }
 
-fn by_conditions(dependencies: &[Rc<Declared>], values: &Map, path: &str, warnings: &mut Warnings) {
+fn by_conditions(
+    dependencies: &[Rc<Declared>],
+    values: &Map,
+    path: &str,
+    profile: Profile,
+    warnings: &mut Warnings,
+) {
     for declared in dependencies {
         let mut dependency = declared.entry.borrow_mut();
         let condition = dependency.condition.clone();
@@ -302,10 +302,9 @@ fn by_conditions(dependencies: &[Rc<Declared>], values: &Map, path: &str, warnin
                     dependency.enabled = on;
                     break;
                 }
-                Some(_) => warnings.push(format!(
-                    "Warning: Condition path '{condition}' for chart {} returned non-bool value",
-                    dependency.name
-                )),
+                Some(_) => {
+                    warnings.push(profile.condition_is_no_bool(condition, &dependency.name));
+                }
             }
         }
     }

@@ -900,7 +900,7 @@ mod maps {
 mod hostile {
     use super::*;
     use gitops_render::gotmpl::Limits;
-    use gitops_render::helm::{ErrorKind, Profile};
+    use gitops_render::helm::ErrorKind;
 
     fn limited() -> HelmOptions {
         HelmOptions {
@@ -1058,6 +1058,12 @@ mod hostile {
             assert!(text.starts_with("chart illegally"), "{name}: {text}");
         }
     }
+}
+
+mod profiles {
+    use gitops_render::helm::Profile;
+
+    use super::*;
 
     #[test]
     fn what_differs_between_profiles() {
@@ -1112,5 +1118,77 @@ mod hostile {
         let place = "execution error at (shop/templates/a.yaml:1:3): 100% of it";
         assert_eq!(required[1..], [place, place, place]);
         assert_eq!(required[0], place.replace("% of", "%!o(MISSING)f"));
+    }
+    /// Everything that a chart can be warned of, as Helm says it, without the time,
+    /// the level and the place.
+    #[test]
+    fn warnings_are_in_the_words_of_the_helm() {
+        let declared = "dependencies:\n- name: sub\n  version: '*'\n  condition: sub.enabled,sub.on\n  \
+                        tags: [front, a b]\n  import-values: [data, {child: none, parent: here}]\n";
+        let metadata = format!("{CHART}deprecated: true\n{declared}");
+        let files = [
+            ("Chart.yaml", &*metadata),
+            ("requirements.lock", "dependencies: []\n"),
+            ("requirements.yaml", declared),
+            (
+                "values.yaml",
+                "text: x\nsub: {enabled: 'yes', on: 1}\ntags: {front: 'on', a b: 2}\n\
+                 global: {t: {a: 1}}\n",
+            ),
+            (
+                "values.schema.json",
+                r#"{"properties": {"text": {"$ref": "urn:example:thing"}}}"#,
+            ),
+            ("charts/sub/Chart.yaml", &CHART.replace("shop", "sub")),
+            ("charts/sub/values.yaml", "global: {t: 1}\n"),
+            (
+                "templates/a.yaml",
+                "kind: Job\nmetadata:\n  annotations:\n    helm.sh/hook: crd-install\n",
+            ),
+        ];
+        let said = |profile: Profile| {
+            let options = HelmOptions {
+                profile,
+                values: [("text", Map::from_iter([("a", 3)]))].into_iter().collect(),
+                ..HelmOptions::default()
+            };
+            let release = render(&files, &options).expect("it renders");
+            release.warnings.join("\n")
+        };
+        assert_eq!(said(Profile::Helm3_16), said(Profile::Helm3_21));
+        insta::assert_snapshot!(said(Profile::Helm3_21), @r#"
+        Warning: Dependency locking is handled in Chart.lock since apiVersion "v2". We recommend migrating to Chart.lock.
+        Warning: Dependencies are handled in Chart.yaml since apiVersion "v2". We recommend migrating dependencies to Chart.yaml.
+        WARNING: This chart is deprecated
+        warning: skipped value for shop.text: Not a table.
+        warning: destination for shop.sub.global.t is a table. Ignoring non-table value (1)
+        Warning: Tag 'front' for chart sub returned non-bool value
+        Warning: Tag 'a b' for chart sub returned non-bool value
+        Warning: Condition path 'sub.enabled' for chart sub returned non-bool value
+        warning: destination for shop.sub.global.t is a table. Ignoring non-table value (1)
+        Warning: ImportValues missing table: "exports" is not a table
+        Warning: ImportValues missing table from chart sub: "none" is not a table
+        warning: skipped value for shop.text: Not a table.
+        warning: destination for shop.sub.global.t is a table. Ignoring non-table value (1)
+        WARNING: unresolved URN reference ignored; using permissive schema: urn:example:thing
+        info: skipping unknown hook: "crd-install"
+        "#);
+        insta::assert_snapshot!(said(Profile::Helm4_2), @r#"
+        Warning: Dependency locking is handled in Chart.lock since apiVersion "v2". We recommend migrating to Chart.lock.
+        Warning: Dependencies are handled in Chart.yaml since apiVersion "v2". We recommend migrating dependencies to Chart.yaml.
+        this chart is deprecated
+        warning: skipped value for shop.text: Not a table.
+        warning: destination for shop.sub.global.t is a table. Ignoring non-table value (1)
+        returned non-bool value tag=front chart=sub
+        returned non-bool value tag="a b" chart=sub
+        returned non-bool value path=sub.enabled chart=sub
+        warning: destination for shop.sub.global.t is a table. Ignoring non-table value (1)
+        ImportValues missing table error="\"exports\" is not a table"
+        ImportValues missing table from chart chart=sub error="\"none\" is not a table"
+        warning: skipped value for shop.text: Not a table.
+        warning: destination for shop.sub.global.t is a table. Ignoring non-table value (1)
+        unresolved URN reference ignored; using permissive schema urn=urn:example:thing
+        skipping unknown hooks hookTypes=crd-install
+        "#);
     }
 }
