@@ -77,6 +77,7 @@
 mod ast;
 mod builtins;
 mod definitions;
+pub(crate) mod difference;
 mod draw;
 pub(crate) mod edits;
 mod error;
@@ -90,6 +91,7 @@ mod literal;
 mod map;
 pub(crate) mod memory;
 mod parse;
+pub(crate) mod parts;
 pub mod printf;
 mod set;
 pub(crate) mod stack;

@@ -5,6 +5,7 @@
 //! was written is the template's own: nothing in it lies in the data as well, or
 //! in it twice.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -23,7 +24,7 @@ pub(crate) struct Edit {
     /// The places at which the map lies.
     pub(crate) places: SmallVec<[u32; 1]>,
     pub(crate) key: Str,
-    value: Option<Frozen>,
+    pub(super) value: Option<Frozen>,
 }
 
 impl Edit {
@@ -39,6 +40,11 @@ impl Edit {
             key: key.clone(),
             value,
         })
+    }
+
+    /// Whether this is written to the same key of the same map.
+    pub(super) fn is_of(&self, other: &Edit) -> bool {
+        self.places == other.places && self.key == other.key
     }
 
     /// Where to find the map.
@@ -80,7 +86,7 @@ pub(crate) fn repeat(root: &Map, edits: &[Edit], log: &Log) -> bool {
 }
 
 /// A value that can wait for another render, in another thread.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(super) enum Frozen {
     Nil,
     Bool(bool),
@@ -95,6 +101,31 @@ pub(super) enum Frozen {
     List(Vec<Frozen>),
 }
 
+impl PartialEq for Frozen {
+    /// Whether both thaw to the same, whichever of it was read.
+    fn eq(&self, other: &Frozen) -> bool {
+        if let (Frozen::Core(one), Frozen::Core(other)) = (self, other) {
+            return one == other;
+        }
+        match (self, other) {
+            (Frozen::Nil, Frozen::Nil) => true,
+            (Frozen::Bool(one), Frozen::Bool(other)) => one == other,
+            (Frozen::Int(one), Frozen::Int(other)) => one == other,
+            (Frozen::Int64(one), Frozen::Int64(other)) => one == other,
+            (Frozen::Float(one), Frozen::Float(other)) => one == other,
+            (Frozen::Str(one), Frozen::Str(other)) => one == other,
+            _ => match (self.entries(), other.entries()) {
+                (Some(one), Some(other)) => deeper(|| one == other),
+                (None, None) => match (self.items(), other.items()) {
+                    (Some(one), Some(other)) => deeper(|| one == other),
+                    _ => false,
+                },
+                _ => false,
+            },
+        }
+    }
+}
+
 impl fmt::Debug for Frozen {
     /// Without the value: there may be secrets in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,6 +137,53 @@ impl Frozen {
     /// `None` if a part of it is somebody else's too, or could be.
     pub(super) fn new(value: &Value) -> Option<Frozen> {
         freeze(value, &mut HashSet::default(), 0)
+    }
+
+    /// A part of what was read.
+    fn of_core(value: &gitops_core::Value) -> Frozen {
+        let scalar = match value {
+            gitops_core::Value::Map(_) | gitops_core::Value::List(_) => None,
+            scalar => Frozen::new(&Value::from(scalar)),
+        };
+        scalar.unwrap_or_else(|| Frozen::Core(value.clone()))
+    }
+
+    pub(super) fn is_map(&self) -> bool {
+        matches!(self, Frozen::Map(_)) || self.core_map().is_some()
+    }
+
+    /// The map, if it is as it was read.
+    pub(super) fn core_map(&self) -> Option<&gitops_core::Map> {
+        match self {
+            Frozen::Core(gitops_core::Value::Map(map)) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// The entries of a map, in the order of their keys.
+    pub(super) fn entries(&self) -> Option<Vec<(Str, Cow<'_, Frozen>)>> {
+        Some(match self {
+            Frozen::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.clone(), Cow::Borrowed(value)))
+                .collect(),
+            _ => self
+                .core_map()?
+                .iter()
+                .map(|(key, value)| (Str::from(key.clone()), Cow::Owned(Frozen::of_core(value))))
+                .collect(),
+        })
+    }
+
+    fn items(&self) -> Option<Vec<Cow<'_, Frozen>>> {
+        Some(match self {
+            Frozen::List(items) => items.iter().map(Cow::Borrowed).collect(),
+            Frozen::Core(gitops_core::Value::List(items)) => items
+                .iter()
+                .map(|item| Cow::Owned(Frozen::of_core(item)))
+                .collect(),
+            _ => return None,
+        })
     }
 
     fn thaw(&self) -> Value {
@@ -186,7 +264,7 @@ mod tests {
         let below = Map::from_iter([("b", Value::Int64(1))]);
         let root = Map::from_iter([("a", Value::Map(below))]);
         let log = Log::of_reads(Places::default());
-        root.watch_at(&log, Places::ROOT);
+        root.watch_at(&log, 0);
         let a = root.get("a").expect("it is there");
         let places = a.as_map().expect("it is a map").places();
         let edit = |places: &SmallVec<_>, key: &str, value: Option<i64>| {

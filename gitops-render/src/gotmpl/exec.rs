@@ -29,6 +29,7 @@ use super::host::Host;
 use super::limits::Limits;
 use super::memory::{Memory, plain};
 use super::parse::Scratch;
+use super::parts::Recall;
 use super::printf::quote;
 use super::set::{File, Set, Shelf};
 use super::stack::deeper;
@@ -111,6 +112,8 @@ pub struct Context<'r> {
     memory: Rc<Memory>,
     /// What is told of writes to the data, if anything is.
     log: Option<Rc<Log>>,
+    /// Who knows what parts of files wrote in another render.
+    recall: Option<Rc<Recall>>,
     said: Said,
     /// How deep `{{template}}` nests since the last `include`.
     depth: usize,
@@ -144,6 +147,7 @@ impl<'r> Context<'r> {
             trace: None,
             memory: Rc::default(),
             log: None,
+            recall: None,
             said: Said::default(),
             depth: 0,
             nesting: Vec::new(),
@@ -184,6 +188,12 @@ impl<'r> Context<'r> {
     /// `log`. What is included with the same data again is not executed then.
     pub(crate) fn with_log(mut self, log: Rc<Log>) -> Self {
         self.log = Some(log);
+        self
+    }
+
+    /// The same render, with what parts of its files wrote in the last one.
+    pub(crate) fn with_recall(mut self, recall: Rc<Recall>) -> Self {
+        self.recall = Some(recall);
         self
     }
 
@@ -476,6 +486,11 @@ impl<'r> Context<'r> {
             }
         };
         Ok(())
+    }
+
+    /// How many steps the render may still take.
+    fn steps(&self) -> u64 {
+        self.steps_left.saturating_add(self.steps_to_poll)
     }
 
     fn wrote(&mut self, bytes: usize) -> Result<(), Error> {

@@ -31,7 +31,7 @@ pub struct Map {
 ///
 /// The type belongs to the reference and not to the entries: a `Values` that
 /// was passed through `set` comes back as a plain map of the same entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MapKind {
     /// `map[string]interface {}`.
     Plain,
@@ -236,6 +236,14 @@ impl Map {
         self.lies_at(place);
     }
 
+    /// As [`watch_at`](Self::watch_at), of a map that files are executed with.
+    pub(crate) fn watch_of_files(&self, log: &Rc<Log>, place: u32) {
+        self.watch_at(log, place);
+        if let Some(watch) = self.cell.as_ref().and_then(|cell| cell.watch()) {
+            watch.is_of_files();
+        }
+    }
+
     /// As [`watch`](Self::watch), of a map that each file finds different.
     pub(crate) fn watch_of_file(&self, log: &Rc<Log>) {
         self.watch(log);
@@ -392,7 +400,7 @@ impl Map {
         let Some(cell) = &self.cell else {
             return Vec::new();
         };
-        cell.read_all();
+        cell.read_entries();
         match &*cell.entries.borrow() {
             Entries::Core(_) => unreachable!("materialise leaves no core map"),
             Entries::Few(few) => few.clone(),
@@ -438,7 +446,7 @@ impl Map {
         let Some(cell) = &self.cell else {
             return Ok(());
         };
-        cell.read_all();
+        cell.read_entries();
         match &*cell.entries.borrow() {
             Entries::Core(_) => unreachable!("materialise leaves no core map"),
             Entries::Few(few) => few.iter().try_for_each(|(key, value)| each(key, value)),
@@ -452,7 +460,7 @@ impl Map {
         let Some(cell) = &self.cell else {
             return show(&[]);
         };
-        cell.read_all();
+        cell.read_entries();
         let entries = cell.entries.borrow();
         let entries: SmallVec<[(&Str, &Value); 16]> = match &*entries {
             Entries::Core(_) => unreachable!("materialise leaves no core map"),
@@ -467,7 +475,7 @@ impl Map {
         match &self.cell {
             None => self.clone(),
             Some(cell) => {
-                cell.read_all();
+                cell.read_entries();
                 let entries = match &*cell.entries.borrow() {
                     Entries::Core(_) => unreachable!("materialise leaves no core map"),
                     Entries::Few(few) => Entries::Few(few.clone()),
@@ -504,7 +512,7 @@ impl Map {
             return Ok(as_written(map.clone()));
         }
         if origin.is_none() {
-            cell.report_all();
+            cell.report_entries();
         }
         let entries = match &*cell.entries.borrow() {
             Entries::Core(map) => return Ok(as_written(map.clone())),
@@ -720,25 +728,23 @@ impl Cell {
     }
 
     /// All entries are read: nothing is as it was written any more.
-    fn read_all(&self) {
+    fn read_entries(&self) {
         self.materialise();
-        self.report_all();
+        self.report_entries();
     }
 
     /// Reports that all entries are read, and lets what is in them report in turn.
-    fn report_all(&self) {
+    fn report_entries(&self) {
         let Some(watch) = self.watch.get() else {
             return;
         };
         match &*self.entries.borrow() {
             Entries::Core(_) => watch.read(&Read::All),
             Entries::Few(few) => watch.read_entries(|| {
-                few.iter()
-                    .for_each(|(key, value)| watch.hand_out(key, value));
+                few.iter().for_each(|(key, value)| watch.found(key, value));
             }),
             Entries::Many(many) => watch.read_entries(|| {
-                many.iter()
-                    .for_each(|(key, value)| watch.hand_out(key, value));
+                many.iter().for_each(|(key, value)| watch.found(key, value));
             }),
         }
     }

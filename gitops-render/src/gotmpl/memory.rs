@@ -80,6 +80,24 @@ impl Memory {
         }
     }
 
+    /// What was made before is asked for again.
+    pub(super) fn ask_again(&self, made: &[Made]) {
+        if let Some(asked) = &self.asked {
+            asked.borrow_mut().extend_from_slice(made);
+        }
+    }
+
+    /// How often something was asked for since it was taken last.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.as_ref().map_or(0, |asked| asked.borrow().len())
+    }
+
+    /// What was asked for, but for the first so many times.
+    pub(super) fn asked_since(&self, times: usize) -> Box<[Made]> {
+        let asked = self.asked.as_ref().map(RefCell::borrow);
+        asked.map_or_else(Box::default, |asked| asked[times..].into())
+    }
+
     /// What was asked for since the last call.
     pub(crate) fn take_asked(&self) -> Box<[Made]> {
         let mut asked = self.asked.as_ref().map(RefCell::take).unwrap_or_default();

@@ -8,11 +8,14 @@
 //!
 //! A map is known by the path at which it lies in the data of the render, or by
 //! several if it is found under several. A copy that a template makes of it
-//! reports what is read of the copy as read of the map, and nothing else.
+//! reports what is read of the copy as read of the map, and nothing else. What files
+//! are executed with lies somewhere as well, so that it is known who finds what
+//! others put into it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
@@ -21,6 +24,9 @@ use super::edits::{Edit, Frozen};
 use super::map::{Identity, Map};
 use super::text::Str;
 use super::value::Value;
+
+/// The keys that lead to a map.
+pub(crate) type Path = SmallVec<[Str; 4]>;
 
 /// Names for the paths of maps, so that a path is a number.
 ///
@@ -34,7 +40,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// The map that all paths start from.
-    pub(crate) const ROOT: u32 = 0;
+    const ROOT: u32 = 0;
 
     fn below(&mut self, place: u32, key: &Str) -> u32 {
         let keys = self.below.entry(place).or_default();
@@ -47,9 +53,8 @@ impl Places {
         number
     }
 
-    /// The keys that lead to a place.
-    fn path(&self, mut place: u32) -> Vec<Str> {
-        let mut path = Vec::new();
+    fn path(&self, mut place: u32) -> Path {
+        let mut path = SmallVec::new();
         while place != Places::ROOT {
             let (above, key) = &self.above[place as usize - 1];
             path.push(key.clone());
@@ -82,11 +87,11 @@ pub(crate) enum Read {
 /// What was asked of which map.
 pub(crate) type Reads = HashSet<(u32, Read), RandomState>;
 
+/// What was asked in a part of a file, in order and with repetitions.
+pub(super) type PartReads = Arc<[(u32, Read)]>;
+
 /// Reads are kept in their order up to here.
 const MOST_RECENT: usize = 1 << 14;
-
-/// A part that reads more is not kept.
-const MOST_OF_PART: usize = 1 << 9;
 
 /// What is written more often is not worth the memory.
 const MOST_EDITS: usize = 1 << 10;
@@ -110,6 +115,8 @@ pub(crate) struct Log {
     edits: RefCell<Option<Vec<(Identity, Edit)>>>,
     /// Whether something that was found somewhere was put elsewhere as well.
     aliased: Cell<bool>,
+    /// Paths at which something lies from the start that lies elsewhere too.
+    shared: RefCell<Vec<Path>>,
     /// Changes where what was read before is to be told again.
     turn: Cell<u64>,
     /// How often a map was written to.
@@ -140,12 +147,8 @@ impl Log {
 
     /// What was read and written since the last call; no writes if they cannot
     /// be repeated in the map that all paths start from.
-    pub(crate) fn take(&self, root: &Map) -> (Reads, Option<Box<[Edit]>>) {
-        self.turn.set(self.turn.get() + 1);
-        self.files.set(self.files.get() + 1);
-        self.gather();
-        self.part.set(self.mark());
-        let edits = self.edits.replace(Some(Vec::new()));
+    pub(crate) fn take(&self, root: &Map) -> (Reads, Option<Arc<[Edit]>>) {
+        let (reads, edits) = self.next_file();
         let edits = edits.and_then(|edits| {
             // What was put elsewhere meanwhile would not be found.
             let found = |(map, edit): (Identity, Edit)| {
@@ -154,7 +157,20 @@ impl Log {
             };
             edits.into_iter().map(found).collect()
         });
-        (self.reads.take(), edits)
+        (reads, edits)
+    }
+
+    /// From here on it is another file that reads and writes.
+    pub(crate) fn begin_file(&self) {
+        self.next_file();
+    }
+
+    fn next_file(&self) -> (Reads, Option<Vec<(Identity, Edit)>>) {
+        self.turn.set(self.turn.get() + 1);
+        self.files.set(self.files.get() + 1);
+        self.gather();
+        self.part.set(self.mark());
+        (self.reads.take(), self.edits.replace(Some(Vec::new())))
     }
 
     /// The map at a place below `root`, without a report of that.
@@ -168,14 +184,24 @@ impl Log {
     }
 
     /// The keys that lead to a place.
-    pub(crate) fn path(&self, place: u32) -> Vec<Str> {
+    pub(crate) fn path(&self, place: u32) -> Path {
         self.places.borrow().path(place)
     }
 
-    /// The number of the map that a place is in.
-    pub(crate) fn above(&self, place: u32) -> Option<u32> {
-        let above = place.checked_sub(1)?;
-        Some(self.places.borrow().above[above as usize].0)
+    /// The number of the map at a key, if there was one in any render.
+    pub(super) fn below(&self, place: u32, key: &Str) -> Option<u32> {
+        self.places.borrow().find(place, key)
+    }
+
+    /// The number of the map that a place is in, and the key there.
+    pub(super) fn name(&self, place: u32) -> Option<(u32, Str)> {
+        let number = place.checked_sub(1)?;
+        Some(self.places.borrow().above[number as usize].clone())
+    }
+
+    /// Where something lies in the map that all paths start from.
+    pub(crate) fn place_of(&self, name: &Str) -> u32 {
+        self.places.borrow_mut().below(Places::ROOT, name)
     }
 
     pub(crate) fn take_places(&self) -> Places {
@@ -220,10 +246,32 @@ impl Log {
         }
     }
 
-    /// Whether what lies at one place may lie at others too, which nobody was
-    /// told of.
-    pub(crate) fn is_aliased(&self) -> bool {
-        self.aliased.get()
+    /// These paths lead to maps that others lead to as well.
+    pub(crate) fn share(&self, paths: impl Iterator<Item = Path>) {
+        self.shared.borrow_mut().extend(paths);
+    }
+
+    /// Whether what lies at a place may lie at others too, which nobody was told
+    /// of.
+    pub(crate) fn is_elsewhere(&self, place: u32) -> bool {
+        let shared = self.shared.borrow();
+        let path = (!shared.is_empty()).then(|| self.path(place));
+        let is_in = |path: &[Str]| shared.iter().any(|shared| path.starts_with(shared));
+        self.aliased.get() || path.is_some_and(|path| is_in(&path))
+    }
+
+    /// How often the data of others was written to in this file; `None` if some of
+    /// that cannot be repeated.
+    pub(super) fn edits(&self) -> Option<usize> {
+        self.edits.borrow().as_ref().map(Vec::len)
+    }
+
+    /// Shows what was written so, but for the first times; `false` if that cannot be
+    /// repeated, or was not liked.
+    pub(super) fn edits_since(&self, times: usize, likes: impl FnMut(&Edit) -> bool) -> bool {
+        let edits = self.edits.borrow();
+        let since = edits.as_ref().and_then(|edits| edits.get(times..));
+        since.is_some_and(|edits| edits.iter().map(|(_, edit)| edit).all(likes))
     }
 
     /// How many files there were before this one.
@@ -261,15 +309,15 @@ impl Log {
     }
 
     /// Ends that part, and tells what was read in it, if that is known and
-    /// little: parts are in parts.
-    pub(super) fn end(&self, around: Mark) -> Option<Box<[(u32, Read)]>> {
+    /// no more than `most`: parts are in parts.
+    pub(super) fn end(&self, around: Mark, most: usize) -> Option<PartReads> {
         let began = self.part.replace(around);
         let recent = self.recent.borrow();
         let part = match began.moves == self.moves.get() {
             true => &recent[began.index..],
             false => return None,
         };
-        (part.len() <= MOST_OF_PART).then(|| part.into())
+        (part.len() <= most).then(|| part.into())
     }
 
     /// All of it is read again, unless it was in this part already: since
@@ -281,10 +329,15 @@ impl Log {
             return before;
         }
         let mark = self.mark();
+        self.read_all(reads);
+        mark
+    }
+
+    /// All of it is read again.
+    pub(super) fn read_all(&self, reads: &[(u32, Read)]) {
         for (place, read) in reads {
             self.read(*place, read.clone());
         }
-        mark
     }
 }
 
@@ -310,6 +363,9 @@ pub(super) struct Watch {
     pristine: Cell<Option<u64>>,
     /// Whether each file finds something else here.
     of_file: Cell<bool>,
+    /// Whether files are executed with it: what is in it from the start lies
+    /// elsewhere.
+    of_files: Cell<bool>,
     /// Whether the map is a template's own, made from what lies at the places.
     is_copy: Cell<bool>,
 }
@@ -323,6 +379,7 @@ impl Watch {
             some: Cell::default(),
             pristine: Cell::default(),
             of_file: Cell::default(),
+            of_files: Cell::default(),
             is_copy: Cell::default(),
         }
     }
@@ -363,6 +420,11 @@ impl Watch {
         self.of_file.set(true);
     }
 
+    /// Files are executed with it.
+    pub(super) fn is_of_files(&self) {
+        self.of_files.set(true);
+    }
+
     /// Whether anybody wants to know what is read.
     pub(super) fn notes_reads(&self) -> bool {
         self.log.reads_noted || self.of_file.get()
@@ -400,7 +462,7 @@ impl Watch {
         let key = &Str::from(key);
         self.read(&Read::Key(key.clone()));
         if let Some((_, found)) = found {
-            self.hand_out(key, found);
+            self.found(key, found);
         }
     }
 
@@ -442,6 +504,13 @@ impl Watch {
     /// So far nothing in the map was written to.
     pub(super) fn set_pristine(&self) {
         self.pristine.set(Some(self.log.writes.get()));
+    }
+
+    /// What is at a key is handed out.
+    pub(super) fn found(&self, key: &Str, value: &Value) {
+        if !self.of_files.get() {
+            self.hand_out(key, value);
+        }
     }
 
     /// What is at a key is known to lie there.

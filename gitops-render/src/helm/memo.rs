@@ -2,9 +2,9 @@
 //!
 //! A template that reads what it read last time writes what it wrote. What it
 //! reads is reported by the maps of its data (`gotmpl/watch.rs`), by the path
-//! from the root of the values. So of two renders the values are compared, and
-//! only templates run that read something that differs. Four things make that
-//! right:
+//! from the root of the data. So of two renders the values are compared
+//! (`gotmpl/difference.rs`), and only templates run that read something that
+//! differs. Four things make that right:
 //!
 //! - Everything beside the values must be equal: chart, release, capabilities,
 //!   the subcharts that take part, and which maps are one and the same.
@@ -17,8 +17,9 @@
 //!   system, its clock, a cluster) always runs as well.
 //! - A render that is traced runs whole.
 //!
-//! A template that does run is spared what functions made for it last time
-//! (`gotmpl/memory.rs`) and would make again:
+//! A template that does run is spared those that it includes, where they read
+//! nothing that differs (`gotmpl/parts.rs`), and what functions made for it last
+//! time (`gotmpl/memory.rs`) and would make again:
 //!
 //! | function                    | what it made depends on                      |
 //! |-----------------------------|----------------------------------------------|
@@ -27,19 +28,20 @@
 //! | `toYaml`                    | what is written of the value                 |
 //! | `tpl`, until it is executed | the text, and the profile                    |
 //!
-//! What a template wrote that is included with the same data again
+//! What a template wrote that is included with the same data again in one render
 //! (`gotmpl/exec/include.rs`) is known together with what it read, which is told
 //! again for each file.
+//!
 //! Documents with the text of last time are not read again for what makes them
 //! hooks, nor values that are those of last time checked against their schema.
 
-use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use gitops_core::{Map as CoreMap, Str as CoreStr, Value as Core};
+use smallvec::smallvec;
 
 use super::capabilities::Capabilities;
 use super::chart::Chart;
@@ -53,16 +55,20 @@ use super::release::{self, Release};
 use super::schema::Checked;
 use super::seed::Seed;
 use super::subcharts::Node;
+use super::world::Asked;
+use crate::gotmpl::difference::Difference;
 use crate::gotmpl::edits::{self, Edit};
 use crate::gotmpl::memory::{Made, Memory};
-use crate::gotmpl::watch::{Log, Places, Read};
+use crate::gotmpl::parts::{Last, Parts, Recall};
+use crate::gotmpl::watch::{Log, Path, Places, Read};
 use crate::gotmpl::{Map, Str, Value};
 
 /// Renders a chart again and again, and each time only what has changed.
 ///
 /// It keeps what the templates of one chart wrote, to `.Values` too (`set`), and
 /// which values they read. Given other values of the same [`Chart`] (the same
-/// [`Arc`]), templates that read none of the difference are not executed. The
+/// [`Arc`]), templates that read none of the difference are not executed, nor
+/// those that others `include`. The
 /// result is that of [`template`](super::template), byte for byte; another chart,
 /// release or set of capabilities is a first render, and so is another set of
 /// subcharts. What is reused counts against none of the
@@ -157,7 +163,9 @@ struct Execution {
     written: Written,
     reads: Vec<(u32, Read)>,
     /// What it wrote to the data of others; `None` if only it can do so again.
-    edits: Option<Box<[Edit]>>,
+    edits: Option<Arc<[Edit]>>,
+    /// What the templates wrote that it includes.
+    parts: Parts,
     inputs: Inputs,
     /// What functions made for it, which keeps that remembered.
     #[expect(dead_code, reason = "it is shared, not read")]
@@ -217,8 +225,11 @@ struct Values {
     values: CoreMap,
     /// The paths at which something stands that stands elsewhere too, with
     /// the path of its first place.
-    shared: Vec<(Vec<Str>, Vec<Str>)>,
+    shared: Vec<[Path; 2]>,
 }
+
+/// The key at which the values lie in what all paths start from.
+const VALUES: &str = "Values";
 
 impl Values {
     /// `None` if they hold what cannot be compared, like NaN.
@@ -235,15 +246,16 @@ impl Values {
             shared: Vec::new(),
         };
         let mut seen = HashMap::default();
-        found.share(&Value::Map(map.clone()), &mut Vec::new(), &mut seen);
+        let mut path = smallvec![Str::from(VALUES)];
+        found.share(&Value::Map(map.clone()), &mut path, &mut seen);
         Some(found)
     }
 
     fn share(
         &mut self,
         value: &Value,
-        path: &mut Vec<Str>,
-        seen: &mut HashMap<usize, Vec<Str>, RandomState>,
+        path: &mut Path,
+        seen: &mut HashMap<usize, Path, RandomState>,
     ) {
         let address = match value {
             Value::Map(map) => map.address(),
@@ -253,7 +265,7 @@ impl Values {
         let Some(address) = address else { return };
         match seen.entry(address) {
             Entry::Occupied(first) => {
-                self.shared.push((path.clone(), first.get().clone()));
+                self.shared.push([path.clone(), first.get().clone()]);
                 return;
             }
             Entry::Vacant(entry) => entry.insert(path.clone()),
@@ -279,78 +291,14 @@ impl Values {
     }
 }
 
-/// Where two sets of values differ.
-#[derive(Default)]
-struct Difference {
-    /// Keys whose value is another, unless both are maps.
-    keys: HashMap<u32, HashSet<Str, RandomState>, RandomState>,
-    /// Maps that have other keys.
-    resized: HashSet<u32, RandomState>,
-    /// Maps with a difference in or below them.
-    above: HashSet<u32, RandomState>,
-}
-
-impl Difference {
-    /// Returns whether there is one. A map without a number was read by nobody.
-    fn compare(&mut self, old: &CoreMap, new: &CoreMap, at: Option<u32>, places: &Places) -> bool {
-        if old.is_shared(new) {
-            return false;
-        }
-        let mut differs = false;
-        for (key, old, new) in old.zip(new) {
-            let key = Str::from(key.clone());
-            let changed = match (old, new) {
-                (Some(Core::Map(old)), Some(Core::Map(new))) => {
-                    let below = at.and_then(|at| places.find(at, &key));
-                    differs |= self.compare(old, new, below, places);
-                    continue;
-                }
-                (Some(old), Some(new)) => old != new,
-                _ => {
-                    self.resized.extend(at);
-                    true
-                }
-            };
-            differs |= changed;
-            if let (true, Some(at)) = (changed, at) {
-                self.keys.entry(at).or_default().insert(key);
-            }
-        }
-        if differs {
-            self.above.extend(at);
-        }
-        differs
-    }
-
-    /// What an edit wrote is another, or it is written at another time.
-    fn add(&mut self, edit: &Edit, log: &Log) {
-        for place in &edit.places {
-            self.keys
-                .entry(*place)
-                .or_default()
-                .insert(edit.key.clone());
-            self.resized.insert(*place);
-            let above = std::iter::successors(Some(*place), |place| log.above(*place));
-            self.above.extend(above);
-        }
-    }
-
-    fn concerns(&self, reads: &[(u32, Read)]) -> bool {
-        reads.iter().any(|(place, read)| match read {
-            Read::Key(key) => self.keys.get(place).is_some_and(|keys| keys.contains(key)),
-            Read::Keys => self.resized.contains(place),
-            Read::Entries => self.keys.contains_key(place),
-            Read::All => self.above.contains(place),
-        })
-    }
-}
-
 /// A render that may reuse, while it runs.
 pub(super) struct Running<'m> {
     memo: &'m mut Memo,
     log: Rc<Log>,
+    /// What all paths start from: the values, and what files are executed with.
     root: Map,
     memory: Rc<Memory>,
+    recall: Rc<Recall>,
     facts: Facts,
     values: Values,
     /// What the last render left, and what differs from it; `None` if nothing
@@ -368,6 +316,7 @@ impl<'m> Running<'m> {
         root: &Node,
         values: &Map,
         options: &HelmOptions,
+        asked: &Asked,
     ) -> Option<Running<'m>> {
         let mut kept = memo.kept.take();
         let memory = kept
@@ -387,21 +336,31 @@ impl<'m> Running<'m> {
             root: Part::new(root),
         };
         let kept = kept.filter(|kept| kept.facts == facts && kept.values.shared == seen.shared);
-        let mut places = Places::default();
-        let last = kept.map(|mut kept| {
-            places = std::mem::take(&mut kept.places);
-            let mut difference = Difference::default();
-            let root = Some(Places::ROOT);
-            difference.compare(&kept.values.values, &seen.values, root, &places);
+        let (places, kept) = match kept {
+            Some(mut kept) => (std::mem::take(&mut kept.places), Some(kept)),
+            None => Default::default(),
+        };
+        let log = Log::of_reads(places);
+        log.share(seen.shared.iter().flatten().cloned());
+        let at = log.place_of(&VALUES.into());
+        let last = kept.map(|kept| {
+            let difference = Difference::new(&kept.values.values, &seen.values, at, &log);
             (kept, difference)
         });
-        let log = Log::of_reads(places);
-        values.watch_at(&log, Places::ROOT);
+        let root = Map::from_iter([(VALUES, Value::Map(values.clone()))]);
+        values.watch_at(&log, at);
+        let memory = Rc::new(memory.unwrap_or_else(Memory::of_renders));
         Some(Running {
             memo,
+            recall: Recall::new(
+                log.clone(),
+                memory.clone(),
+                Box::new(asked.clone()),
+                root.clone(),
+            ),
             log,
-            root: values.clone(),
-            memory: Rc::new(memory.unwrap_or_else(Memory::of_renders)),
+            root,
+            memory,
             facts,
             values: seen,
             last,
@@ -413,6 +372,19 @@ impl<'m> Running<'m> {
     /// What functions made for the templates of this render and the last one.
     pub(super) fn memory(&self) -> Rc<Memory> {
         self.memory.clone()
+    }
+
+    /// Who knows what parts of files wrote last time.
+    pub(super) fn recall(&self) -> Rc<Recall> {
+        self.recall.clone()
+    }
+
+    /// Files are executed with this, which no other name leads to.
+    pub(super) fn context(&self, name: &Str, context: &Map) {
+        if self.root.get_key(name).is_none() {
+            context.watch_of_files(&self.log, self.log.place_of(name));
+            self.root.provide(name.clone(), Value::Map(context.clone()));
+        }
     }
 
     /// What is told of the data of the templates.
@@ -432,19 +404,33 @@ impl<'m> Running<'m> {
         }
         let (path, file) = kept.files.remove_entry(path)?;
         self.memo.reused += 1;
+        self.recall.keep(&file.parts);
         let file = self.files.entry(path).or_insert(file);
         Some((file.written.clone(), &file.inputs))
     }
 
     /// A template is about to be executed.
-    pub(super) fn execute(&self) {
-        self.log.take(&self.root);
+    pub(super) fn execute(&mut self, path: &str) {
+        self.log.begin_file();
+        let last = self.last.as_mut().and_then(|(kept, difference)| {
+            let file = kept.files.get_mut(path)?;
+            Some(Last {
+                parts: std::mem::take(&mut file.parts),
+                edits: file.edits.clone()?,
+                difference: std::mem::take(difference),
+            })
+        });
+        self.recall.begin(last);
     }
 
     /// A template was executed. What it wrote comes back with its pieces, if it
     /// has written before.
     pub(super) fn executed(&mut self, mut written: Written, inputs: Inputs) -> Written {
         let (reads, edits) = self.log.take(&self.root);
+        let (parts, told) = self.recall.end();
+        if let Some(((_, difference), told)) = self.last.as_mut().zip(told) {
+            *difference = told;
+        }
         let before = self.last.as_ref().map(|(kept, _)| &kept.files);
         let before = before.and_then(|files| files.get(&written.path));
         match before {
@@ -453,14 +439,9 @@ impl<'m> Running<'m> {
             None => {}
         }
         // Whoever is next may find something else than last time.
-        let none = Box::default();
-        let had = before.map_or(Some(&none), |file| file.edits.as_ref());
+        let had = before.map_or(Some(Arc::default()), |file| file.edits.clone());
         match (had, &edits) {
-            (Some(had), Some(edits)) if had == edits => {}
-            (Some(had), Some(edits)) => {
-                let changed = [&**had, edits].concat();
-                self.differ(&changed);
-            }
+            (Some(had), Some(edits)) => self.differ(&had, edits),
             (None, None) if !self.differs => {}
             _ => self.last = None,
         }
@@ -470,6 +451,7 @@ impl<'m> Running<'m> {
                 written: written.clone(),
                 reads: reads.into_iter().collect(),
                 edits,
+                parts,
                 inputs,
                 made: self.memory.take_asked(),
             },
@@ -484,25 +466,24 @@ impl<'m> Running<'m> {
         }
     }
 
-    /// Such a thing was written, now or last time.
-    fn differ(&mut self, edits: &[Edit]) {
+    /// This was written last time, and that is now.
+    fn differ(&mut self, old: &[Edit], new: &[Edit]) {
         let Some((_, difference)) = &mut self.last else {
             return;
         };
+        let pairs = || old.iter().zip(new);
+        if old.len() == new.len()
+            && pairs().all(|(old, new)| difference.follow(old, new, &self.log))
+        {
+            return;
+        }
         // Who finds the map elsewhere need not have been told of these places.
-        let shared = &self.values.shared;
-        let is_shared = |place: &u32| {
-            let path = self.log.path(*place);
-            shared
-                .iter()
-                .any(|(a, b)| path.starts_with(a) || path.starts_with(b))
-        };
-        let mut places = edits.iter().flat_map(|edit| &edit.places);
-        if self.log.is_aliased() || places.any(is_shared) {
+        let mut places = old.iter().chain(new).flat_map(|edit| &edit.places);
+        if places.any(|place| self.log.is_elsewhere(*place)) {
             self.last = None;
             return;
         }
-        for edit in edits {
+        for edit in old.iter().chain(new) {
             difference.add(edit, &self.log);
         }
     }
@@ -510,6 +491,7 @@ impl<'m> Running<'m> {
     /// The render has succeeded.
     pub(super) fn finish(self) {
         drop(self.last);
+        drop(self.recall);
         self.memory.forget();
         self.memo.kept = Some(Kept {
             facts: self.facts,

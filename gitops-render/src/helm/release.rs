@@ -275,7 +275,7 @@ fn render_with(
     let asked = Asked::default();
     let fits = check_kube_version(metadata, options, &asked);
     let mut running = match (&fits, memo) {
-        (Ok(()), Some(memo)) => Running::start(memo, &root, &values, options),
+        (Ok(()), Some(memo)) => Running::start(memo, &root, &values, options, &asked),
         _ => None,
     };
     let executed = fits.and_then(|()| {
@@ -536,7 +536,12 @@ impl Execution<'_> {
             context = context.with_trace(trace);
         }
         if let Some(running) = &running {
-            context = context.with_memory(running.memory());
+            context = context
+                .with_memory(running.memory())
+                .with_recall(running.recall());
+            for source in templates.sources() {
+                running.context(&source.base_path, &source.context);
+            }
         }
         let mut files = Vec::with_capacity(templates.sources().len());
         // What others bring into shape; a memo knows most of it.
@@ -566,8 +571,8 @@ impl Execution<'_> {
                 continue;
             }
             out.clear();
-            let others = running.as_ref().map(|running| {
-                running.execute();
+            let others = running.as_mut().map(|running| {
+                running.execute(&source.path);
                 asked.take()
             });
             let executed =

@@ -1,8 +1,10 @@
 //! Where functions get what is not in the chart, and the record of it.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use gitops_core::{Map as CoreMap, Value as Core};
@@ -11,7 +13,7 @@ use super::cluster::{Inputs, Query};
 use super::error::{Error, ErrorKind};
 use super::options::HelmOptions;
 use super::seed::{Seed, derive};
-use crate::gotmpl::{Failure, Host, Str};
+use crate::gotmpl::{Failure, Host, Str, parts};
 
 /// What a render has asked so far; the objects that answer share it.
 #[derive(Clone, Default)]
@@ -43,6 +45,24 @@ impl Asked {
     /// Adds what another part of the render asked.
     pub(super) fn absorb(&self, inputs: &Inputs) {
         self.0.inputs.borrow_mut().absorb(inputs);
+    }
+}
+
+impl parts::Questions for Asked {
+    fn begin(&self) -> Box<dyn Any> {
+        Box::new(self.take())
+    }
+
+    fn end(&self, before: Box<dyn Any>) -> Option<parts::Asked> {
+        let before = *before.downcast::<Inputs>().expect("made by `begin`");
+        let asked = self.replace(before);
+        self.absorb(&asked);
+        (asked != Inputs::default()).then(|| Arc::new(asked) as _)
+    }
+
+    fn again(&self, asked: &parts::Asked) {
+        let asked = asked.downcast_ref::<Inputs>().expect("made by `end`");
+        self.note().absorb(asked);
     }
 }
 

@@ -75,6 +75,12 @@ const READERS: &[&str] = &[
     "caps: {{ include \"cap\" . }} {{ include \"cap\" . }}",
     "deep: {{ ((.Values.global).t).u | toJson }} {{ .Values.b | toJson }}",
     "count: {{ $d := dict }}{{ include \"count\" $d }} {{ include \"count\" $d }} {{ $d.n }}",
+    "parts: {{ include \"outer\" . }} {{ .Values.t | toJson }} {{ include \"part\" . }}",
+    "parts: {{ toJson .Values }} {{ include \"outer\" $ }} {{ include \"part\" $ }} {{ include \"outer\" $ }}",
+    "parts: {{ if .Values.a }}{{ include \"asks\" . }}{{ end }} {{ include \"asking\" . }} {{ .Values.b | toJson }}",
+    "parts: {{ range list .Values.b .Values.c .Values.global .Values.l }}{{ include \"inner\" . }} {{ include \"inner\" (dict \"v\" .) }}{{ end }}",
+    "parts: {{ $m := deepCopy $ }}{{ include \"outer\" $m }} {{ include \"outer\" (merge (dict \"own\" 1) $) }} {{ toJson .Values.a }}",
+    "parts: {{ .Values.a | toJson }} {{ range .Values.l }}{{ include \"inner\" . }}{{ end }} {{ include \"draws\" . }} {{ include \"named\" . }}",
 ];
 
 const WRITERS: &[&str] = &[
@@ -109,6 +115,19 @@ const WRITERS: &[&str] = &[
     "{{ if kindIs \"map\" .Values.c }}{{ range $i := until 3 }}{{ $_ := set $.Values.c (printf \"k%d\" $i) $i }}{{ end }}{{ end }}",
     "copies: {{ toJson (deepCopy .Values) }}{{ if kindIs \"map\" .Values.b }}{{ $_ := set .Values.b \"a\" .Values.a }}{{ end }} \
      {{ toJson (deepCopy .Values) }}{{ $_ := unset (.Values.c | default dict) \"a\" }} {{ toJson (deepCopy .Values) }}",
+    "parts: {{ $_ := set . \"Values\" (deepCopy (merge (dict \"own\" 1) .Values)) }}{{ include \"outer\" . }} {{ include \"asks\" . }}",
+    "parts: {{ $_ := set . \"Values\" (deepCopy (omit .Values \"l\")) }}{{ $_ := set .Values \"c\" (dict \"a\" .Values.a) }}\
+     {{ include \"outer\" . }} {{ $_ := set .Values.c \"b\" 1 }}{{ include \"outer\" . }}",
+    "parts: {{ include \"outer\" . }}{{ $_ := set .Values \"c\" (dict \"a\" .Values.a \"d\" (dict \"t\" .Values.t)) }}{{ include \"outer\" . }}\
+     {{ $_ := set .Values \"b\" (dict \"a\" .Values.t) }}{{ include \"outer\" . }}{{ $_ := unset .Values \"c\" }}{{ include \"outer\" . }}",
+    "parts: {{ toJson .Values.a }} {{ if kindIs \"map\" .Values.b }}{{ $b := .Values.b }}{{ $_ := set .Values \"b\" (dict \"a\" \"new\") }}\
+     {{ include \"inner\" $b }} {{ include \"inner\" .Values.b }}{{ end }}",
+    "parts: {{ if .Values.a }}{{ include \"writes\" . }}{{ end }}{{ include \"part\" . }} {{ include \"writes\" . }} {{ include \"outer\" . }}",
+    "parts: {{ if kindIs \"map\" .Values.c }}{{ $_ := set .Values \"al\" (dict \"x\" .Values.c) }}{{ include \"outer\" . }}\
+     {{ $_ := set .Values.al.x \"a\" .Values.a }}{{ end }}{{ include \"outer\" . }} {{ include \"inner\" .Values.al }}",
+    "parts: {{ $_ := set .Values (ternary \"b\" \"c\" (eq (toString .Values.a) \"1\")) 9 }}{{ include \"outer\" . }}",
+    "parts: {{ $_ := set $ \"own\" (dict \"a\" .Values.a \"b\" (dict \"c\" .Values.b)) }}{{ include \"inner\" .own }} {{ include \"inner\" .own.b }}\
+     {{ $_ := set .own \"b\" 1 }}{{ include \"inner\" .own }}",
 ];
 
 fn files() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -143,6 +162,21 @@ fn files() -> impl Strategy<Value = Vec<(String, String)>> {
                  {{ define \"base\" }}{{ keys (first .).Template | sortAlpha | join \" \" }} {{ (first .).Template.BasePath }}{{ end }}\
                  {{ define \"cap\" }}{{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.APIVersions.Has \"v1\" }}{{ end }}\
                  {{ define \"write\" }}{{ $_ := set .Values \"c\" (list .Values.c) }}{{ end }}"
+                    .to_owned(),
+            ),
+            // What takes some steps, so that it is worth to be known again.
+            (
+                "templates/_parts.tpl".to_owned(),
+                "{{ define \"part\" }}{{ range until 70 }}{{ end }}{{ .Values.c | toJson }} {{ (.Values.b).a }}{{ end }}\
+                 {{ define \"inner\" }}{{ range until 70 }}{{ end }}{{ . | toJson }} {{ kindOf . }}{{ end }}\
+                 {{ define \"outer\" }}{{ range until 70 }}{{ end }}{{ include \"part\" . }} {{ include \"inner\" .Values.b }} \
+                 {{ include \"inner\" (dict \"v\" .Values.c \"n\" 1) }} {{ .Values.a | toJson }} {{ .own | toJson }}{{ end }}\
+                 {{ define \"asks\" }}{{ range until 70 }}{{ end }}{{ include \"cap\" . }} {{ .Values.c | toJson }}{{ end }}\
+                 {{ define \"asking\" }}{{ range until 70 }}{{ end }}{{ include \"asks\" . }} {{ include \"cap\" . }}{{ end }}\
+                 {{ define \"draws\" }}{{ range until 70 }}{{ end }}{{ .Values.c | toJson }} {{ randAlpha 3 }} {{ genPrivateKey \"ed25519\" | b64enc }}{{ end }}\
+                 {{ define \"named\" }}{{ range until 70 }}{{ end }}{{ .Template.Name }} {{ .Values.c | toJson }}{{ end }}\
+                 {{ define \"writes\" }}{{ range until 70 }}{{ end }}{{ include \"part\" . }}{{ $_ := set .Values \"seen\" .Values.a }}\
+                 {{ include \"part\" . }}{{ end }}"
                     .to_owned(),
             ),
             (
@@ -295,6 +329,137 @@ fn what_templates_write_is_written_again_without_them() {
     assert_eq!(reused(7, 2), 1);
     // It runs, and writes the same.
     assert_eq!(reused(8, 2), 2);
+}
+
+/// What is not executed takes no steps.
+#[test]
+fn parts_of_a_template_that_read_no_difference_are_not_executed() {
+    const LONG: &str = "{{ define \"long\" }}{{ range until 20000 }}{{ end }}{{ .b | toJson }} {{ .c | toJson }}{{ end }}\
+                        {{ define \"around\" }}{{ .Values.a | toJson }} {{ include \"long\" .Values }}{{ end }}\
+                        {{ define \"asks\" }}{{ include \"long\" .Values }} {{ .Capabilities.KubeVersion }}{{ end }}\
+                        {{ define \"names\" }}{{ include \"long\" .Values }} {{ .Template.Name }}{{ end }}\
+                        {{ define \"writes\" }}{{ include \"long\" .Values }}{{ $_ := set .Values \"d\" 1 }}{{ end }}";
+    // Whether it can be rendered in few steps when `a` is another, and when `b` is.
+    let table = [
+        (
+            "{{ .Values.a }} {{ include \"long\" .Values }}",
+            true,
+            false,
+        ),
+        ("{{ .Values.a }} {{ include \"around\" . }}", true, false),
+        ("{{ .Values.a }} {{ include \"asks\" . }}", true, false),
+        ("{{ .Values.a }} {{ include \"names\" . }}", true, false),
+        ("{{ .Values.a }} {{ include \"writes\" . }}", true, false),
+        (
+            "{{ .Values.a }} {{ include \"long\" (dict \"b\" .Values.b) }}",
+            true,
+            false,
+        ),
+        (
+            "{{ .Values.a }} {{ include \"long\" (dict \"b\" .Values.a) }}",
+            false,
+            true,
+        ),
+        (
+            "{{ .Values.a }} {{ include \"long\" (deepCopy .Values) }}",
+            false,
+            false,
+        ),
+        (
+            "{{ $_ := set . \"Values\" (deepCopy (merge (dict \"d\" 1) .Values)) }}{{ include \"around\" . }}",
+            true,
+            false,
+        ),
+        (
+            "{{ $_ := set .Values \"c\" (dict \"a\" .Values.a) }}{{ include \"long\" .Values }}",
+            false,
+            false,
+        ),
+        (
+            "{{ $_ := set .Values \"d\" (dict \"a\" .Values.a) }}{{ include \"long\" .Values }}",
+            true,
+            false,
+        ),
+        (
+            "{{ $_ := set .Values \"m\" (dict \"b\" (dict \"c\" .Values.a)) }}{{ include \"long\" .Values.m }}",
+            false,
+            true,
+        ),
+        (
+            "{{ $_ := set .Values \"m\" (dict \"e\" (dict \"c\" .Values.a)) }}{{ include \"long\" .Values.m }}",
+            true,
+            true,
+        ),
+        (
+            "{{ $_ := set .Values (ternary \"c\" \"d\" (eq (int .Values.a) 0)) 9 }}{{ include \"long\" .Values }}",
+            false,
+            false,
+        ),
+        // Something else lies there.
+        (
+            "{{ $m := .Values.m }}{{ if .Values.a }}{{ $_ := set .Values \"m\" (dict \"b\" 1) }}{{ end }}\
+             {{ include \"long\" $m }} {{ include \"long\" .Values.m }}",
+            false,
+            true,
+        ),
+        (
+            "{{ $m := .Values.m }}{{ $_ := set .Values \"m\" (dict \"b\" 1) }}{{ .Values.a }} {{ .Values.b }} \
+             {{ include \"long\" .Values.m }} {{ include \"long\" $m }}",
+            false,
+            false,
+        ),
+        (
+            "{{ range until (int .Values.a) }}{{ $_ := set $.Values \"d\" 1 }}{{ end }}{{ include \"long\" .Values }}",
+            false,
+            false,
+        ),
+    ];
+    for (text, another_a, another_b) in table {
+        let chart = chart(&files_of(&[
+            ("values.yaml", "m: {b: 2}\n"),
+            ("templates/_long.tpl", LONG),
+            ("templates/a.yaml", &format!("v: |\n  {text}\n")),
+        ]));
+        let in_few_steps = |a: i64, b: i64| {
+            let [few, any] = [3 << 12, 1 << 20].map(|steps| {
+                let mut memo = Memo::default();
+                let first = with_values(&[("a", 0), ("b", 1)]);
+                memo.template(&chart, &first).expect("it renders");
+                let mut options = with_values(&[("a", a), ("b", b)]);
+                options.limits.steps = steps;
+                memo.template(&chart, &options)
+            });
+            let fresh = template(&chart, &with_values(&[("a", a), ("b", b)]));
+            assert_eq!(seen(&any), seen(&fresh), "{text}: {a}, {b}");
+            few.is_ok()
+        };
+        assert_eq!(in_few_steps(3, 1), another_a, "{text}: another a");
+        assert_eq!(in_few_steps(0, 2), another_b, "{text}: another b");
+    }
+}
+
+/// A part is told by where its data lies, and something else may lie there.
+#[test]
+fn what_others_put_in_place_of_the_data_of_a_part_is_found() {
+    let chart = chart(&files_of(&[
+        ("values.yaml", "m: {b: 2}\n"),
+        (
+            "templates/_long.tpl",
+            "{{ define \"long\" }}{{ range until 70 }}{{ end }}{{ .b }}{{ end }}",
+        ),
+        (
+            "templates/z.yaml",
+            "{{ if .Values.a }}{{ $_ := set .Values \"m\" (dict \"b\" 9) }}{{ end }}",
+        ),
+        (
+            "templates/a.yaml",
+            "a: {{ .Values.a }} {{ include \"long\" .Values.m }} {{ include \"long\" (dict \"b\" .Values.m) }}",
+        ),
+    ]));
+    let mut memo = Memo::default();
+    for a in [0, 1, 2, 0] {
+        assert_eq!(reused(&mut memo, &chart, &with_values(&[("a", a)])), 0);
+    }
 }
 
 #[test]

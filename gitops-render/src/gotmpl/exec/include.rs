@@ -15,11 +15,12 @@ use crate::gotmpl::ast::Template;
 use crate::gotmpl::error::Error;
 use crate::gotmpl::function::{Failure, Function, Type};
 use crate::gotmpl::map::MapKind;
+use crate::gotmpl::parts::{Recall, Site};
 use crate::gotmpl::printf::quote;
 use crate::gotmpl::set::File;
 use crate::gotmpl::text::Str;
 use crate::gotmpl::value::Value;
-use crate::gotmpl::watch::{Log, Mark, Read};
+use crate::gotmpl::watch::{Log, Mark, PartReads};
 
 /// `include` and `tpl`, which execute templates and so are part of the engine.
 ///
@@ -146,39 +147,66 @@ impl Context<'_> {
                 )));
             }
         }
-        let call = self.call(&template, &data);
-        if let (Some(call), Some(log)) = (&call, &self.log)
-            && let Some(text) = self.said.again(call, log)
-        {
-            self.out.extend_from_slice(text);
-            let bytes = text.len();
-            return self.charge(bytes);
-        }
+        let Some(call) = self.call(&template, &data) else {
+            let included = self.nested(Some(template.name.clone()), &template, data);
+            return included.map_err(Nested::in_place);
+        };
+        let site = match self.again(&template, &call) {
+            Again::Wrote(bytes) => return self.charge(bytes),
+            Again::Execute(site) => site,
+        };
         let from = self.out.len();
-        let before = (self.stamp(), self.host.questions());
-        let around = match (&call, &self.log) {
-            (Some(_), Some(log)) if log.notes_reads() => Some(log.begin()),
-            _ => None,
-        };
+        let before = (self.stamp(), self.questions(), self.steps());
+        let noting = self.log.clone().filter(|log| log.notes_reads());
+        let around = noting.as_ref().map(|log| log.begin());
         let included = self.nested(Some(template.name.clone()), &template, data.clone());
-        let reads = match (around, &self.log) {
-            (Some(around), Some(log)) => log.end(around),
-            _ => Some(Box::default()),
+        let steps = before.2.saturating_sub(self.steps());
+        let reads = match noting.zip(around) {
+            Some((log, around)) => log.end(around, Said::MOST_READS.max(Recall::most_reads(steps))),
+            None => Some(Arc::default()),
         };
-        included.map_err(|cause| match cause {
-            Nested::Limit(failure) => failure,
-            Nested::Template(error) => Failure::template("", error),
-        })?;
+        included.map_err(Nested::in_place)?;
         // If it has written to anything it must do so again, and what it asked
         // the world may be answered otherwise.
-        if let (Some(call), Some(reads), Some(log)) = (call, reads, &self.log)
-            && self.stamp() == before.0
-            && self.call(&template, &data).as_ref() == Some(&call)
-        {
-            let asked = self.host.questions() != before.1;
-            self.said.keep(call, &self.out[from..], reads, asked, log);
+        let same = self.stamp() == before.0 && self.call(&template, &data).as_ref() == Some(&call);
+        let reads = reads.filter(|_| same);
+        let asked = self.questions() != before.1;
+        let text = &self.out[from..];
+        if let (Some(recall), Some(site)) = (&self.recall, site) {
+            recall.leave(site, steps, reads.clone().map(|reads| (text, reads)));
+        }
+        if let (Some(reads), Some(log)) = (reads, &self.log) {
+            self.said.keep(call, text, reads, asked, log);
         }
         Ok(())
+    }
+
+    /// Writes what is known already. Else a part of the file begins, if it is one
+    /// that is to be known in other renders.
+    fn again(&mut self, template: &Arc<Template>, call: &Call) -> Again {
+        let recall = self.recall.as_deref();
+        // A part must know itself what it asks.
+        let asks = !recall.is_some_and(Recall::is_in_part);
+        if let Some(log) = &self.log
+            && let Some(text) = self.said.again(call, asks, log)
+        {
+            self.out.extend_from_slice(text);
+            return Again::Wrote(text.len());
+        }
+        let site = recall.and_then(|recall| recall.site(template, call.data()));
+        if let (Some(recall), Some(site)) = (recall, &site) {
+            if let Some(bytes) = recall.again(site, &mut self.out) {
+                return Again::Wrote(bytes);
+            }
+            recall.enter(site);
+        }
+        Again::Execute(site)
+    }
+
+    /// How many questions were asked of the world, by what was not executed again
+    /// too.
+    fn questions(&self) -> u64 {
+        self.host.questions() + self.said.asked
     }
 
     /// How often the data was written to, and the world asked.
@@ -261,12 +289,14 @@ pub(super) struct Said {
     bytes: usize,
     /// How often the data had been written to.
     writes: u64,
+    /// How often something was written again that asks questions.
+    asked: u64,
 }
 
 struct Text {
     text: Box<[u8]>,
     /// What it depends on, if somebody wants to know.
-    reads: Box<[(u32, Read)]>,
+    reads: PartReads,
     /// When that was last told.
     told: Mark,
     /// The only file that it serves, if others are to ask for themselves.
@@ -278,18 +308,21 @@ impl Said {
     /// include each other above all; and data of longer texts would be kept.
     const LONGEST: usize = 1 << 14;
     const MOST: usize = 1 << 22;
+    const MOST_READS: usize = 1 << 9;
 
     /// What was written, if nothing in the data was written to since. What is
-    /// read for it is told to the log.
-    fn again(&mut self, call: &Call, log: &Log) -> Option<&[u8]> {
+    /// read for it is told to the log. `asks` is whether questions may have been
+    /// asked for it.
+    fn again(&mut self, call: &Call, asks: bool, log: &Log) -> Option<&[u8]> {
         if self.writes != log.writes() {
             self.clear();
             self.writes = log.writes();
         }
         let known = self.texts.get_mut(call)?;
-        if known.file.is_some_and(|file| file != log.file()) {
+        if known.file.is_some_and(|file| file != log.file() || !asks) {
             return None;
         }
+        self.asked += u64::from(known.file.is_some());
         if !known.reads.is_empty() {
             known.told = log.read_again(&known.reads, known.told);
         }
@@ -297,10 +330,10 @@ impl Said {
     }
 
     /// `asked` is whether questions were asked, which each file is to ask itself.
-    fn keep(&mut self, call: Call, text: &[u8], reads: Box<[(u32, Read)]>, asked: bool, log: &Log) {
+    fn keep(&mut self, call: Call, text: &[u8], reads: PartReads, asked: bool, log: &Log) {
         let texts = call.data.iter().filter_map(|(_, datum)| datum.text());
         let bytes = text.len() + texts.map(|text| text.as_bytes().len()).sum::<usize>();
-        if bytes > Said::LONGEST {
+        if bytes > Said::LONGEST || reads.len() > Said::MOST_READS {
             return;
         }
         let bytes = size_of::<Call>() + bytes + size_of_val(&*reads);
@@ -331,6 +364,12 @@ struct Call {
     data: SmallVec<[(Option<Str>, Datum); 4]>,
 }
 
+impl Call {
+    fn data(&self) -> impl Iterator<Item = (&Option<Str>, &Value)> {
+        self.data.iter().map(|(key, datum)| (key, &datum.0))
+    }
+}
+
 /// A scalar, or what is always the same unless it reports a write. It is kept,
 /// so that nothing else gets its place in memory.
 struct Datum(Value);
@@ -338,7 +377,8 @@ struct Datum(Value);
 impl Datum {
     fn new(value: &Value) -> Option<Datum> {
         let fits = match value {
-            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) => true,
+            Value::Nil | Value::Bool(_) | Value::Str(_) => true,
+            Value::Int(_) | Value::Int64(_) | Value::Float(_) => true,
             Value::Map(map) => map.is_watched(),
             Value::List(list) => list.is_watched(),
             Value::Object(_) => true,
@@ -357,6 +397,7 @@ impl Datum {
             Value::Map(map) => (5 + map.kind() as u8, map.address().unwrap_or(0) as u64),
             Value::List(list) => (10, list.address().unwrap_or(0) as u64),
             Value::Object(object) => (11, Rc::as_ptr(object).cast::<()>() as u64),
+            Value::Int64(number) => (12, *number as u64),
             _ => (0, 0),
         }
     }
@@ -384,10 +425,26 @@ impl Hash for Datum {
     }
 }
 
+/// What becomes of something that is included.
+enum Again {
+    /// So many bytes were written.
+    Wrote(usize),
+    Execute(Option<Site>),
+}
+
 /// Why a nested execution failed: by itself, or because it may not start.
 enum Nested {
     Limit(Failure),
     Template(Error),
+}
+
+impl Nested {
+    fn in_place(self) -> Failure {
+        match self {
+            Nested::Limit(failure) => failure,
+            Nested::Template(error) => Failure::template("", error),
+        }
+    }
 }
 
 /// Drops every `<no value>`, as Helm does with the output of a template.
