@@ -544,6 +544,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_part_needed_that_is_not_executed_stays() {
+        let template = r#"{{ define "part" }}{{ range until 70 }}{{ end }}{{ (fromYaml "b: 1").b }}{{ end }}
+            a: {{ .Values.a }} {{ include "part" . }}"#;
+        let made = made(template, &[1, 2, 3]);
+        assert_eq!(made[0].len(), 1);
+        assert!(made.iter().all(|places| *places == made[0]), "{made:?}");
+    }
+
+    #[test]
     fn a_hash_that_nobody_asks_for_is_forgotten() {
         let hash = r#"a: {{ if ne (toString .Values.a) "9" }}{{ bcrypt "b" }}{{ end }}"#;
         let made = made(hash, &[1, 1, 9, 9, 1]);

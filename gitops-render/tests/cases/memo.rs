@@ -438,6 +438,32 @@ fn parts_of_a_template_that_read_no_difference_are_not_executed() {
     }
 }
 
+/// What is known already asks nobody, but would have.
+#[test]
+fn questions_are_those_of_each_file() {
+    let chart = chart(&files_of(&[
+        ("values.yaml", "a: 1\nl: []\n"),
+        (
+            "templates/_asks.tpl",
+            "{{ define \"asks\" }}{{ .Capabilities.KubeVersion.Version }}{{ end }}\
+             {{ define \"around\" }}{{ include \"asks\" .c }}{{ end }}",
+        ),
+        (
+            "templates/z.yaml",
+            "{{ if .Values.a }}z: {{ include \"asks\" . }} {{ include \"around\" (dict \"c\" . \"l\" .Values.l) }}{{ end }}",
+        ),
+        (
+            "templates/y.yaml",
+            "y: {{ include \"around\" (dict \"c\" . \"l\" .Values.l) }}",
+        ),
+    ]));
+    let mut memo = Memo::default();
+    for (a, count) in [(1, 0), (0, 1), (1, 1)] {
+        let options = with_values(&[("a", a)]);
+        assert_eq!(reused(&mut memo, &chart, &options), count);
+    }
+}
+
 /// A part is told by where its data lies, and something else may lie there.
 #[test]
 fn what_others_put_in_place_of_the_data_of_a_part_is_found() {
