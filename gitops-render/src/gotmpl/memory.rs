@@ -80,13 +80,6 @@ impl Memory {
         }
     }
 
-    /// What was made before is asked for again.
-    pub(super) fn ask_again(&self, made: &[Made]) {
-        if let Some(asked) = &self.asked {
-            asked.borrow_mut().extend_from_slice(made);
-        }
-    }
-
     /// How often something was asked for since it was taken last.
     pub(super) fn asked(&self) -> usize {
         self.asked.as_ref().map_or(0, |asked| asked.borrow().len())

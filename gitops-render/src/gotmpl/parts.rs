@@ -58,6 +58,7 @@ pub(crate) struct Part {
     /// What that depends on.
     reads: PartReads,
     /// What functions made for it, which keeps that remembered.
+    #[expect(dead_code, reason = "it is shared, not read")]
     made: Box<[Made]>,
     asked: Option<Asked>,
     /// The parts that it consists of.
@@ -232,7 +233,6 @@ impl Recall {
         out.extend_from_slice(&part.text);
         let bytes = part.text.len();
         self.log.read_all(&part.reads);
-        self.memory.ask_again(&part.made);
         if let Some(asked) = &part.asked {
             self.questions.again(asked);
         }

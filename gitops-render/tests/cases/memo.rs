@@ -395,6 +395,12 @@ fn parts_of_a_template_that_read_no_difference_are_not_executed() {
             false,
             false,
         ),
+        (
+            "{{ if .Values.a }}{{ $_ := set .Values \"c\" 1 }}{{ else }}{{ $_ := unset .Values \"c\" }}{{ end }}\
+             {{ include \"long\" .Values }}",
+            false,
+            false,
+        ),
         // Something else lies there.
         (
             "{{ $m := .Values.m }}{{ if .Values.a }}{{ $_ := set .Values \"m\" (dict \"b\" 1) }}{{ end }}\
