@@ -7,8 +7,11 @@ use gitops_apply::reconcile::{self, Discovered, RunOptions};
 use gitops_apply::{Cluster, ReconcileOptions, Reconciler, Record};
 use gitops_core::Value;
 use gitops_core::app::App;
+use gitops_render::helm::Seed;
+use jiff::Timestamp;
 
 use crate::looks::{Repository, config_map, options, repositories};
+use crate::world::yaml;
 
 /// Between two polls of Git the cluster is watched, however objects are marked.
 #[tokio::test(start_paused = true)]
@@ -129,4 +132,72 @@ async fn a_loop_prunes_if_it_knows_every_application() {
         ),
         script
     );
+}
+
+/// What was rendered is kept for as long as it would be the same again.
+#[tokio::test(start_paused = true)]
+async fn what_has_not_changed_is_not_rendered_again() {
+    let world = crate::memory().await;
+    let seed = Seed::fixed(b"test", std::time::SystemTime::UNIX_EPOCH);
+    let drawn = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n\
+                 data: {value: '{{ randAlpha 5 }}'}\n";
+    // Whether the second look finds what was rendered for the first one.
+    let looks = [
+        ("a.yaml", config_map("a", "1"), options(), true),
+        (
+            "a.yaml",
+            config_map("a", "1"),
+            ReconcileOptions {
+                rendered: 0,
+                ..options()
+            },
+            false,
+        ),
+        ("templates/a.yaml", config_map("a", "1"), options(), true),
+        ("templates/a.yaml", drawn.to_owned(), options(), false),
+        (
+            "templates/a.yaml",
+            drawn.to_owned(),
+            ReconcileOptions { seed, ..options() },
+            true,
+        ),
+    ];
+    for (index, (file, text, options, kept)) in looks.into_iter().enumerate() {
+        let repository = Repository::of_git("shop");
+        if file.starts_with("templates/") {
+            repository.write("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n");
+        }
+        repository.write(file, &text);
+        let mut app = repository.app("shop", &world.namespace, "");
+        app.sync.automated = None;
+        let found = repositories(&[&repository]);
+        let mut reconciler = Reconciler::new(&world.cluster, found, options);
+        let now = Timestamp::UNIX_EPOCH;
+        let first = reconciler.refresh(&app, now).await;
+        assert!(first.rendered, "{first}");
+        let again = reconciler.refresh(&app, now).await;
+        assert_eq!(again.rendered, !kept, "{file}: {again}");
+        assert_eq!(again.resources.len(), 1, "{file}: {again}");
+        // What it says is another, then the cluster is, then the commit.
+        let mut other = app.clone();
+        other.destination.namespace = "elsewhere".into();
+        assert!(reconciler.refresh(&other, now).await.rendered);
+        assert!(reconciler.refresh(&app, now).await.rendered);
+        let crd = yaml(&format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+             metadata: {{name: toys.{index}.example.com}}\n\
+             spec:\n  group: {index}.example.com\n  scope: Namespaced\n  \
+             names: {{kind: Toy, plural: toys}}\n  \
+             versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]\n"
+        ));
+        let write = Write::by("somebody");
+        world.cluster.apply(&crd, &write).await.expect("applied");
+        assert!(reconciler.refresh(&app, now).await.rendered);
+        repository.write(file, &config_map("b", "2"));
+        let status = reconciler.refresh(&app, now).await;
+        assert_ne!(status.revisions, first.revisions);
+        assert_eq!(status.resources[0].key.name, "b", "{file}: {status}");
+        reconciler.forget(&app.name);
+        assert!(reconciler.refresh(&app, now).await.rendered);
+    }
 }
