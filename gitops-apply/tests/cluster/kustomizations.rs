@@ -14,6 +14,8 @@ use gitops_render::kustomize::{KustomizeOptions, build};
 use gix::objs::tree::EntryKind;
 use gix::refs::transaction::PreviousValue;
 
+use crate::looks::commit;
+
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/kustomizations")
 }
@@ -86,31 +88,13 @@ fn a_component_that_is_not_there_is_an_error_unless_it_may_be() {
 fn repository() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     let repository = gix::init_bare(dir.path()).expect("a repository");
-    let author = gix::actor::SignatureRef {
-        name: "Ada".into(),
-        email: "ada@example.com".into(),
-        time: "1700000000 +0100",
-    };
-    let mut parents = Vec::new();
     for name in ["v1", "main"] {
         let text = format!("configMapGenerator: [{{name: of-{name}}}]");
         let file = repository.write_blob(text).expect("a blob");
-        let mut editor = repository.empty_tree().edit().expect("a tree");
-        editor
-            .upsert("base/kustomization.yaml", EntryKind::Blob, file)
-            .expect("a file");
-        let tree = editor.write().expect("a tree");
-        let commit = repository
-            .commit_as(
-                author,
-                author,
-                "refs/heads/main",
-                name,
-                tree,
-                parents.clone(),
-            )
-            .expect("a commit");
-        parents = vec![commit.detach()];
+        let commit = commit(&repository, "refs/heads/main", |tree| {
+            tree.upsert("base/kustomization.yaml", EntryKind::Blob, file)
+                .expect("a file");
+        });
         if name == "v1" {
             repository
                 .tag_reference(name, commit.detach(), PreviousValue::MustNotExist)

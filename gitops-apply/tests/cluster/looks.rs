@@ -15,6 +15,32 @@ use jiff::Timestamp;
 
 use crate::world::{World, yaml};
 
+/// Commits a change to what a reference has.
+pub(crate) fn commit<'g>(
+    git: &'g gix::Repository,
+    reference: &str,
+    change: impl FnOnce(&mut gix::object::tree::Editor<'_>),
+) -> gix::Id<'g> {
+    let found = git.try_find_reference(reference).expect("references");
+    // The first commit has none before it.
+    let parent = found.and_then(|mut found| found.peel_to_commit().ok());
+    let before = match &parent {
+        Some(commit) => commit.tree().expect("a tree"),
+        None => git.empty_tree(),
+    };
+    let mut tree = before.edit().expect("a tree");
+    change(&mut tree);
+    let author = gix::actor::SignatureRef {
+        name: "Ada".into(),
+        email: "ada@example.com".into(),
+        time: "1700000000 +0100",
+    };
+    let tree = tree.write().expect("a tree");
+    let parents = parent.map(|commit| commit.id);
+    git.commit_as(author, author, reference, "A change.", tree, parents)
+        .expect("a commit")
+}
+
 /// A repository: a directory that goes away, or one of Git to which every
 /// change is committed.
 pub(crate) struct Repository {
@@ -48,7 +74,7 @@ impl Repository {
             return std::fs::write(path, text).expect("room");
         };
         let blob = git.write_blob(text).expect("a blob");
-        self.commit(git, |tree| {
+        commit(git, "HEAD", |tree| {
             tree.upsert(file, EntryKind::Blob, blob).expect("a path");
         });
     }
@@ -57,32 +83,9 @@ impl Repository {
         let Some(git) = &self.git else {
             return std::fs::remove_file(self.place.path().join(file)).expect("it was there");
         };
-        self.commit(git, |tree| {
+        commit(git, "HEAD", |tree| {
             tree.remove(file).expect("a path");
         });
-    }
-
-    fn commit(
-        &self,
-        git: &gix::Repository,
-        change: impl FnOnce(&mut gix::object::tree::Editor<'_>),
-    ) {
-        let parent = git.head_commit().ok();
-        let before = match &parent {
-            Some(commit) => commit.tree().expect("a tree"),
-            None => git.empty_tree(),
-        };
-        let mut tree = before.edit().expect("a tree");
-        change(&mut tree);
-        let author = gix::actor::SignatureRef {
-            name: "Ada".into(),
-            email: "ada@example.com".into(),
-            time: "1700000000 +0100",
-        };
-        let tree = tree.write().expect("a tree");
-        let parents = parent.map(|commit| commit.id);
-        git.commit_as(author, author, "HEAD", "A change.", tree, parents)
-            .expect("a commit");
     }
 
     /// The application that deploys it.
