@@ -2,9 +2,9 @@
 //!
 //! A [`Reconciler`] holds what has to be remembered between two looks at an
 //! application: which revision was tried last, the history of what was synced,
-//! and what it rendered to. Each call of [`reconcile`](Reconciler::reconcile) is one look:
-//! refresh, compare, and sync if the application says so; [`run`] repeats that
-//! for many applications, whenever Git moves or the cluster changes.
+//! and what it rendered to. Each call of [`reconcile`](Reconciler::reconcile) is
+//! one look: refresh, compare, and sync if the application says so; [`run`]
+//! repeats that for many applications, whenever Git moves or the cluster changes.
 //!
 //! The rules are Argo CD's (`controller/appcontroller.go`, `autoSync`):
 //!

@@ -410,19 +410,7 @@ impl Map {
         &'a self,
         other: &'a Map,
     ) -> impl Iterator<Item = (&'a Str, Option<&'a Value>, Option<&'a Value>)> {
-        let (mut left, mut right) = (self.iter().peekable(), other.iter().peekable());
-        std::iter::from_fn(move || {
-            let order = match (left.peek(), right.peek()) {
-                (None, None) => return None,
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (Some((a, _)), Some((b, _))) => compare(a, b),
-            };
-            let a = if order.is_le() { left.next() } else { None };
-            let b = if order.is_ge() { right.next() } else { None };
-            let key = a.or(b)?.0;
-            Some((key, a.map(|(_, value)| value), b.map(|(_, value)| value)))
-        })
+        zip_sorted(self, other, |a, b| compare(a, b))
     }
 
     /// The entry at a position in key order.
@@ -458,6 +446,40 @@ impl Map {
         self.entries
             .binary_search_by(|(have, _)| compare(have, key))
     }
+}
+
+/// The keys of two series that are in `order`, each with the values on both
+/// sides: what [`Map::zip`] does for maps.
+///
+/// ```
+/// let (old, new) = ([("a", 1), ("b", 2)], [("b", 3)]);
+/// let sides: Vec<_> = gitops_core::value::zip_sorted(old, new, Ord::cmp).collect();
+/// assert_eq!(sides, [("a", Some(1), None), ("b", Some(2), Some(3))]);
+/// ```
+pub fn zip_sorted<K, V>(
+    left: impl IntoIterator<Item = (K, V)>,
+    right: impl IntoIterator<Item = (K, V)>,
+    order: impl Fn(&K, &K) -> std::cmp::Ordering,
+) -> impl Iterator<Item = (K, Option<V>, Option<V>)> {
+    let mut left = left.into_iter().peekable();
+    let mut right = right.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let order = match (left.peek(), right.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some((a, _)), Some((b, _))) => order(a, b),
+        };
+        let a = if order.is_le() { left.next() } else { None };
+        let b = if order.is_ge() { right.next() } else { None };
+        Some(match (a, b) {
+            (Some((key, a)), b) => (key, Some(a), b.map(|(_, b)| b)),
+            (None, b) => {
+                let (key, b) = b?;
+                (key, None, Some(b))
+            }
+        })
+    })
 }
 
 /// As texts compare; most differ at once, and then nothing has to be called.

@@ -93,6 +93,7 @@ pub(crate) mod memory;
 mod parse;
 pub(crate) mod parts;
 pub mod printf;
+mod scalar;
 mod set;
 pub(crate) mod stack;
 mod text;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
+use gitops_core::value::zip_sorted;
 use gitops_core::{Map as CoreMap, Value as Core};
 
 use super::edits::{Edit, Frozen};
@@ -60,21 +61,11 @@ impl Difference {
         let (Some(old), Some(new)) = (old.entries(), new.entries()) else {
             return old != new;
         };
-        let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
         let mut differs = false;
-        loop {
-            let order = match (old.peek(), new.peek()) {
-                (Some((old, _)), Some((new, _))) => old.cmp(new),
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (None, None) => break,
-            };
-            let old = old.next_if(|_| order.is_le());
-            let new = new.next_if(|_| order.is_ge());
+        for (key, old, new) in zip_sorted(old, new, Ord::cmp) {
             differs |= match (old, new) {
-                (Some((key, old)), Some((_, new))) => self.value(&old, &new, at, key, log),
-                (Some((key, _)), None) | (None, Some((key, _))) => self.mark_resized(at, key),
-                (None, None) => false,
+                (Some(old), Some(new)) => self.value(&old, &new, at, key, log),
+                _ => self.mark_resized(at, key),
             };
         }
         self.mark_above(at, differs)
@@ -141,7 +132,6 @@ impl Difference {
         }
         for place in &new.places {
             let differs = match (&old.value, &new.value) {
-                (None, None) => false,
                 (Some(old), Some(value)) => {
                     self.value(old, value, Some(*place), new.key.clone(), log)
                 }

@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::map::{Map, MapKind};
+use super::scalar::Scalar;
 use super::stack::deeper;
 use super::text::Str;
 use super::value::{MAX_NESTING, Value};
@@ -88,13 +89,7 @@ pub(crate) fn repeat(root: &Map, edits: &[Edit], log: &Log) -> bool {
 /// A value that can wait for another render, in another thread.
 #[derive(Clone)]
 pub(super) enum Frozen {
-    Nil,
-    Bool(bool),
-    Int(i64),
-    Int64(i64),
-    /// By its bits.
-    Float(u64),
-    Str(Str),
+    Scalar(Scalar),
     /// As it was read.
     Core(gitops_core::Value),
     Map(Vec<(Str, Frozen)>),
@@ -104,16 +99,9 @@ pub(super) enum Frozen {
 impl PartialEq for Frozen {
     /// Whether both thaw to the same, whichever of it was read.
     fn eq(&self, other: &Frozen) -> bool {
-        if let (Frozen::Core(one), Frozen::Core(other)) = (self, other) {
-            return one == other;
-        }
         match (self, other) {
-            (Frozen::Nil, Frozen::Nil) => true,
-            (Frozen::Bool(one), Frozen::Bool(other)) => one == other,
-            (Frozen::Int(one), Frozen::Int(other)) => one == other,
-            (Frozen::Int64(one), Frozen::Int64(other)) => one == other,
-            (Frozen::Float(one), Frozen::Float(other)) => one == other,
-            (Frozen::Str(one), Frozen::Str(other)) => one == other,
+            (Frozen::Core(one), Frozen::Core(other)) => one == other,
+            (Frozen::Scalar(one), Frozen::Scalar(other)) => one == other,
             _ => match (self.entries(), other.entries()) {
                 (Some(one), Some(other)) => deeper(|| one == other),
                 (None, None) => match (self.items(), other.items()) {
@@ -141,11 +129,10 @@ impl Frozen {
 
     /// A part of what was read.
     fn of_core(value: &gitops_core::Value) -> Frozen {
-        let scalar = match value {
-            gitops_core::Value::Map(_) | gitops_core::Value::List(_) => None,
-            scalar => Frozen::new(&Value::from(scalar)),
-        };
-        scalar.unwrap_or_else(|| Frozen::Core(value.clone()))
+        match Scalar::new(&Value::from(value)) {
+            Some(scalar) => Frozen::Scalar(scalar),
+            None => Frozen::Core(value.clone()),
+        }
     }
 
     pub(super) fn is_map(&self) -> bool {
@@ -188,12 +175,7 @@ impl Frozen {
 
     fn thaw(&self) -> Value {
         match self {
-            Frozen::Nil => Value::Nil,
-            Frozen::Bool(flag) => Value::Bool(*flag),
-            Frozen::Int(number) => Value::Int(*number),
-            Frozen::Int64(number) => Value::Int64(*number),
-            Frozen::Float(bits) => Value::Float(f64::from_bits(*bits)),
-            Frozen::Str(text) => Value::Str(text.clone()),
+            Frozen::Scalar(scalar) => scalar.to_value(),
             Frozen::Core(value) => Value::from(value),
             Frozen::Map(entries) => {
                 let thawed = entries
@@ -212,12 +194,6 @@ impl Frozen {
 /// `seen` are the maps and lists so far.
 fn freeze(value: &Value, seen: &mut HashSet<usize, RandomState>, depth: usize) -> Option<Frozen> {
     Some(match value {
-        Value::Nil => Frozen::Nil,
-        Value::Bool(flag) => Frozen::Bool(*flag),
-        Value::Int(number) => Frozen::Int(*number),
-        Value::Int64(number) => Frozen::Int64(*number),
-        Value::Float(number) => Frozen::Float(number.to_bits()),
-        Value::Str(text) => Frozen::Str(text.clone()),
         Value::Map(map) => {
             let known = map.is_nil() || map.is_watched() || !seen.insert(map.address()?);
             if known || map.kind() != MapKind::Plain || depth > MAX_NESTING {
@@ -248,7 +224,7 @@ fn freeze(value: &Value, seen: &mut HashSet<usize, RandomState>, depth: usize) -
                 .map(|item| deeper(|| freeze(item, seen, depth + 1)));
             Frozen::List(items.collect::<Option<_>>()?)
         }
-        _ => return None,
+        scalar => Frozen::Scalar(Scalar::new(scalar)?),
     })
 }
 
@@ -264,11 +240,11 @@ mod tests {
         let below = Map::from_iter([("b", Value::Int64(1))]);
         let root = Map::from_iter([("a", Value::Map(below))]);
         let log = Log::of_reads(Places::default());
-        root.watch_at(&log, 0);
+        root.watch_at(&log, Places::ROOT);
         let a = root.get("a").expect("it is there");
         let places = a.as_map().expect("it is a map").places();
         let edit = |places: &SmallVec<_>, key: &str, value: Option<i64>| {
-            let value = value.map(Frozen::Int64);
+            let value = value.map(|number| Frozen::Scalar(Scalar::Int64(number)));
             Edit::new(places.clone(), &Str::from(key), value).expect("it lies somewhere")
         };
         root.insert("x", Value::Map(Map::new()))

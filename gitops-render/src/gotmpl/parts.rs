@@ -21,6 +21,7 @@ use super::difference::Difference;
 use super::edits::Edit;
 use super::map::{Map, MapKind};
 use super::memory::{Made, Memory};
+use super::scalar::Scalar;
 use super::text::Str;
 use super::value::Value;
 use super::watch::{Log, PartReads};
@@ -30,9 +31,6 @@ pub(crate) type Parts = HashMap<Site, Part, RandomState>;
 
 /// Below so many steps it costs as much to know a part again as to execute it.
 const FEWEST_STEPS: u64 = 64;
-
-/// A part that reads more is not kept.
-const MOST_READS: usize = 1 << 12;
 
 /// How much is kept of a render, in bytes. What it reuses is kept anyway.
 const MOST_BYTES: usize = 1 << 24;
@@ -80,13 +78,7 @@ pub(crate) struct Site {
 /// What is the same in both renders, but for what is known to differ.
 #[derive(PartialEq, Eq, Hash)]
 enum Datum {
-    Nil,
-    Bool(bool),
-    Int(i64),
-    Int64(i64),
-    /// By its bits.
-    Float(u64),
-    Str(Str),
+    Scalar(Scalar),
     /// By its places.
     Map(MapKind, SmallVec<[u32; 1]>),
 }
@@ -199,19 +191,13 @@ impl Recall {
 
     fn datum(&self, value: &Value) -> Option<Datum> {
         Some(match value {
-            Value::Nil => Datum::Nil,
-            Value::Bool(flag) => Datum::Bool(*flag),
-            Value::Int(number) => Datum::Int(*number),
-            Value::Int64(number) => Datum::Int64(*number),
-            Value::Float(number) => Datum::Float(number.to_bits()),
-            Value::Str(text) => Datum::Str(text.clone()),
             Value::Map(map) => {
                 let places = map.places();
                 // Another may lie there by now.
                 let there = self.log.find(&self.root, *places.first()?)?;
                 there.is(map).then_some(Datum::Map(map.kind(), places))?
             }
-            _ => return None,
+            scalar => Datum::Scalar(Scalar::new(scalar)?),
         })
     }
 
@@ -264,15 +250,6 @@ impl Recall {
         });
     }
 
-    /// How much of what a part reads is worth to be known, if it took so many
-    /// steps.
-    pub(super) fn most_reads(steps: u64) -> usize {
-        match steps {
-            FEWEST_STEPS.. => MOST_READS,
-            _ => 0,
-        }
-    }
-
     /// The part was executed in so many steps; `wrote` is not told if it could
     /// write something else with the same data.
     pub(super) fn leave(&self, site: Site, steps: u64, wrote: Option<(&[u8], PartReads)>) {
@@ -320,7 +297,7 @@ impl Site {
     /// What its texts take.
     fn bytes(&self) -> usize {
         let texts = self.data.iter().filter_map(|(_, datum)| match datum {
-            Datum::Str(text) => Some(text.as_bytes().len()),
+            Datum::Scalar(Scalar::Str(text)) => Some(text.as_bytes().len()),
             _ => None,
         });
         texts.sum()

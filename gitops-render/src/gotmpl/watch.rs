@@ -40,7 +40,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// The map that all paths start from.
-    const ROOT: u32 = 0;
+    pub(super) const ROOT: u32 = 0;
 
     fn below(&mut self, place: u32, key: &Str) -> u32 {
         let keys = self.below.entry(place).or_default();
@@ -92,6 +92,9 @@ pub(super) type PartReads = Arc<[(u32, Read)]>;
 
 /// Reads are kept in their order up to here.
 const MOST_RECENT: usize = 1 << 14;
+
+/// A part that reads more is not kept.
+const MOST_OF_PART: usize = 1 << 12;
 
 /// What is written more often is not worth the memory.
 const MOST_EDITS: usize = 1 << 10;
@@ -308,16 +311,16 @@ impl Log {
         self.part.replace(self.mark())
     }
 
-    /// Ends that part, and tells what was read in it, if that is known and
-    /// no more than `most`: parts are in parts.
-    pub(super) fn end(&self, around: Mark, most: usize) -> Option<PartReads> {
+    /// Ends that part, and tells what was read in it, if that is known and not too
+    /// much: parts are in parts.
+    pub(super) fn end(&self, around: Mark) -> Option<PartReads> {
         let began = self.part.replace(around);
         let recent = self.recent.borrow();
         let part = match began.moves == self.moves.get() {
             true => &recent[began.index..],
             false => return None,
         };
-        (part.len() <= most).then(|| part.into())
+        (part.len() <= MOST_OF_PART).then(|| part.into())
     }
 
     /// All of it is read again, unless it was in this part already: since

@@ -68,10 +68,9 @@ use crate::gotmpl::{Map, Str, Value};
 /// It keeps what the templates of one chart wrote, to `.Values` too (`set`), and
 /// which values they read. Given other values of the same [`Chart`] (the same
 /// [`Arc`]), templates that read none of the difference are not executed, nor
-/// those that others `include`. The
-/// result is that of [`template`](super::template), byte for byte; another chart,
-/// release or set of capabilities is a first render, and so is another set of
-/// subcharts. What is reused counts against none of the
+/// those that others `include`. The result is that of
+/// [`template`](super::template), byte for byte; another chart, release or set of
+/// capabilities is a first render, and so is another set of subcharts. What is reused counts against none of the
 /// [`limits`](HelmOptions::limits).
 ///
 /// What is slow and would be the same again is not done again in templates that

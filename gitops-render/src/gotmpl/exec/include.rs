@@ -162,7 +162,7 @@ impl Context<'_> {
         let included = self.nested(Some(template.name.clone()), &template, data.clone());
         let steps = before.2.saturating_sub(self.steps());
         let reads = match noting.zip(around) {
-            Some((log, around)) => log.end(around, Said::MOST_READS.max(Recall::most_reads(steps))),
+            Some((log, around)) => log.end(around),
             None => Some(Arc::default()),
         };
         included.map_err(Nested::in_place)?;
