@@ -131,6 +131,9 @@ trait Digits: Copy {
 
     fn simd(self) -> Self::Simd;
 
+    /// The lowest digit of a product.
+    fn lowest(self, x: Lanes<Self>, y: Lanes<Self>) -> Lanes<Self>;
+
     /// A sum and that part of a product which belongs to the digits' own place.
     fn low(self, sum: Lanes<Self>, x: Lanes<Self>, y: Lanes<Self>) -> Lanes<Self>;
 
@@ -151,6 +154,11 @@ impl<S: Simd> Digits for Narrow<S> {
     #[inline(always)]
     fn simd(self) -> S {
         self.0
+    }
+
+    #[inline(always)]
+    fn lowest(self, x: S::u64s, y: S::u64s) -> S::u64s {
+        self.low(x & 0, x, y) & ones(Self::WIDTH)
     }
 
     #[inline(always)]
@@ -181,6 +189,11 @@ impl Digits for Wide {
     #[inline(always)]
     fn simd(self) -> Self::Simd {
         self.0
+    }
+
+    #[inline(always)]
+    fn lowest(self, x: Lanes<Self>, y: Lanes<Self>) -> Lanes<Self> {
+        self.low(x & 0, x, y)
     }
 
     #[inline(always)]
@@ -271,12 +284,11 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
             })
         });
         for bit in (0..remaining).rev() {
-            self.square();
             let inverted = self.each(|n| {
                 let bit = n[bit as usize / 8] >> (bit % 8) & 1;
                 u64::from(bit).wrapping_sub(1)
             });
-            self.double(inverted);
+            self.square(inverted);
         }
         self.double(self.each(|_| u64::MAX));
         self.double(self.each(|_| u64::MAX));
@@ -301,7 +313,7 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
     fn divide(&mut self) {
         let [low, high] = self.number;
         let zero = [self.zero; HALF];
-        self.reduce([low, high, zero, zero]);
+        self.reduce([low, high, zero, zero], self.zero);
     }
 
     /// 1 if the number is, -1 if it is one less than the modulus.
@@ -340,9 +352,10 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
         }
     }
 
-    /// Makes the number its square, divided by R.
+    /// Makes the number its square, divided by R, or twice that in lanes that are
+    /// all ones.
     #[inline(always)]
-    fn square(&mut self) {
+    fn square(&mut self, twice: Lanes<D>) {
         let [low, high] = &self.number;
         let [lowest, mut lower] = self.squared(low);
         let [mut higher, highest] = self.squared(high);
@@ -351,12 +364,13 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
             add(&mut lower, &low);
             add(&mut higher, &high);
         }
-        self.reduce([lowest, lower, higher, highest]);
+        self.reduce([lowest, lower, higher, highest], twice);
     }
 
-    /// Makes the number that of the sums, divided by R.
+    /// Makes the number that of the sums, divided by R, or twice that in lanes that
+    /// are all ones.
     #[inline(always)]
-    fn reduce(&mut self, sums: Sums<D, HALF>) {
+    fn reduce(&mut self, sums: Sums<D, HALF>, twice: Lanes<D>) {
         let [lowest, mut lower, mut higher, mut highest] = sums;
         let (multiples, carried) = self.cancel(lowest);
         let [low, high] = self.product(&multiples, &self.modulus[1]);
@@ -369,7 +383,11 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
         add(&mut higher, &low);
         add(&mut highest, &high);
         self.number = [higher, highest];
-        self.double(self.zero);
+        // Without room for sums of twice the size their carries go on first.
+        if HALF > D::LARGEST_HALF / 2 {
+            self.double(self.zero);
+        }
+        self.double(twice);
     }
 
     /// Which multiples of the modulus, one for each place, make the sums zero, and
@@ -378,7 +396,7 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
     fn cancel(&self, mut sums: [Lanes<D>; HALF]) -> ([Lanes<D>; HALF], [Lanes<D>; HALF]) {
         let mut multiples = [self.zero; HALF];
         for multiple in &mut multiples {
-            *multiple = self.digits.low(self.zero, sums[0], self.inverse) & ones(D::WIDTH);
+            *multiple = self.digits.lowest(sums[0], self.inverse);
             let sum = self.add_product(&mut sums, *multiple, &self.modulus[0]);
             sums[0] += sum >> D::WIDTH;
         }
@@ -431,7 +449,9 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
     ) -> Lanes<D> {
         let digits = self.digits;
         let lowest = digits.low(sums[0], x, y[0]);
-        for place in 1..HALF {
+        // The next digit waits for this one.
+        sums[0] = digits.high(sums[1], x, y[0]) + digits.low(self.zero, x, y[1]);
+        for place in 2..HALF {
             let sum = digits.high(sums[place], x, y[place - 1]);
             sums[place - 1] = digits.low(sum, x, y[place]);
         }

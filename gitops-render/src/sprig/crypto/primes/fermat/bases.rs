@@ -60,7 +60,7 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
             .find(|place| bit(*place))
             .expect("numbers have a highest bit");
         for place in (zeros..self.bits - 1).rev() {
-            self.square();
+            self.square(self.zero);
             if bit(place) {
                 self.multiply(&base);
             }
@@ -68,7 +68,7 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
         let mut strong = [false; BASES];
         for squared in 0..zeros {
             if squared > 0 {
-                self.square();
+                self.square(self.zero);
             }
             let power = self.number;
             self.divide();
@@ -92,6 +92,6 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
             add(&mut lower, &low);
             add(&mut higher, &high);
         }
-        self.reduce([lowest, lower, higher, highest]);
+        self.reduce([lowest, lower, higher, highest], self.zero);
     }
 }
