@@ -5,7 +5,7 @@
 //! text of the failure, since a template shows both alike. Where the order of
 //! a Go map would be random (`keys`, `values`), it is sorted here.
 
-use crate::gotmpl::{Failure, Function, Kind, Str, Value, printf};
+use crate::gotmpl::{Context, Failure, Function, Kind, Str, Value};
 
 mod crypto;
 mod dates;
@@ -43,12 +43,11 @@ pub(crate) const TABLES: &[&[Function]] = &[
 ];
 
 /// Sprig's `strval`: text as it is, everything else as `%v`.
-fn strval(value: &Value) -> Str {
+fn strval(context: &Context<'_>, value: &Value) -> Result<Str, Failure> {
     match value {
-        Value::Str(text) => text.clone(),
-        Value::Bytes(bytes) => Str::from_bytes(bytes),
-        Value::Object(object) => object.text().unwrap_or_else(|| printf::sprint(value)),
-        other => printf::sprint(other),
+        Value::Bytes(bytes) => Ok(Str::from_bytes(bytes)),
+        Value::Object(object) => object.text().map_or_else(|| context.sprint(value), Ok),
+        other => context.sprint(other),
     }
 }
 

@@ -38,6 +38,8 @@ pub trait Sink {
     fn key(&mut self, key: &str);
     /// Ends the innermost map.
     fn end_map(&mut self);
+    /// How many bytes there are by now, for whoever writes no more than so many.
+    fn written(&self) -> usize;
 
     /// The order in which `keys`, which are sorted by their bytes, have to be
     /// pushed, as positions in `keys`; `None` if they can stay as they are.

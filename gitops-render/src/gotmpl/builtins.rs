@@ -7,7 +7,7 @@ use super::exec::Operand;
 use super::function::Failure;
 use super::list::{List, Slice};
 use super::map::MapKind;
-use super::printf::{self, decode, quote};
+use super::printf::{self, Cut, decode, quote};
 use super::text::Str;
 use super::unicode::is_printable;
 use super::value::{Kind, Value};
@@ -106,13 +106,10 @@ impl Builtin {
         }
     }
 
-    /// Calls it. `limit` is the number of bytes that a text may have.
-    pub(super) fn call(self, args: &[Operand], limit: usize) -> Result<Operand, Failure> {
+    /// Calls one that does not print.
+    pub(super) fn call(self, args: &[Operand]) -> Result<Operand, Failure> {
         let flag = |flag: bool| Ok(Operand::plain(Value::Bool(flag)));
         match self {
-            Builtin::And | Builtin::Or | Builtin::Call => {
-                unreachable!("the executor evaluates these")
-            }
             Builtin::Eq => flag(equal(&args[0].value, &args[1..])?),
             Builtin::Ne => flag(!equal(&args[0].value, &args[1..])?),
             Builtin::Lt => flag(less(&args[0].value, &args[1].value)?),
@@ -123,52 +120,52 @@ impl Builtin {
             Builtin::Len => Ok(Operand::plain(Value::Int(length(&args[0])?))),
             Builtin::Index => index(&args[0], &args[1..]),
             Builtin::Slice => slice(&args[0].value, &args[1..]),
-            _ => {
-                let mut out = Vec::new();
-                // What is over the limit is reported when it is counted.
-                if !self.print(&mut out, args, limit)? && out.len() <= limit {
-                    return Err(Failure::limit(TOO_DEEP));
-                }
-                Ok(Operand::plain(Value::Str(out.into())))
-            }
+            _ => unreachable!("the executor evaluates the others"),
         }
     }
 
-    fn print(self, out: &mut Vec<u8>, args: &[Operand], limit: usize) -> Result<bool, Failure> {
-        let values: Vec<Value> = args.iter().map(|arg| arg.value.clone()).collect();
-        match self {
-            Builtin::Print => return Ok(printf::print_all(out, &values)),
-            Builtin::Println => return Ok(printf::println_all(out, &values)),
+    /// What one that prints makes of its arguments, of so many bytes at most;
+    /// nothing if it is another one.
+    pub(super) fn print(self, args: &[Operand], limit: usize) -> Option<Result<Vec<u8>, Cut>> {
+        let mut out = Vec::new();
+        let values = || -> Vec<Value> { args.iter().map(|arg| arg.value.clone()).collect() };
+        let printed = match self {
+            Builtin::Print => printf::print_all(&mut out, &values(), limit),
+            Builtin::Println => printf::println_all(&mut out, &values(), limit),
             Builtin::Printf => {
+                let values = values();
                 let format = values[0]
                     .as_bytes()
                     .expect("the executor checked the format's type");
-                return Ok(printf::sprintf(out, format, &values[1..], limit));
+                printf::sprintf(&mut out, format, &values[1..], limit)
             }
-            _ => {}
-        }
-        // The escapers print their arguments as an action does: nil is
-        // `<no value>`, which counts as a string.
-        let values: Vec<Value> = values
-            .into_iter()
-            .map(|value| match value {
-                Value::Nil => Value::from("<no value>"),
-                value => value,
-            })
-            .collect();
-        let mut text = Vec::new();
-        let complete = printf::print_all(&mut text, &values);
-        match self {
-            Builtin::Html => escape_html(out, &text),
-            Builtin::Js => escape_js(out, &text),
-            _ => escape_query(out, &text),
-        }
-        Ok(complete)
+            Builtin::Html => escaped(&mut out, values(), limit, escape_html),
+            Builtin::Js => escaped(&mut out, values(), limit, escape_js),
+            Builtin::Urlquery => escaped(&mut out, values(), limit, escape_query),
+            _ => return None,
+        };
+        Some(printed.map(|()| out))
     }
 }
 
-pub(super) const TOO_DEEP: &str =
-    "the value nests too deeply to be printed: does it contain itself?";
+/// The escapers print their arguments as an action does: nil is `<no value>`,
+/// which counts as a string.
+fn escaped(
+    out: &mut Vec<u8>,
+    mut values: Vec<Value>,
+    limit: usize,
+    escape: fn(&mut Vec<u8>, &[u8]),
+) -> Result<(), Cut> {
+    for value in &mut values {
+        if matches!(value, Value::Nil) {
+            *value = "<no value>".into();
+        }
+    }
+    let mut text = Vec::new();
+    printf::print_all(&mut text, &values, limit)?;
+    escape(out, &text);
+    Ok(())
+}
 
 // ---- comparison ----
 

@@ -30,7 +30,7 @@ use super::limits::Limits;
 use super::memory::{Memory, plain};
 use super::parse::Scratch;
 use super::parts::Recall;
-use super::printf::quote;
+use super::printf::{self, Cut, quote};
 use super::set::{File, Set, Shelf};
 use super::stack::deeper;
 use super::text::Str;
@@ -276,7 +276,7 @@ impl<'r> Context<'r> {
         value: &Value,
         make: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<Arc<T>, Failure> {
-        self.memory.once(function, plain(value)?, make)
+        self.memory.once(function, plain(value, self.room())?, make)
     }
 
     /// What `make` makes of the random numbers of this call and of nothing else
@@ -334,10 +334,71 @@ impl<'r> Context<'r> {
                 self.bytes_left = left;
                 Ok(())
             }
-            None => Err(Failure::limit(format!(
+            None => Err(self.cut(Cut::TooLong)),
+        }
+    }
+
+    /// Whether so many bytes may still be produced, for what is counted when it
+    /// is returned.
+    ///
+    /// # Errors
+    ///
+    /// Fails if they are too many.
+    pub fn check(&self, bytes: usize) -> Result<(), Failure> {
+        match bytes > self.room() {
+            true => Err(self.cut(Cut::TooLong)),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts elements of a list or map that a function is about to make, beyond
+    /// those of its arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::charge`].
+    pub fn charge_elements(&mut self, count: usize) -> Result<(), Failure> {
+        self.charge(count.saturating_mul(size_of::<Value>()))
+    }
+
+    /// How many bytes the render may still produce.
+    pub fn room(&self) -> usize {
+        usize::try_from(self.bytes_left).unwrap_or(usize::MAX)
+    }
+
+    /// A value as Go's `%v` prints it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is longer than what the render may still produce, or contains
+    /// itself.
+    pub fn sprint(&self, value: &Value) -> Result<Str, Failure> {
+        if let Value::Str(text) = value {
+            return Ok(text.clone());
+        }
+        let mut out = Vec::new();
+        printf::print(&mut out, value, self.room()).map_err(|cut| self.cut(cut))?;
+        Ok(out.into())
+    }
+
+    /// Go's `reflect.DeepEqual`, see [`Value::deep_equal`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::step`], for each pair that is compared.
+    pub fn deep_equal(&mut self, a: &Value, b: &Value) -> Result<bool, Failure> {
+        a.deep_equal_by(b, &mut || self.step())
+    }
+
+    fn cut(&self, cut: Cut) -> Failure {
+        match cut {
+            Cut::TooLong => Failure::limit(format!(
                 "the render produces more than {} bytes",
                 self.limits.bytes
-            ))),
+            )),
+            Cut::TooDeep => {
+                Failure::limit("the value nests too deeply to be printed: does it contain itself?")
+            }
         }
     }
 
@@ -463,7 +524,15 @@ impl<'r> Context<'r> {
         }
     }
 
-    fn step(&mut self) -> Result<(), Error> {
+    /// Counts a step of the render. A function that goes through values asks
+    /// before each: what is small in memory can take long, as a list may hold
+    /// another one many times.
+    ///
+    /// # Errors
+    ///
+    /// Fails after as many steps as the render may take, and when its time is
+    /// over.
+    pub fn step(&mut self) -> Result<(), Failure> {
         self.steps_to_poll -= 1;
         match self.steps_to_poll {
             0 => self.poll(),
@@ -473,18 +542,17 @@ impl<'r> Context<'r> {
 
     #[cold]
     #[inline(never)]
-    fn poll(&mut self) -> Result<(), Error> {
+    fn poll(&mut self) -> Result<(), Failure> {
         self.steps_to_poll = STEPS_PER_POLL;
         if self.host.expired() {
-            return Err(self.error_of(ErrorKind::Limit, "the render took too long"));
+            return Err(Failure::limit("the render took too long"));
         }
-        self.steps_left = match self.steps_left.checked_sub(STEPS_PER_POLL) {
-            Some(left) => left,
-            None => {
-                let detail = format!("the render takes more than {} steps", self.limits.steps);
-                return Err(self.error_of(ErrorKind::Limit, detail));
-            }
-        };
+        self.steps_left = self.steps_left.checked_sub(STEPS_PER_POLL).ok_or_else(|| {
+            Failure::limit(format!(
+                "the render takes more than {} steps",
+                self.limits.steps
+            ))
+        })?;
         Ok(())
     }
 
@@ -493,8 +561,16 @@ impl<'r> Context<'r> {
         self.steps_left.saturating_add(self.steps_to_poll)
     }
 
-    fn wrote(&mut self, bytes: usize) -> Result<(), Error> {
-        self.charge(bytes)
-            .map_err(|failure| self.error_of(ErrorKind::Limit, failure.to_string()))
+    /// Counts what was written from there on, and takes back what is too much.
+    fn wrote(&mut self, from: usize) -> Result<(), Error> {
+        self.charge(self.out.len() - from).map_err(|failure| {
+            self.out.truncate(from);
+            self.beyond(failure)
+        })
+    }
+
+    /// A failure of the executor itself to stay within its limits.
+    fn beyond(&self, failure: Failure) -> Error {
+        self.error_of(ErrorKind::Limit, failure.to_string())
     }
 }

@@ -383,8 +383,13 @@ impl Failure {
     }
 
     /// A [`Limits`](super::Limits) was reached.
-    pub(super) fn limit(message: impl Into<String>) -> Self {
+    pub(crate) fn limit(message: impl Into<String>) -> Self {
         Failure(Box::new(Cause::Limit(message.into())))
+    }
+
+    /// Whether a limit was reached, which no function may keep to itself.
+    pub fn is_limit(&self) -> bool {
+        matches!(*self.0, Cause::Limit(_))
     }
 
     /// A template that the function executed failed; `prefix` goes before its

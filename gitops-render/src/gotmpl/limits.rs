@@ -14,9 +14,10 @@ pub struct Limits {
     /// stack. The default is 10000.
     pub nesting: usize,
     /// How many bytes may be written and produced by functions in all. The
-    /// default is 4 GiB.
+    /// default is 1 GiB. What is produced needs a few times as much memory.
     pub bytes: u64,
-    /// How many nodes may be executed in all. The default is 2^32.
+    /// How many nodes may be executed, and values compared, in all. The default
+    /// is 2^28, some seconds.
     pub steps: u64,
 }
 
@@ -26,8 +27,8 @@ impl Default for Limits {
             template_depth: 100_000,
             include_depth: 1000,
             nesting: 10_000,
-            bytes: 1 << 32,
-            steps: 1 << 32,
+            bytes: 1 << 30,
+            steps: 1 << 28,
         }
     }
 }

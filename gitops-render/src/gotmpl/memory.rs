@@ -122,9 +122,9 @@ impl Memory {
 
 /// All that is written of a value: of values for which it is the same, the same
 /// is written.
-pub(super) fn plain(value: &Value) -> Result<Str, Failure> {
+pub(super) fn plain(value: &Value, limit: usize) -> Result<Str, Failure> {
     let mut plain = Plain(Vec::new());
-    value.write_to(&mut plain, FieldOrder::Sorted)?;
+    value.write_to(&mut plain, FieldOrder::Sorted, limit)?;
     Ok(Str::from_bytes(&plain.0))
 }
 
@@ -170,6 +170,10 @@ impl Sink for Plain {
 
     fn bytes(&mut self, text: &[u8]) {
         self.push_text(b'x', text);
+    }
+
+    fn written(&self) -> usize {
+        self.0.len()
     }
 
     fn begin_list(&mut self) {
@@ -240,7 +244,7 @@ mod tests {
         ];
         let bytes: Vec<Str> = values
             .iter()
-            .map(|value| plain(value).expect("it can be written"))
+            .map(|value| plain(value, 1000).expect("it can be written"))
             .collect();
         for (index, one) in bytes.iter().enumerate() {
             assert!(!bytes[..index].contains(one), "{:?}", values[index]);

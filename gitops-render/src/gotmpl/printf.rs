@@ -22,28 +22,40 @@ pub(super) use floats::push_integer;
 pub(super) use quote::decode;
 use quote::{LOWER, UPPER, push_char, push_quoted};
 
+/// Why a text is not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Maps or lists nest deeper than [`MAX_NESTING`]: only one that contains
+    /// itself gets there.
+    TooDeep,
+    /// The text would be longer than it may be. What is small in memory can be
+    /// long: a list may hold another one many times.
+    TooLong,
+}
+
 /// Appends a value as `%v`, which is how an action prints.
 ///
-/// Returns whether everything was written: maps and lists nested deeper than
-/// [`MAX_NESTING`] are cut off, because only one that contains itself gets
-/// there.
-#[must_use]
-pub fn print(out: &mut Vec<u8>, value: &Value) -> bool {
+/// # Errors
+///
+/// Fails if `out` would be longer than `limit` bytes, or for what nests too
+/// deeply. What was appended is then the beginning of the text.
+pub fn print(out: &mut Vec<u8>, value: &Value, limit: usize) -> Result<(), Cut> {
     match value {
-        Value::Str(text) => out.extend_from_slice(text.as_bytes()),
+        Value::Str(text) => push_within(out, text.as_bytes(), limit)?,
         Value::Int(number) | Value::Int64(number) => push_integer(out, *number),
         Value::Float(number) => push_float(out, *number),
         Value::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
         _ => {
-            let mut printer = Printer::new(out, usize::MAX);
+            let mut printer = Printer::new(out, limit);
             printer.argument(value, 'v');
-            return !printer.cut;
+            return printer.finish();
         }
     }
-    true
+    Ok(())
 }
 
-/// A value as `%v`. What is nested too deeply is cut off, see [`print()`].
+/// A value as `%v`, for messages: what is longer than a MiB is cut off, and what
+/// nests too deeply.
 pub fn sprint(value: &Value) -> Str {
     match value {
         Value::Str(text) => text.clone(),
@@ -51,9 +63,8 @@ pub fn sprint(value: &Value) -> Str {
         Value::Bool(false) => "false".into(),
         _ => {
             let mut out = Vec::new();
-            // The result is the same text up to the cut, and a caller that
-            // must know prints into its own buffer.
-            let _ = print(&mut out, value);
+            // The beginning of a value tells which it is.
+            let _ = print(&mut out, value, 1 << 20);
             out.into()
         }
     }
@@ -61,42 +72,61 @@ pub fn sprint(value: &Value) -> Str {
 
 /// Go's `fmt.Sprint`: a space between two operands of which neither is a
 /// string.
-#[must_use]
-pub fn print_all(out: &mut Vec<u8>, values: &[Value]) -> bool {
-    let mut complete = true;
+///
+/// # Errors
+///
+/// As [`print()`].
+pub fn print_all(out: &mut Vec<u8>, values: &[Value], limit: usize) -> Result<(), Cut> {
     let mut text_before = true;
     for value in values {
         let text = value.kind() == Kind::String;
         if !text && !text_before {
             out.push(b' ');
         }
-        complete &= print(out, value);
+        print(out, value, limit)?;
         text_before = text;
     }
-    complete
+    Ok(())
 }
 
 /// Go's `fmt.Sprintln`: spaces between all operands, and a newline.
-#[must_use]
-pub fn println_all(out: &mut Vec<u8>, values: &[Value]) -> bool {
-    let mut complete = true;
+///
+/// # Errors
+///
+/// As [`print()`].
+pub fn println_all(out: &mut Vec<u8>, values: &[Value], limit: usize) -> Result<(), Cut> {
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
             out.push(b' ');
         }
-        complete &= print(out, value);
+        print(out, value, limit)?;
     }
     out.push(b'\n');
-    complete
+    Ok(())
 }
 
-/// Appends what Go's `fmt.Sprintf` returns, and says whether everything was
-/// written: nothing is cut off and `out` did not grow past `limit` bytes.
-#[must_use]
-pub fn sprintf(out: &mut Vec<u8>, format: &[u8], values: &[Value], limit: usize) -> bool {
+/// Appends what Go's `fmt.Sprintf` returns.
+///
+/// # Errors
+///
+/// As [`print()`].
+pub fn sprintf(
+    out: &mut Vec<u8>,
+    format: &[u8],
+    values: &[Value],
+    limit: usize,
+) -> Result<(), Cut> {
     let mut printer = Printer::new(out, limit);
     printer.format(format, values);
-    !printer.cut
+    printer.finish()
+}
+
+fn push_within(out: &mut Vec<u8>, text: &[u8], limit: usize) -> Result<(), Cut> {
+    if text.len() > limit.saturating_sub(out.len()) {
+        return Err(Cut::TooLong);
+    }
+    out.extend_from_slice(text);
+    Ok(())
 }
 
 /// The shortest text of a float, as `%v` writes it.
@@ -143,7 +173,7 @@ struct Printer<'o> {
     /// Inside the text for a wrong verb, where methods are not called.
     erroring: bool,
     /// Something was left out.
-    cut: bool,
+    cut: Option<Cut>,
 }
 
 impl<'o> Printer<'o> {
@@ -153,12 +183,29 @@ impl<'o> Printer<'o> {
             limit,
             flags: Flags::default(),
             erroring: false,
-            cut: false,
+            cut: None,
         }
     }
 
     fn push(&mut self, text: &[u8]) {
         self.out.extend_from_slice(text);
+    }
+
+    /// Whether to go on; nobody does once something was left out.
+    fn goes_on(&mut self, depth: usize) -> bool {
+        if self.cut.is_none() {
+            if self.out.len() > self.limit {
+                self.cut = Some(Cut::TooLong);
+            } else if depth > MAX_NESTING {
+                self.cut = Some(Cut::TooDeep);
+            }
+        }
+        self.cut.is_none()
+    }
+
+    fn finish(mut self) -> Result<(), Cut> {
+        self.goes_on(0);
+        self.cut.map_or(Ok(()), Err)
     }
 
     // ---- the format string ----
@@ -169,8 +216,7 @@ impl<'o> Printer<'o> {
         let mut next = 0;
         let mut reordered = false;
         while at < end {
-            if self.out.len() > self.limit {
-                self.cut = true;
+            if !self.goes_on(0) {
                 return;
             }
             let percent = memchr::memchr(b'%', &format[at..]).map_or(end, |offset| at + offset);
@@ -311,9 +357,6 @@ impl<'o> Printer<'o> {
             }
             self.out.push(b')');
         }
-        if self.out.len() > self.limit {
-            self.cut = true;
-        }
     }
 
     /// One operand with its flags.
@@ -359,8 +402,7 @@ impl<'o> Printer<'o> {
     }
 
     fn value(&mut self, value: &Value, verb: char, depth: usize) {
-        if depth > MAX_NESTING || self.out.len() > self.limit {
-            self.cut = true;
+        if !self.goes_on(depth) {
             return;
         }
         match depth % LEVELS_PER_STACK_CHECK {
@@ -425,14 +467,14 @@ impl<'o> Printer<'o> {
                     self.push(b"map[");
                 }
                 let mut first = true;
-                let _: Result<(), ()> = map.visit(|key, element| {
+                let _: Result<(), Cut> = map.visit(|key, element| {
                     if !std::mem::take(&mut first) {
                         self.push(if sharp_v { b", " } else { b" " });
                     }
                     self.string(&Value::Str(key.clone()), key.as_bytes(), verb);
                     self.out.push(b':');
                     self.value(element, verb, depth + 1);
-                    if self.cut { Err(()) } else { Ok(()) }
+                    self.cut.map_or(Ok(()), Err)
                 });
                 self.out.push(if sharp_v { b'}' } else { b']' });
             }
@@ -462,7 +504,7 @@ impl<'o> Printer<'o> {
                 self.push(if sharp_v { b", " } else { b" " });
             }
             self.value(element, verb, depth + 1);
-            if self.cut {
+            if self.cut.is_some() {
                 return;
             }
         }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::fmt;
 use std::rc::Rc;
 
@@ -327,7 +328,18 @@ impl Value {
     /// Maps or lists nested deeper than [`MAX_NESTING`] are never equal: only
     /// one that contains itself gets there, and Go does not return from it.
     pub fn deep_equal(&self, other: &Value) -> bool {
-        deep_equal(self, other, 0)
+        let equal = self.deep_equal_by(other, &mut || Ok::<_, Infallible>(()));
+        equal.unwrap_or_else(|never| match never {})
+    }
+
+    /// The same, asking before each pair that is compared: what is small in
+    /// memory can take long, as a list may hold another one many times.
+    pub(super) fn deep_equal_by<E>(
+        &self,
+        other: &Value,
+        step: &mut impl FnMut() -> Result<(), E>,
+    ) -> Result<bool, E> {
+        deep_equal(self, other, 0, step)
     }
 
     /// The value as YAML and JSON can say it. What nobody touched since it
@@ -350,21 +362,32 @@ pub const MAX_NESTING: usize = 1000;
 /// Walking values checks the stack once in so many levels.
 pub(super) const LEVELS_PER_STACK_CHECK: usize = 32;
 
-fn deep_equal(a: &Value, b: &Value, depth: usize) -> bool {
+fn deep_equal<E>(
+    a: &Value,
+    b: &Value,
+    depth: usize,
+    step: &mut impl FnMut() -> Result<(), E>,
+) -> Result<bool, E> {
     if depth > MAX_NESTING {
-        return false;
+        return Ok(false);
     }
+    step()?;
     match depth % LEVELS_PER_STACK_CHECK {
-        1 => deeper(|| deep_equal_here(a, b, depth)),
-        _ => deep_equal_here(a, b, depth),
+        1 => deeper(|| deep_equal_here(a, b, depth, step)),
+        _ => deep_equal_here(a, b, depth, step),
     }
 }
 
-fn deep_equal_here(a: &Value, b: &Value, depth: usize) -> bool {
-    fn slices<T>(a: (&[T], bool), b: (&[T], bool), mut equal: impl FnMut(&T, &T) -> bool) -> bool {
-        a.1 == b.1 && a.0.len() == b.0.len() && a.0.iter().zip(b.0).all(|(a, b)| equal(a, b))
+fn deep_equal_here<E>(
+    a: &Value,
+    b: &Value,
+    depth: usize,
+    step: &mut impl FnMut() -> Result<(), E>,
+) -> Result<bool, E> {
+    fn slices<T: PartialEq>(a: &Slice<T>, b: &Slice<T>) -> bool {
+        a.is_nil() == b.is_nil() && **a == **b
     }
-    match (a, b) {
+    Ok(match (a, b) {
         (Value::Nil, Value::Nil) => true,
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Int(a), Value::Int(b)) | (Value::Int64(a), Value::Int64(b)) => a == b,
@@ -375,40 +398,61 @@ fn deep_equal_here(a: &Value, b: &Value, depth: usize) -> bool {
         (Value::Float(a), Value::Float(b)) => a == b,
         (Value::Complex(a, c), Value::Complex(b, d)) => a == b && c == d,
         (Value::Str(a), Value::Str(b)) => a == b,
-        (Value::Bytes(a), Value::Bytes(b)) => {
-            slices((a, a.is_nil()), (b, b.is_nil()), |a, b| a == b)
+        (Value::Bytes(a), Value::Bytes(b)) => slices(a, b),
+        (Value::Strings(a), Value::Strings(b)) => slices(a, b),
+        (Value::Ints(a), Value::Ints(b)) => slices(a, b),
+        (Value::List(a), Value::List(b)) => return lists(a, b, depth, step),
+        (Value::Lists(a), Value::Lists(b)) => {
+            if a.is_nil() != b.is_nil() || a.len() != b.len() {
+                return Ok(false);
+            }
+            for (a, b) in a.iter().zip(&**b) {
+                if !lists(a, b, depth + 1, step)? {
+                    return Ok(false);
+                }
+            }
+            true
         }
-        (Value::Strings(a), Value::Strings(b)) => {
-            slices((a, a.is_nil()), (b, b.is_nil()), |a, b| a == b)
-        }
-        (Value::Ints(a), Value::Ints(b)) => slices((a, a.is_nil()), (b, b.is_nil()), |a, b| a == b),
-        (Value::List(a), Value::List(b)) => {
-            // Go takes the same shortcut, and it decides for NaN inside.
-            a.is(b)
-                || slices((a, a.is_nil()), (b, b.is_nil()), |a, b| {
-                    deep_equal(a, b, depth + 1)
-                })
-        }
-        (Value::Lists(a), Value::Lists(b)) => slices((a, a.is_nil()), (b, b.is_nil()), |a, b| {
-            deep_equal(&Value::List(a.clone()), &Value::List(b.clone()), depth + 1)
-        }),
         (Value::Map(a), Value::Map(b)) => {
             if a.kind() != b.kind() || a.is_nil() != b.is_nil() || a.len() != b.len() {
-                return false;
+                return Ok(false);
             }
             if a.is(b) {
-                return true;
+                return Ok(true);
             }
-            let (a, b) = (a.entries(), b.entries());
-            a.iter()
-                .zip(&b)
-                .all(|((ka, va), (kb, vb))| ka == kb && deep_equal(va, vb, depth + 1))
+            for ((key, a), (other, b)) in a.entries().iter().zip(&b.entries()) {
+                if key != other || !deep_equal(a, b, depth + 1, step)? {
+                    return Ok(false);
+                }
+            }
+            true
         }
         (Value::Object(a), Value::Object(b)) => {
             a.type_name() == b.type_name() && (Rc::ptr_eq(a, b) || a.same(&**b))
         }
         _ => false,
+    })
+}
+
+fn lists<E>(
+    a: &List,
+    b: &List,
+    depth: usize,
+    step: &mut impl FnMut() -> Result<(), E>,
+) -> Result<bool, E> {
+    // Go takes the same shortcut, and it decides for NaN inside.
+    if a.is(b) {
+        return Ok(true);
     }
+    if a.is_nil() != b.is_nil() || a.len() != b.len() {
+        return Ok(false);
+    }
+    for (a, b) in a.iter().zip(&**b) {
+        if !deep_equal(a, b, depth + 1, step)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn to_core(value: &Value, depth: usize) -> Result<gitops_core::Value, Failure> {

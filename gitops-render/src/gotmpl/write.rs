@@ -18,42 +18,50 @@ pub enum FieldOrder {
     Sorted,
 }
 
+#[derive(Clone, Copy)]
+struct How {
+    fields: FieldOrder,
+    limit: usize,
+}
+
 impl Value {
     /// Writes this value as Go's encoders see it: bytes as base64, nil slices
     /// as null, structs as maps of their fields.
     ///
     /// # Errors
     ///
-    /// Fails in Go's words for what cannot be encoded, and if maps and lists
-    /// nest deeper than [`MAX_NESTING`]. What was written is then of no use.
-    pub fn write_to(&self, sink: &mut impl Sink, fields: FieldOrder) -> Result<(), Failure> {
-        write(self, sink, fields, 0)
+    /// Fails in Go's words for what cannot be encoded, if maps and lists nest
+    /// deeper than [`MAX_NESTING`], and after `limit` bytes: what is small in
+    /// memory can be long, as a list may hold another one many times. What was
+    /// written is then of no use.
+    pub fn write_to(
+        &self,
+        sink: &mut impl Sink,
+        fields: FieldOrder,
+        limit: usize,
+    ) -> Result<(), Failure> {
+        write(self, sink, How { fields, limit }, 0)
     }
 }
 
-fn write(
-    value: &Value,
-    sink: &mut impl Sink,
-    fields: FieldOrder,
-    depth: usize,
-) -> Result<(), Failure> {
+fn write(value: &Value, sink: &mut impl Sink, how: How, depth: usize) -> Result<(), Failure> {
     if depth > MAX_NESTING {
         return Err(Failure::new(format!(
             "json: unsupported value: nested deeper than {MAX_NESTING} levels"
         )));
     }
+    if sink.written() > how.limit {
+        return Err(Failure::limit(
+            "the value is longer than a render may produce",
+        ));
+    }
     match depth % LEVELS_PER_STACK_CHECK {
-        1 => deeper(|| write_here(value, sink, fields, depth)),
-        _ => write_here(value, sink, fields, depth),
+        1 => deeper(|| write_here(value, sink, how, depth)),
+        _ => write_here(value, sink, how, depth),
     }
 }
 
-fn write_here(
-    value: &Value,
-    sink: &mut impl Sink,
-    fields: FieldOrder,
-    depth: usize,
-) -> Result<(), Failure> {
+fn write_here(value: &Value, sink: &mut impl Sink, how: How, depth: usize) -> Result<(), Failure> {
     match value {
         Value::Nil => sink.null(),
         Value::Bool(flag) => sink.bool(*flag),
@@ -79,7 +87,7 @@ fn write_here(
             None => {
                 sink.begin_list();
                 for item in items.iter() {
-                    write(item, sink, fields, depth + 1)?;
+                    write(item, sink, how, depth + 1)?;
                 }
                 sink.end_list();
             }
@@ -104,12 +112,12 @@ fn write_here(
         Value::Lists(items) => {
             sink.begin_list();
             for item in items.iter() {
-                write(&Value::List(item.clone()), sink, fields, depth + 1)?;
+                write(&Value::List(item.clone()), sink, how, depth + 1)?;
             }
             sink.end_list();
         }
-        Value::Map(map) => write_map(map, sink, fields, depth)?,
-        Value::Object(object) => write_object(&**object, sink, fields, depth)?,
+        Value::Map(map) => write_map(map, sink, how, depth)?,
+        Value::Object(object) => write_object(&**object, sink, how, depth)?,
     }
     Ok(())
 }
@@ -121,12 +129,7 @@ fn write_text(text: &Str, sink: &mut impl Sink) {
     }
 }
 
-fn write_map(
-    map: &Map,
-    sink: &mut impl Sink,
-    fields: FieldOrder,
-    depth: usize,
-) -> Result<(), Failure> {
+fn write_map(map: &Map, sink: &mut impl Sink, how: How, depth: usize) -> Result<(), Failure> {
     if let Some(source) = map.untouched() {
         gitops_core::Value::Map(source).write_to(sink);
         return Ok(());
@@ -137,7 +140,7 @@ fn write_map(
     }
     map.with_entries_in_order(|entries| {
         sink.begin_map();
-        write_entries(entries, sink, fields, depth)?;
+        write_entries(entries, sink, how, depth)?;
         sink.end_map();
         Ok(())
     })
@@ -146,7 +149,7 @@ fn write_map(
 fn write_entries(
     entries: &[(&Str, &Value)],
     sink: &mut impl Sink,
-    fields: FieldOrder,
+    how: How,
     depth: usize,
 ) -> Result<(), Failure> {
     let texts: smallvec::SmallVec<[std::borrow::Cow<'_, str>; 16]> =
@@ -154,7 +157,7 @@ fn write_entries(
     let order = sink.order(texts.iter().map(|key| &**key));
     let mut one = |index: usize| {
         sink.key(&texts[index]);
-        write(entries[index].1, sink, fields, depth + 1)
+        write(entries[index].1, sink, how, depth + 1)
     };
     match order {
         None => (0..entries.len()).try_for_each(&mut one),
@@ -165,7 +168,7 @@ fn write_entries(
 fn write_object(
     object: &dyn Object,
     sink: &mut impl Sink,
-    fields: FieldOrder,
+    how: How,
     depth: usize,
 ) -> Result<(), Failure> {
     if object.kind() == Kind::Slice {
@@ -177,7 +180,7 @@ fn write_object(
         }
         sink.begin_list();
         for (_, item) in &items {
-            write(item, sink, fields, depth + 1)?;
+            write(item, sink, how, depth + 1)?;
         }
         sink.end_list();
         return Ok(());
@@ -187,11 +190,11 @@ fn write_object(
         return Ok(());
     };
     sink.begin_map();
-    match fields {
+    match how.fields {
         FieldOrder::Declared => {
             for (name, value) in &members {
                 sink.key(name);
-                write(value, sink, fields, depth + 1)?;
+                write(value, sink, how, depth + 1)?;
             }
         }
         FieldOrder::Sorted => {
@@ -202,7 +205,7 @@ fn write_object(
                 .collect();
             let entries: Vec<(&Str, &Value)> =
                 entries.iter().map(|(name, value)| (name, value)).collect();
-            write_entries(&entries, sink, fields, depth)?;
+            write_entries(&entries, sink, how, depth)?;
         }
     }
     sink.end_map();

@@ -20,88 +20,92 @@ const ANY: Type = Type::Any;
 const UNSUPPORTED: &str = "json: unsupported type: ";
 
 /// What both Helms have.
-pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("toYaml", &[ANY], S, |context, args| {
-        let text = context.once_written("toYaml", args.value(0), || {
-            to_yaml(args.value(0)).map(Str::from)
-        });
-        Ok(Value::Str(text.as_deref().cloned().unwrap_or_default()))
-    }),
-    Function::new("toYamlPretty", &[ANY], S, |_, args| {
-        match to_yaml_pretty(args.value(0)) {
-            Ok(text) => Ok(text.into()),
-            Err(failure) => match failure.to_string().strip_prefix(UNSUPPORTED) {
-                // This encoder panics where the other one returns an error.
-                Some(name) => Err(Failure::new(format!("cannot marshal type: {name}"))),
-                None => Ok("".into()),
-            },
-        }
-    }),
-    Function::new("fromYaml", &[S], Type::Map, |context, args| {
-        let read = from_yaml(context, args.str(0));
-        Ok(map_of(read, Map::new(), mismatch))
-    }),
-    Function::new("fromYamlArray", &[S], Type::List, |context, args| {
-        let read = from_yaml(context, args.str(0));
-        Ok(list_of(read, Vec::new().into(), mismatch))
-    }),
-    Function::new("toToml", &[ANY], S, |_, args| {
-        match toml::to_toml(args.value(0)) {
-            Ok(text) => Ok(Value::Str(Str::from_bytes(&text))),
-            Err(toml::Problem::Error(text)) => Ok(text.into()),
-            Err(problem) => Err(problem.into()),
-        }
-    }),
-    Function::new("fromToml", &[S], Type::Map, |_, args| {
-        Ok(Value::Map(match toml::parse(args.str(0).as_bytes()) {
-            Ok(map) => map,
-            Err(error) => error_map(error),
-        }))
-    }),
-    Function::new("toJson", &[ANY], S, |_, args| {
-        Ok(to_json(args.value(0), true).unwrap_or_default().into())
-    }),
-    Function::new("mustToJson", &[ANY], S, |_, args| {
-        to_json(args.value(0), true).map(Value::from)
-    }),
-    Function::new("toRawJson", &[ANY], S, |_, args| {
-        to_json(args.value(0), false).map(Value::from)
-    }),
-    Function::new("mustToRawJson", &[ANY], S, |_, args| {
-        to_json(args.value(0), false).map(Value::from)
-    }),
-    Function::new("toPrettyJson", &[ANY], S, |_, args| {
-        Ok(to_pretty_json(args.value(0)).unwrap_or_default().into())
-    }),
-    Function::new("mustToPrettyJson", &[ANY], S, |_, args| {
-        to_pretty_json(args.value(0)).map(Value::from)
-    }),
-    Function::new("fromJson", &[S], Type::Map, |context, args| {
-        let read = from_json(context, args.str(0));
-        Ok(map_of(read, Map::nil(), cannot))
-    }),
-    Function::new("fromJsonArray", &[S], Type::List, |context, args| {
-        let read = from_json(context, args.str(0));
-        Ok(list_of(read, List::nil(), cannot))
-    }),
-    Function::new("mustFromJson", &[S], ANY, |context, args| {
-        match from_json(context, args.str(0)) {
+pub(super) const FUNCTIONS: &[Function] =
+    &[
+        Function::new("toYaml", &[ANY], S, |context, args| {
+            let text = context.once_written("toYaml", args.value(0), || {
+                to_yaml(args.value(0), context.room()).map(Str::from)
+            });
+            or_nothing(text.map(|text| Str::clone(&text)))
+        }),
+        Function::new("toYamlPretty", &[ANY], S, |context, args| {
+            match write_yaml(args.value(0), yaml::Style::PRETTY, context.room()) {
+                Ok(text) => Ok(text.into()),
+                Err(failure) if failure.is_limit() => Err(failure),
+                Err(failure) => match failure.to_string().strip_prefix(UNSUPPORTED) {
+                    // This encoder panics where the other one returns an error.
+                    Some(name) => Err(Failure::new(format!("cannot marshal type: {name}"))),
+                    None => Ok("".into()),
+                },
+            }
+        }),
+        Function::new("fromYaml", &[S], Type::Map, |context, args| {
+            let read = from_yaml(context, args.str(0))?;
+            Ok(map_of(read, Map::new(), mismatch))
+        }),
+        Function::new("fromYamlArray", &[S], Type::List, |context, args| {
+            let read = from_yaml(context, args.str(0))?;
+            Ok(list_of(read, Vec::new().into(), mismatch))
+        }),
+        Function::new("toToml", &[ANY], S, |context, args| {
+            match toml::to_toml(args.value(0), context.room()) {
+                Ok(text) => Ok(Value::Str(Str::from_bytes(&text))),
+                Err(toml::Problem::Error(text)) => Ok(text.into()),
+                Err(problem) => Err(problem.into()),
+            }
+        }),
+        Function::new("fromToml", &[S], Type::Map, |context, args| {
+            charge_for_parts(context, args.str(0))?;
+            Ok(Value::Map(match toml::parse(args.str(0).as_bytes()) {
+                Ok(map) => map,
+                Err(error) => error_map(error),
+            }))
+        }),
+        Function::new("toJson", &[ANY], S, |context, args| {
+            or_nothing(to_json(args.value(0), COMPACT, context.room()))
+        }),
+        Function::new("mustToJson", &[ANY], S, |context, args| {
+            to_json(args.value(0), COMPACT, context.room()).map(Value::from)
+        }),
+        Function::new("toRawJson", &[ANY], S, |context, args| {
+            to_json(args.value(0), RAW, context.room()).map(Value::from)
+        }),
+        Function::new("mustToRawJson", &[ANY], S, |context, args| {
+            to_json(args.value(0), RAW, context.room()).map(Value::from)
+        }),
+        Function::new("toPrettyJson", &[ANY], S, |context, args| {
+            or_nothing(to_json(args.value(0), INDENTED, context.room()))
+        }),
+        Function::new("mustToPrettyJson", &[ANY], S, |context, args| {
+            to_json(args.value(0), INDENTED, context.room()).map(Value::from)
+        }),
+        Function::new("fromJson", &[S], Type::Map, |context, args| {
+            let read = from_json(context, args.str(0))?;
+            Ok(map_of(read, Map::nil(), cannot))
+        }),
+        Function::new("fromJsonArray", &[S], Type::List, |context, args| {
+            let read = from_json(context, args.str(0))?;
+            Ok(list_of(read, List::nil(), cannot))
+        }),
+        Function::new("mustFromJson", &[S], ANY, |context, args| match from_json(
+            context,
+            args.str(0),
+        )? {
             Ok(value) => Ok(Value::from(&*value)),
             Err(error) => Err(Failure::new(error)),
-        }
-    }),
-    Function::new("required", &[S, ANY], ANY, required),
-    Function::new("lookup", &[S, S, S, S], Type::Map, |context, args| {
-        let text = |index: usize| args.str(index).to_text();
-        let found = context
-            .host()
-            .lookup(&text(0), &text(1), &text(2), &text(3))?;
-        Ok(match found {
-            Core::Map(map) => Value::Map(map.into()),
-            _ => Value::Map(Map::new()),
-        })
-    }),
-];
+        }),
+        Function::new("required", &[S, ANY], ANY, required),
+        Function::new("lookup", &[S, S, S, S], Type::Map, |context, args| {
+            let text = |index: usize| args.str(index).to_text();
+            let found = context
+                .host()
+                .lookup(&text(0), &text(1), &text(2), &text(3))?;
+            Ok(match found {
+                Core::Map(map) => Value::Map(map.into()),
+                _ => Value::Map(Map::new()),
+            })
+        }),
+    ];
 
 /// The functions that only some Helms have, or have otherwise.
 pub(super) fn of_profile(profile: Profile) -> Vec<&'static [Function]> {
@@ -181,11 +185,11 @@ fn sprig(context: &mut Context<'_>, args: &mut Args<'_>, name: &str) -> Result<V
 
 /// What only Helm 4 has.
 const HELM4: &[Function] = &[
-    Function::new("mustToYaml", &[ANY], S, |_, args| {
-        to_yaml(args.value(0)).map(Value::from)
+    Function::new("mustToYaml", &[ANY], S, |context, args| {
+        to_yaml(args.value(0), context.room()).map(Value::from)
     }),
-    Function::new("mustToToml", &[ANY], S, |_, args| {
-        let text = toml::to_toml(args.value(0))?;
+    Function::new("mustToToml", &[ANY], S, |context, args| {
+        let text = toml::to_toml(args.value(0), context.room())?;
         Ok(Value::Str(Str::from_bytes(&text)))
     }),
 ];
@@ -218,8 +222,8 @@ pub(super) const VALUES_METHODS: &[Method<Map>] = &[
             ))),
         }
     }),
-    Method::new("YAML", &[], S, |values, _, _| {
-        let mut text = to_yaml(&Value::Map(values.clone()))?;
+    Method::new("YAML", &[], S, |values, context, _| {
+        let mut text = to_yaml(&Value::Map(values.clone()), context.room())?;
         text.push('\n');
         Ok(text.into())
     }),
@@ -258,19 +262,23 @@ fn required(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> 
     Ok(args.take(1))
 }
 
+/// Functions that cannot fail in Helm return nothing instead.
+fn or_nothing<T: Default + Into<Value>>(result: Result<T, Failure>) -> Result<Value, Failure> {
+    match result {
+        Err(failure) if failure.is_limit() => Err(failure),
+        result => Ok(result.unwrap_or_default().into()),
+    }
+}
+
 /// A document as `sigs.k8s.io/yaml` writes it, without the final newline.
-pub(super) fn to_yaml(value: &Value) -> Result<String, Failure> {
-    write_yaml(value, yaml::Style::KUBERNETES)
+pub(super) fn to_yaml(value: &Value, limit: usize) -> Result<String, Failure> {
+    write_yaml(value, yaml::Style::KUBERNETES, limit)
 }
 
-fn to_yaml_pretty(value: &Value) -> Result<String, Failure> {
-    write_yaml(value, yaml::Style::PRETTY)
-}
-
-fn write_yaml(value: &Value, style: yaml::Style) -> Result<String, Failure> {
+fn write_yaml(value: &Value, style: yaml::Style, limit: usize) -> Result<String, Failure> {
     let mut out = Vec::new();
     let mut writer = yaml::Writer::new(&mut out, style);
-    value.write_to(&mut writer, FieldOrder::Sorted)?;
+    value.write_to(&mut writer, FieldOrder::Sorted, limit)?;
     writer
         .finish()
         .map_err(|error| Failure::new(error.to_string()))?;
@@ -280,22 +288,25 @@ fn write_yaml(value: &Value, style: yaml::Style) -> Result<String, Failure> {
     Ok(text_of(out))
 }
 
-fn to_json(value: &Value, escape_html: bool) -> Result<String, Failure> {
-    write_json(value, escape_html, None)
-}
+const COMPACT: json::Style = json::Style {
+    escape_html: true,
+    indent: None,
+};
 
-fn to_pretty_json(value: &Value) -> Result<String, Failure> {
-    write_json(value, true, Some(2))
-}
+const RAW: json::Style = json::Style {
+    escape_html: false,
+    ..COMPACT
+};
 
-fn write_json(value: &Value, escape_html: bool, indent: Option<usize>) -> Result<String, Failure> {
-    let style = json::Style {
-        escape_html,
-        indent,
-    };
+const INDENTED: json::Style = json::Style {
+    indent: Some(2),
+    ..COMPACT
+};
+
+fn to_json(value: &Value, style: json::Style, limit: usize) -> Result<String, Failure> {
     let mut out = Vec::new();
     let mut writer = json::Writer::new(&mut out, style);
-    value.write_to(&mut writer, FieldOrder::Declared)?;
+    value.write_to(&mut writer, FieldOrder::Declared, limit)?;
     writer
         .finish()
         .map_err(|error| Failure::new(error.to_string()))?;
@@ -306,34 +317,43 @@ fn text_of(written: Vec<u8>) -> String {
     String::from_utf8(written).expect("the writers write text")
 }
 
-fn from_yaml(context: &Context<'_>, text: &Str) -> Result<Arc<Core>, String> {
+/// What a text says, or what is wrong with it.
+type Read = Result<Arc<Core>, String>;
+
+fn from_yaml(context: &mut Context<'_>, text: &Str) -> Result<Read, Failure> {
     let options = yaml::Options {
         numbers: yaml::Numbers::Float64,
         ..yaml::Options::default()
     };
-    context.once("fromYaml", text.clone(), || {
+    charge_for_parts(context, text)?;
+    Ok(context.once("fromYaml", text.clone(), || {
         yaml::parse_with(text.as_bytes(), &options)
             .map_err(|error| super::chart::parse_error(&error))
-    })
+    }))
 }
 
-fn from_json(context: &Context<'_>, text: &Str) -> Result<Arc<Core>, String> {
+fn from_json(context: &mut Context<'_>, text: &Str) -> Result<Read, Failure> {
     let options = json::Options {
         numbers: json::Numbers::Float64,
         ..json::Options::default()
     };
-    context.once("fromJson", text.clone(), || {
+    charge_for_parts(context, text)?;
+    Ok(context.once("fromJson", text.clone(), || {
         json::parse_with(text.as_bytes(), &options).map_err(|error| error.to_string())
-    })
+    }))
+}
+
+/// Counts what will be read of a text: its parts need much more memory than it
+/// does.
+fn charge_for_parts(context: &mut Context<'_>, text: &Str) -> Result<(), Failure> {
+    let ends = memchr::memchr3_iter(b',', b'\n', b':', text.as_bytes());
+    // Each is read, and then made a value of a template.
+    context.charge_elements(ends.count().saturating_mul(2))
 }
 
 /// What was read, as a map; `null` stands for nothing, and `other` says what is
 /// wrong with what is no map.
-fn map_of(
-    read: Result<Arc<Core>, String>,
-    null: Map,
-    other: impl Fn(&Core, &str) -> String,
-) -> Value {
+fn map_of(read: Read, null: Map, other: impl Fn(&Core, &str) -> String) -> Value {
     Value::Map(match read.as_deref() {
         Ok(Core::Null) => null,
         Ok(Core::Map(map)) => map.clone().into(),
@@ -343,11 +363,7 @@ fn map_of(
 }
 
 /// The same, as a list.
-fn list_of(
-    read: Result<Arc<Core>, String>,
-    null: List,
-    other: impl Fn(&Core, &str) -> String,
-) -> Value {
+fn list_of(read: Read, null: List, other: impl Fn(&Core, &str) -> String) -> Value {
     Value::List(match read.as_deref() {
         Ok(Core::Null) => null,
         Ok(Core::List(list)) => list.clone().into(),

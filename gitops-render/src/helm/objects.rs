@@ -514,7 +514,8 @@ impl Files {
                 (name, encode(data))
             })
             .collect();
-        Value::from(super::funcs::to_yaml(&Value::from(&Core::Map(map))).unwrap_or_default())
+        let map = Value::from(&Core::Map(map));
+        Value::from(super::funcs::to_yaml(&map, usize::MAX).unwrap_or_default())
     }
 }
 

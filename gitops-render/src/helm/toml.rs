@@ -21,11 +21,14 @@ pub(super) use parse::parse;
 ///
 /// # Errors
 ///
-/// Upstream's, as a [`Problem`].
-pub(super) fn to_toml(value: &Value) -> Result<Vec<u8>, Problem> {
+/// Upstream's, as a [`Problem`], and after `limit` bytes.
+pub(super) fn to_toml(value: &Value, limit: usize) -> Result<Vec<u8>, Problem> {
     let mut encoder = Encoder {
         out: Vec::new(),
         key: Vec::new(),
+        inline: 0,
+        limit,
+        looked: 0,
     };
     if matches!(value, Value::Nil) {
         return Err(Problem::Panic(
@@ -42,6 +45,8 @@ pub(super) enum Problem {
     Error(String),
     /// Go's reflection panics: no function can make text of it.
     Panic(&'static str),
+    /// It would be too long.
+    TooLong,
 }
 
 impl Problem {
@@ -55,6 +60,7 @@ impl From<Problem> for Failure {
         match problem {
             Problem::Error(text) => Failure::new(text),
             Problem::Panic(text) => Failure::new(text),
+            Problem::TooLong => Failure::limit("the value is longer than a render may produce"),
         }
     }
 }
@@ -63,6 +69,12 @@ struct Encoder {
     out: Vec<u8>,
     /// The names on the way to what is being written.
     key: Vec<Str>,
+    /// How deep we are in what is written on one line.
+    inline: usize,
+    limit: usize,
+    /// How many bytes there are in values that were looked at: what they are
+    /// depends on what is inside, again and again.
+    looked: usize,
 }
 
 /// What the encoder tells apart.
@@ -81,69 +93,74 @@ struct Table {
     is_struct: bool,
 }
 
-fn shape(value: &Value, depth: usize) -> Result<Shape, Problem> {
-    if depth > MAX_NESTING {
-        return Err(Problem::Error(format!(
-            "toml: nested deeper than {MAX_NESTING} levels"
-        )));
-    }
-    if value.is_nil() {
-        return Ok(Shape::Nil);
-    }
-    if let Some(elements) = value.elements() {
-        // A nil slice of a named type shows only in what JSON makes of it.
-        let is_nil = elements.is_empty() && matches!(value.to_core(), Ok(gitops_core::Value::Null));
-        return match is_nil {
-            true => Ok(Shape::Nil),
-            false => array(elements.into_owned(), depth),
-        };
-    }
-    Ok(match value {
-        Value::Map(map) => Shape::Table(Table {
-            entries: map.entries(),
-            is_struct: false,
-        }),
-        Value::Object(object) if is_text(&**object) => Shape::Scalar,
-        Value::Object(object) => match object.kind() {
-            Kind::Struct | Kind::Ptr => Shape::Table(Table {
-                entries: object.entries(),
-                is_struct: true,
-            }),
-            Kind::Map => Shape::Table(Table {
-                entries: object.entries(),
-                is_struct: false,
-            }),
-            _ => Shape::Scalar,
-        },
-        _ => Shape::Scalar,
-    })
-}
-
 /// Types that Go marshals as text, times among them.
 fn is_text(object: &dyn Object) -> bool {
     matches!(object.type_name(), "time.Time" | "*semver.Version")
 }
 
-fn array(elements: Vec<Value>, depth: usize) -> Result<Shape, Problem> {
-    let mut tables = !elements.is_empty();
-    for element in &elements {
-        match deeper(|| shape(element, depth + 1))? {
-            Shape::Nil => {
-                return Err(Problem::error("toml: cannot encode array with nil element"));
-            }
-            Shape::Table(_) => {}
-            _ => tables = false,
-        }
-    }
-    Ok(match tables {
-        true => Shape::Tables(elements),
-        false => Shape::Array(elements),
-    })
-}
-
 impl Encoder {
+    fn shape(&mut self, value: &Value, depth: usize) -> Result<Shape, Problem> {
+        if depth + self.inline > MAX_NESTING {
+            return Err(Problem::Error(format!(
+                "toml: nested deeper than {MAX_NESTING} levels"
+            )));
+        }
+        self.looked += size_of::<Value>();
+        if self.looked > self.limit || self.out.len() > self.limit {
+            return Err(Problem::TooLong);
+        }
+        if value.is_nil() {
+            return Ok(Shape::Nil);
+        }
+        if let Some(elements) = value.elements() {
+            // A nil slice of a named type shows only in what JSON makes of it.
+            let is_nil =
+                elements.is_empty() && matches!(value.to_core(), Ok(gitops_core::Value::Null));
+            return match is_nil {
+                true => Ok(Shape::Nil),
+                false => self.array(elements.into_owned(), depth),
+            };
+        }
+        Ok(match value {
+            Value::Map(map) => Shape::Table(Table {
+                entries: map.entries(),
+                is_struct: false,
+            }),
+            Value::Object(object) if is_text(&**object) => Shape::Scalar,
+            Value::Object(object) => match object.kind() {
+                Kind::Struct | Kind::Ptr => Shape::Table(Table {
+                    entries: object.entries(),
+                    is_struct: true,
+                }),
+                Kind::Map => Shape::Table(Table {
+                    entries: object.entries(),
+                    is_struct: false,
+                }),
+                _ => Shape::Scalar,
+            },
+            _ => Shape::Scalar,
+        })
+    }
+
+    fn array(&mut self, elements: Vec<Value>, depth: usize) -> Result<Shape, Problem> {
+        let mut tables = !elements.is_empty();
+        for element in &elements {
+            match deeper(|| self.shape(element, depth + 1))? {
+                Shape::Nil => {
+                    return Err(Problem::error("toml: cannot encode array with nil element"));
+                }
+                Shape::Table(_) => {}
+                _ => tables = false,
+            }
+        }
+        Ok(match tables {
+            true => Shape::Tables(elements),
+            false => Shape::Array(elements),
+        })
+    }
+
     fn encode(&mut self, value: &Value) -> Result<(), Problem> {
-        match shape(value, self.key.len())? {
+        match self.shape(value, self.key.len())? {
             Shape::Nil => Ok(()),
             Shape::Scalar | Shape::Array(_) => self.pair(value, false),
             Shape::Tables(tables) => self.tables(&tables),
@@ -168,7 +185,7 @@ impl Encoder {
         for table in tables {
             self.newline();
             self.header("[[", "]]\n");
-            if let Shape::Table(table) = shape(table, self.key.len())? {
+            if let Shape::Table(table) = self.shape(table, self.key.len())? {
                 deeper(|| self.entries(table, false))?;
             }
         }
@@ -193,7 +210,7 @@ impl Encoder {
         let mut below = Vec::new();
         let total = table.entries.len();
         for (index, (name, value)) in table.entries.into_iter().enumerate() {
-            match shape(&value, self.key.len() + 1)? {
+            match self.shape(&value, self.key.len() + 1)? {
                 Shape::Table(_) | Shape::Tables(_) => below.push((index, name, value)),
                 Shape::Nil => direct.push((index, name, Value::Nil)),
                 _ => direct.push((index, name, value)),
@@ -267,18 +284,24 @@ impl Encoder {
                 let text = object.text().unwrap_or_default();
                 push_quoted(&mut self.out, text.as_bytes());
             }
-            _ => match shape(value, self.key.len())? {
+            _ => match self.shape(value, self.key.len())? {
                 Shape::Array(elements) | Shape::Tables(elements) => {
                     self.out.push(b'[');
+                    self.inline += 1;
                     for (index, element) in elements.iter().enumerate() {
                         if index > 0 {
                             self.out.extend_from_slice(b", ");
                         }
                         deeper(|| self.element(element))?;
                     }
+                    self.inline -= 1;
                     self.out.push(b']');
                 }
-                Shape::Table(table) => deeper(|| self.entries(table, true))?,
+                Shape::Table(table) => {
+                    self.inline += 1;
+                    deeper(|| self.entries(table, true))?;
+                    self.inline -= 1;
+                }
                 Shape::Nil if matches!(value, Value::Map(_)) => {
                     self.out.extend_from_slice(b"{}");
                 }

@@ -1,7 +1,9 @@
 //! Maps, which are references: what `set` writes is seen by everyone.
 
 use super::strval;
-use crate::gotmpl::{Args, Context, Copied, Failure, Function, Map, MapKind, Str, Type, Value};
+use crate::gotmpl::{
+    Args, Context, Copied, Failure, Function, Map, MapKind, Str, Type, Value, deeper,
+};
 
 const ANY: Type = Type::Any;
 const MAP: Type = Type::Map;
@@ -62,13 +64,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
             .collect();
         Ok(Value::Map(kept))
     }),
-    Function::variadic("merge", &[MAP, MAP], ANY, |_, args| merged(args, false)),
-    Function::variadic("mustMerge", &[MAP, MAP], ANY, |_, args| merged(args, false)),
-    Function::variadic("mergeOverwrite", &[MAP, MAP], ANY, |_, args| {
-        merged(args, true)
+    Function::variadic("merge", &[MAP, MAP], ANY, |context, args| {
+        merged(context, args, false)
     }),
-    Function::variadic("mustMergeOverwrite", &[MAP, MAP], ANY, |_, args| {
-        merged(args, true)
+    Function::variadic("mustMerge", &[MAP, MAP], ANY, |context, args| {
+        merged(context, args, false)
+    }),
+    Function::variadic("mergeOverwrite", &[MAP, MAP], ANY, |context, args| {
+        merged(context, args, true)
+    }),
+    Function::variadic("mustMergeOverwrite", &[MAP, MAP], ANY, |context, args| {
+        merged(context, args, true)
     }),
     Function::new("deepCopy", &[ANY], ANY, deep_copy_of),
     Function::new("mustDeepCopy", &[ANY], ANY, deep_copy_of),
@@ -102,16 +108,21 @@ fn texts(values: &[Value]) -> impl Iterator<Item = &Str> {
     })
 }
 
-fn dict(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
+fn dict(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
     let mut values = args.take_from(0).into_iter();
     let mut entries = Vec::with_capacity(values.len() / 2 + 1);
     while let Some(key) = values.next() {
-        entries.push((strval(&key), values.next().unwrap_or_else(|| "".into())));
+        let key = strval(context, &key)?;
+        entries.push((key, values.next().unwrap_or_else(|| "".into())));
     }
     Ok(Value::Map(entries.into_iter().collect()))
 }
 
-fn merged(args: &mut Args<'_>, overwrite: bool) -> Result<Value, Failure> {
+fn merged(
+    context: &mut Context<'_>,
+    args: &mut Args<'_>,
+    overwrite: bool,
+) -> Result<Value, Failure> {
     let mut into = plain(args.map(0));
     for from in maps(args.from(1)) {
         if from.is_nil() {
@@ -120,14 +131,21 @@ fn merged(args: &mut Args<'_>, overwrite: bool) -> Result<Value, Failure> {
         if into.is_nil() {
             into = Map::new();
         }
-        merge(&into, from, overwrite, 0)?;
+        merge(context, &into, from, overwrite, 0)?;
     }
     Ok(Value::Map(into))
 }
 
 /// `dario.cat/mergo`: without `overwrite` only what is missing or empty is
 /// set; lists are never merged; maps taken over stay shared with their source.
-fn merge(into: &Map, from: &Map, overwrite: bool, depth: usize) -> Result<(), Failure> {
+fn merge(
+    context: &mut Context<'_>,
+    into: &Map,
+    from: &Map,
+    overwrite: bool,
+    depth: usize,
+) -> Result<(), Failure> {
+    context.step()?;
     if depth > crate::gotmpl::MAX_NESTING {
         return Err(Failure::new("maps nested too deeply to merge"));
     }
@@ -145,7 +163,7 @@ fn merge(into: &Map, from: &Map, overwrite: bool, depth: usize) -> Result<(), Fa
             }
             // What is in a map cannot be made there; it is empty, and replaced.
             (Some(Value::Map(have)), Value::Map(value)) if !have.is_nil() => {
-                merge(have, value, overwrite, depth + 1)?;
+                deeper(|| merge(context, have, value, overwrite, depth + 1))?;
                 if !have.is_empty() {
                     continue;
                 }
@@ -171,12 +189,13 @@ fn deep_copy(context: &mut Context<'_>, value: &Value, depth: usize) -> Result<C
     }
     match value {
         Value::Map(map) => {
-            context.charge(map.len_unreported())?;
-            map.try_copy(|value| deep_copy(context, value, depth + 1))
+            // An entry has a key too.
+            context.charge_elements(2 * (1 + map.len_unreported()))?;
+            map.try_copy(|value| deeper(|| deep_copy(context, value, depth + 1)))
         }
         Value::List(list) => {
-            context.charge(list.untouched().map_or(list.len(), |_| 0))?;
-            list.try_copy(|value| deep_copy(context, value, depth + 1))
+            context.charge_elements(1 + list.untouched().map_or(list.len(), |_| 0))?;
+            list.try_copy(|value| deeper(|| deep_copy(context, value, depth + 1)))
         }
         other => Ok(Copied::Anew(other.clone())),
     }

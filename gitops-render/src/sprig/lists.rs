@@ -96,8 +96,7 @@ fn uniq(context: &mut Context<'_>, args: &mut Args<'_>) -> Result {
     let items = elements(args.value(0), "find uniq on")?;
     let mut kept: Vec<Value> = Vec::new();
     for item in items {
-        context.charge(kept.len())?;
-        if !kept.iter().any(|have| have.deep_equal(&item)) {
+        if !has_any(context, &kept, &item)? {
             kept.push(item);
         }
     }
@@ -111,22 +110,37 @@ fn compact(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
 }
 
 fn without(context: &mut Context<'_>, args: &mut Args<'_>) -> Result {
-    let mut items = elements(args.value(0), "find without on")?;
-    let omitted = args.from(1);
-    context.charge(items.len().saturating_mul(omitted.len()))?;
-    items.retain(|item| !omitted.iter().any(|omitted| omitted.deep_equal(item)));
-    Ok(items.into())
+    let items = elements(args.value(0), "find without on")?;
+    let mut kept = Vec::new();
+    for item in items {
+        if !has_any(context, args.from(1), &item)? {
+            kept.push(item);
+        }
+    }
+    Ok(kept.into())
 }
 
-fn has(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
+fn has(context: &mut Context<'_>, args: &mut Args<'_>) -> Result {
     let (needle, haystack) = (args.value(0), args.value(1));
     if matches!(haystack, Value::Nil) {
         return Ok(Value::Bool(false));
     }
     let items = elements(haystack, "find has on")?;
-    Ok(Value::Bool(
-        items.iter().any(|item| item.deep_equal(needle)),
-    ))
+    has_any(context, &items, needle).map(Value::Bool)
+}
+
+/// Whether one of them equals the value.
+fn has_any(
+    context: &mut Context<'_>,
+    items: &[Value],
+    value: &Value,
+) -> std::result::Result<bool, Failure> {
+    for item in items {
+        if context.deep_equal(item, value)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn slice(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
@@ -161,11 +175,15 @@ fn slice(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
     })
 }
 
-fn concat(_: &mut Context<'_>, args: &mut Args<'_>) -> Result {
+fn concat(context: &mut Context<'_>, args: &mut Args<'_>) -> Result {
     let mut all = Vec::new();
     for list in args.from(0) {
         match list.elements() {
-            Some(items) => all.extend(items.into_owned()),
+            Some(items) => {
+                // The longer part could be appended to.
+                context.charge_elements(all.len().min(items.len()))?;
+                all.extend(items.into_owned());
+            }
             None if matches!(list, Value::Nil) => return Err(nil_dereference()),
             None => {
                 return Err(Failure::new(format!(

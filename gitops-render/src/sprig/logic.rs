@@ -49,8 +49,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("kindIs", &[S, ANY], B, |_, args| {
         Ok(Value::Bool(*args.str(0) == *args.value(1).kind().name()))
     }),
-    Function::new("deepEqual", &[ANY, ANY], B, |_, args| {
-        Ok(Value::Bool(args.value(0).deep_equal(args.value(1))))
+    Function::new("deepEqual", &[ANY, ANY], B, |context, args| {
+        let equal = context.deep_equal(args.value(0), args.value(1));
+        equal.map(Value::Bool)
     }),
     Function::new("fail", &[S], S, fail),
 ];

@@ -17,8 +17,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("float64", &[ANY], F, |_, args| {
         Ok(Value::Float(to_float(args.value(0))))
     }),
-    Function::new("toDecimal", &[ANY], I64, |_, args| {
-        let text = printf::sprint(args.value(0));
+    Function::new("toDecimal", &[ANY], I64, |context, args| {
+        let text = context.sprint(args.value(0))?;
         let text = text.to_text();
         Ok(Value::Int64(i64::from_str_radix(&text, 8).unwrap_or(0)))
     }),

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use regex::bytes::Match;
 
-use crate::gotmpl::{Args, Failure, Function, Slice, Str, Type, Value};
+use crate::gotmpl::{Args, Context, Failure, Function, Slice, Str, Type, Value};
 use crate::re2::Re2;
 
 const S: Type = Type::Str;
@@ -27,30 +27,39 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("mustRegexFind", &[S, S], S, |_, args| {
         Ok(find(&*must(args)?, args.str(1)))
     }),
-    Function::new("regexFindAll", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(find_all(&*compiled(args)?, args.str(1), args.int(2)))
+    Function::new("regexFindAll", &[S, S, Type::Int], LIST, |context, args| {
+        find_all(context, &*compiled(args)?, args.str(1), args.int(2))
     }),
-    Function::new("mustRegexFindAll", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(find_all(&*must(args)?, args.str(1), args.int(2)))
+    Function::new(
+        "mustRegexFindAll",
+        &[S, S, Type::Int],
+        LIST,
+        |context, args| find_all(context, &*must(args)?, args.str(1), args.int(2)),
+    ),
+    Function::new("regexReplaceAll", &[S, S, S], S, |context, args| {
+        replace(context, &*compiled(args)?, args.str(1), args.str(2))
     }),
-    Function::new("regexReplaceAll", &[S, S, S], S, |_, args| {
-        Ok(replace(&*compiled(args)?, args.str(1), args.str(2)))
+    Function::new("mustRegexReplaceAll", &[S, S, S], S, |context, args| {
+        replace(context, &*must(args)?, args.str(1), args.str(2))
     }),
-    Function::new("mustRegexReplaceAll", &[S, S, S], S, |_, args| {
-        Ok(replace(&*must(args)?, args.str(1), args.str(2)))
+    Function::new("regexReplaceAllLiteral", &[S, S, S], S, |context, args| {
+        literally(context, &*compiled(args)?, args.str(1), args.str(2))
     }),
-    Function::new("regexReplaceAllLiteral", &[S, S, S], S, |_, args| {
-        Ok(literally(&*compiled(args)?, args.str(1), args.str(2)))
+    Function::new(
+        "mustRegexReplaceAllLiteral",
+        &[S, S, S],
+        S,
+        |context, args| literally(context, &*must(args)?, args.str(1), args.str(2)),
+    ),
+    Function::new("regexSplit", &[S, S, Type::Int], LIST, |context, args| {
+        split(context, &*compiled(args)?, args.str(1), args.int(2))
     }),
-    Function::new("mustRegexReplaceAllLiteral", &[S, S, S], S, |_, args| {
-        Ok(literally(&*must(args)?, args.str(1), args.str(2)))
-    }),
-    Function::new("regexSplit", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(split(&*compiled(args)?, args.str(1), args.int(2)))
-    }),
-    Function::new("mustRegexSplit", &[S, S, Type::Int], LIST, |_, args| {
-        Ok(split(&*must(args)?, args.str(1), args.int(2)))
-    }),
+    Function::new(
+        "mustRegexSplit",
+        &[S, S, Type::Int],
+        LIST,
+        |context, args| split(context, &*must(args)?, args.str(1), args.int(2)),
+    ),
     Function::new("regexQuoteMeta", &[S], S, |_, args| {
         let mut out = Vec::new();
         for byte in args.str(0).as_bytes() {
@@ -91,19 +100,20 @@ fn find(re: &Re2, text: &Str) -> Value {
     bytes(found.map_or(b"", |found| found.as_bytes()))
 }
 
-fn find_all(re: &Re2, text: &Str, most: i64) -> Value {
+fn find_all(context: &mut Context<'_>, re: &Re2, text: &Str, most: i64) -> Result<Value, Failure> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let found: Vec<Str> = matches(re, text.as_bytes())
-        .take(most)
-        .map(|found| Str::from_bytes(found.as_bytes()))
-        .collect();
-    if found.is_empty() {
-        return Value::Strings(Slice::nil());
+    let mut all = Vec::new();
+    for found in matches(re, text.as_bytes()).take(most) {
+        context.charge_elements(1)?;
+        all.push(Str::from_bytes(found.as_bytes()));
     }
-    Value::Strings(found.into())
+    if all.is_empty() {
+        return Ok(Value::Strings(Slice::nil()));
+    }
+    Ok(Value::Strings(all.into()))
 }
 
-fn replace(re: &Re2, text: &Str, with: &Str) -> Value {
+fn replace(context: &Context<'_>, re: &Re2, text: &Str, with: &Str) -> Result<Value, Failure> {
     let text = text.as_bytes();
     let (mut out, mut at) = (Vec::new(), 0);
     for found in re.regex.captures_iter(text) {
@@ -113,22 +123,24 @@ fn replace(re: &Re2, text: &Str, with: &Str) -> Value {
         }
         out.extend_from_slice(&text[at..whole.start()]);
         re.expand(&found, with.as_bytes(), &mut out);
+        context.check(out.len())?;
         at = whole.end();
     }
     out.extend_from_slice(&text[at..]);
-    bytes(&out)
+    Ok(bytes(&out))
 }
 
-fn literally(re: &Re2, text: &Str, with: &Str) -> Value {
+fn literally(context: &Context<'_>, re: &Re2, text: &Str, with: &Str) -> Result<Value, Failure> {
     let text = text.as_bytes();
     let (mut out, mut at) = (Vec::new(), 0);
     for found in matches(re, text) {
         out.extend_from_slice(&text[at..found.start()]);
         out.extend_from_slice(with.as_bytes());
+        context.check(out.len())?;
         at = found.end();
     }
     out.extend_from_slice(&text[at..]);
-    bytes(&out)
+    Ok(bytes(&out))
 }
 
 /// The matches that Go finds.
@@ -152,13 +164,13 @@ fn is_go_match(text: &[u8], found: &Match<'_>) -> bool {
     !found.is_empty() || !(1..4).any(within)
 }
 
-fn split(re: &Re2, text: &Str, most: i64) -> Value {
+fn split(context: &mut Context<'_>, re: &Re2, text: &Str, most: i64) -> Result<Value, Failure> {
     if most == 0 {
-        return Value::Strings(Slice::nil());
+        return Ok(Value::Strings(Slice::nil()));
     }
     let text = text.as_bytes();
     if text.is_empty() && !re.pattern.is_empty() {
-        return Value::Strings(vec![Str::new()].into());
+        return Ok(Value::Strings(vec![Str::new()].into()));
     }
     let mut parts: Vec<Str> = Vec::new();
     let (mut start, mut end) = (0, 0);
@@ -166,6 +178,7 @@ fn split(re: &Re2, text: &Str, most: i64) -> Value {
         if most > 0 && parts.len() as i64 == most - 1 {
             break;
         }
+        context.charge_elements(1)?;
         end = found.start();
         if found.end() != 0 {
             parts.push(Str::from_bytes(&text[start..end]));
@@ -175,5 +188,5 @@ fn split(re: &Re2, text: &Str, most: i64) -> Value {
     if end != text.len() {
         parts.push(Str::from_bytes(&text[start..]));
     }
-    Value::Strings(parts.into())
+    Ok(Value::Strings(parts.into()))
 }

@@ -2,7 +2,7 @@
 
 use super::words;
 use super::{out_of_range, strval};
-use crate::gotmpl::{Failure, Function, Map, MapKind, Str, Type, Value, printf};
+use crate::gotmpl::{Context, Failure, Function, Map, MapKind, Str, Type, Value, printf};
 
 const S: Type = Type::Str;
 const I: Type = Type::Int;
@@ -144,11 +144,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
             false,
         )))
     }),
-    Function::new("wrapWith", &[I, S, S], S, |_, args| {
+    Function::new("wrapWith", &[I, S, S], S, |context, args| {
         let separator = match args.str(1).as_bytes() {
             b"" => b"\n",
             separator => separator,
         };
+        let lines = args.str(2).len() / usize::try_from(args.int(0)).unwrap_or(0).max(1);
+        context.check(lines.saturating_mul(separator.len()))?;
         Ok(bytes(wrap(
             args.str(2).as_bytes(),
             args.int(0),
@@ -170,19 +172,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
             args.str(1).as_bytes().ends_with(args.str(0).as_bytes()),
         ))
     }),
-    Function::variadic("quote", &[ANY], S, |_, args| {
+    Function::variadic("quote", &[ANY], S, |context, args| {
         let mut out = String::new();
         for value in args.from(0) {
             if !matches!(value, Value::Nil) {
                 if !out.is_empty() {
                     out.push(' ');
                 }
-                out.push_str(&printf::quote(strval(value).as_bytes()));
+                out.push_str(&printf::quote(strval(context, value)?.as_bytes()));
             }
         }
         Ok(out.into())
     }),
-    Function::variadic("squote", &[ANY], S, |_, args| {
+    Function::variadic("squote", &[ANY], S, |context, args| {
         let mut out = Vec::new();
         for value in args.from(0) {
             if !matches!(value, Value::Nil) {
@@ -190,20 +192,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
                     out.push(b' ');
                 }
                 out.push(b'\'');
-                out.extend_from_slice(printf::sprint(value).as_bytes());
+                out.extend_from_slice(context.sprint(value)?.as_bytes());
                 out.push(b'\'');
             }
         }
         Ok(bytes(&out))
     }),
-    Function::variadic("cat", &[ANY], S, |_, args| {
-        let texts: Vec<Str> = args
-            .from(0)
-            .iter()
+    Function::variadic("cat", &[ANY], S, |context, args| {
+        let given = args.from(0).iter();
+        let texts: Result<Vec<Str>, Failure> = given
             .filter(|value| !matches!(value, Value::Nil))
-            .map(printf::sprint)
+            .map(|value| context.sprint(value))
             .collect();
-        Ok(joined(&texts, b" "))
+        joined(context, &texts?, b" ")
     }),
     Function::new("indent", &[I, S], S, |context, args| {
         let text = args.str(1);
@@ -228,6 +229,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         while let Some(at) = memchr::memmem::find(rest, old.as_bytes()) {
             out.extend_from_slice(&rest[..at]);
             out.extend_from_slice(new.as_bytes());
+            context.check(out.len())?;
             rest = &rest[at + old.len()..];
         }
         out.extend_from_slice(rest);
@@ -237,30 +239,35 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let which = usize::from(args.int(2) != 1);
         Ok(args.take(which))
     }),
-    Function::new("toString", &[ANY], S, |_, args| {
-        Ok(strval(args.value(0)).into())
+    Function::new("toString", &[ANY], S, |context, args| {
+        strval(context, args.value(0)).map(Value::Str)
     }),
-    Function::new("toStrings", &[ANY], Type::Strings, |_, args| {
-        Ok(Value::Strings(strslice(args.value(0)).into()))
+    Function::new("toStrings", &[ANY], Type::Strings, |context, args| {
+        let texts = strslice(context, args.value(0))?;
+        Ok(Value::Strings(texts.into()))
     }),
-    Function::new("join", &[S, ANY], S, |_, args| {
-        Ok(joined(&strslice(args.value(1)), args.str(0).as_bytes()))
+    Function::new("join", &[S, ANY], S, |context, args| {
+        let texts = strslice(context, args.value(1))?;
+        joined(context, &texts, args.str(0).as_bytes())
     }),
-    Function::new("split", &[S, S], Type::StringMap, |_, args| {
-        Ok(numbered(split(args.str(1), args.str(0), -1)))
+    Function::new("split", &[S, S], Type::StringMap, |context, args| {
+        let parts = split(context, args.str(1), args.str(0), -1)?;
+        Ok(numbered(parts))
     }),
-    Function::new("splitn", &[S, I, S], Type::StringMap, |_, args| {
-        Ok(numbered(split(args.str(2), args.str(0), args.int(1))))
+    Function::new("splitn", &[S, I, S], Type::StringMap, |context, args| {
+        let parts = split(context, args.str(2), args.str(0), args.int(1))?;
+        Ok(numbered(parts))
     }),
-    Function::new("splitList", &[S, S], Type::Strings, |_, args| {
-        Ok(Value::Strings(split(args.str(1), args.str(0), -1).into()))
+    Function::new("splitList", &[S, S], Type::Strings, |context, args| {
+        let parts = split(context, args.str(1), args.str(0), -1)?;
+        Ok(Value::Strings(parts.into()))
     }),
-    Function::new("sortAlpha", &[ANY], Type::Strings, |_, args| {
+    Function::new("sortAlpha", &[ANY], Type::Strings, |context, args| {
         let value = args.value(0);
         if value.elements().is_none() {
-            return Ok(Value::Strings(vec![strval(value)].into()));
+            return Ok(Value::Strings(vec![strval(context, value)?].into()));
         }
-        let mut texts = strslice(value);
+        let mut texts = strslice(context, value)?;
         texts.sort();
         Ok(Value::Strings(texts.into()))
     }),
@@ -356,10 +363,7 @@ fn untitle(text: &str) -> String {
         .collect()
 }
 
-fn trim_all(
-    _: &mut crate::gotmpl::Context<'_>,
-    args: &mut crate::gotmpl::Args<'_>,
-) -> Result<Value, Failure> {
+fn trim_all(_: &mut Context<'_>, args: &mut crate::gotmpl::Args<'_>) -> Result<Value, Failure> {
     let cut = args.str(0).to_text().into_owned();
     Ok(map_text(args.str(1), |text| {
         text.trim_matches(|c| cut.contains(c)).to_owned()
@@ -394,7 +398,7 @@ fn abbreviate(text: &[u8], offset: i64, width: i64) -> Result<Vec<u8>, Failure> 
 
 /// Moves every line in; the output is checked before it is made.
 fn indent(
-    context: &mut crate::gotmpl::Context<'_>,
+    context: &mut Context<'_>,
     spaces: i64,
     text: &[u8],
     out: &mut Vec<u8>,
@@ -436,57 +440,78 @@ fn between_characters(text: &[u8], new: &[u8]) -> Vec<u8> {
 
 /// Sprig's `strslice`: the texts of a list's elements; one text for anything
 /// else.
-pub(super) fn strslice(value: &Value) -> Vec<Str> {
-    match (value, value.elements()) {
-        (Value::Strings(texts), _) => texts.to_vec(),
-        (_, Some(elements)) => elements
-            .iter()
-            .filter(|element| !matches!(element, Value::Nil))
-            .map(strval)
-            .collect(),
-        (Value::Nil, None) => Vec::new(),
-        (other, None) => vec![strval(other)],
+fn strslice(context: &mut Context<'_>, value: &Value) -> Result<Vec<Str>, Failure> {
+    let Some(elements) = value.elements() else {
+        return match value {
+            Value::Nil => Ok(Vec::new()),
+            other => Ok(vec![strval(context, other)?]),
+        };
+    };
+    let mut texts = Vec::with_capacity(elements.len());
+    for element in &*elements {
+        if matches!(element, Value::Nil) {
+            continue;
+        }
+        let text = strval(context, element)?;
+        if !matches!(element, Value::Str(_)) {
+            context.charge(text.len())?;
+        }
+        texts.push(text);
     }
+    Ok(texts)
 }
 
-pub(super) fn joined(texts: &[Str], separator: &[u8]) -> Value {
+/// The texts in a row; the output is checked before it is made.
+fn joined(context: &Context<'_>, texts: &[Str], separator: &[u8]) -> Result<Value, Failure> {
     let texts: Vec<&[u8]> = texts.iter().map(Str::as_bytes).collect();
-    bytes(texts.join(separator))
+    let between = separator.len().saturating_mul(texts.len());
+    context.check(
+        texts
+            .iter()
+            .map(|text| text.len())
+            .sum::<usize>()
+            .saturating_add(between),
+    )?;
+    Ok(bytes(texts.join(separator)))
 }
 
 /// Go's `strings.SplitN`; all parts for a negative `most`.
-pub(super) fn split(text: &Str, separator: &Str, most: i64) -> Vec<Str> {
+fn split(
+    context: &mut Context<'_>,
+    text: &Str,
+    separator: &Str,
+    most: i64,
+) -> Result<Vec<Str>, Failure> {
     if most == 0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut parts = Vec::new();
     let full = |parts: &Vec<Str>| most > 0 && parts.len() as i64 == most - 1;
     let mut rest = text.as_bytes();
     if separator.is_empty() {
         while !rest.is_empty() && !full(&parts) {
-            let len = match rest.utf8_chunks().next() {
-                Some(chunk) if !chunk.valid().is_empty() => {
-                    chunk.valid().chars().next().map_or(1, char::len_utf8)
-                }
-                _ => 1,
-            };
+            let head = &rest[..rest.len().min(4)];
+            let valid = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            let len = valid.chars().next().map_or(1, char::len_utf8);
+            context.charge_elements(1)?;
             parts.push(Str::from_bytes(&rest[..len]));
             rest = &rest[len..];
         }
         if !rest.is_empty() {
             parts.push(Str::from_bytes(rest));
         }
-        return parts;
+        return Ok(parts);
     }
     while !full(&parts) {
         let Some(at) = memchr::memmem::find(rest, separator.as_bytes()) else {
             break;
         };
+        context.charge_elements(1)?;
         parts.push(Str::from_bytes(&rest[..at]));
         rest = &rest[at + separator.len()..];
     }
     parts.push(Str::from_bytes(rest));
-    parts
+    Ok(parts)
 }
 
 fn numbered(parts: Vec<Str>) -> Value {

@@ -37,14 +37,14 @@ fn url_parse(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure>
     Ok(Value::Map(map))
 }
 
-fn url_join(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
+fn url_join(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Value, Failure> {
     let map = args.map(0);
     let text = |name: &str| match map.get_key(&Str::from(name)) {
         None => Ok(Vec::new()),
         Some(Value::Str(text)) => Ok(text.as_bytes().to_vec()),
         Some(Value::Nil) => Err(super::nil_dereference()),
         Some(other) if other.kind() == Kind::String => {
-            Ok(super::strval(&other).as_bytes().to_vec())
+            Ok(super::strval(context, &other)?.as_bytes().to_vec())
         }
         Some(other) => Err(Failure::new(format!(
             "unable to parse {name} key, must be of type string, but {} found",

@@ -966,6 +966,107 @@ mod hostile {
         }
     }
 
+    /// A list that holds another one twice, which does the same, is small in memory
+    /// and nowhere else.
+    #[test]
+    fn what_is_held_many_times_ends() {
+        let list = |name: &str| {
+            format!(
+                "{{{{ ${name} := list \"x\" }}}}\
+                 {{{{ range 60 }}}}{{{{ ${name} = list ${name} ${name} }}}}{{{{ end }}}}"
+            )
+        };
+        let map = |name: &str| {
+            format!(
+                "{{{{ ${name} := dict \"k\" \"x\" }}}}\
+                 {{{{ range 60 }}}}{{{{ ${name} = dict \"k\" ${name} \"l\" ${name} }}}}{{{{ end }}}}"
+            )
+        };
+        let itself = "{{ $c := dict }}{{ $_ := set $c \"k\" (list $c $c) }}";
+        let made = list("a") + &list("b") + &map("m") + &map("n") + itself;
+        for uses in [
+            "$a",
+            "$m",
+            "$c",
+            "deepCopy $c",
+            "print $a",
+            "println $a",
+            "printf \"%s %q\" 1 $a",
+            "printf \"%#v\" $m",
+            "html $a",
+            "js $a",
+            "urlquery $a",
+            "toString $a",
+            "toStrings $a",
+            "quote $m",
+            "squote $m",
+            "cat $a",
+            "join \",\" $a",
+            "sortAlpha $a",
+            "toDecimal $a",
+            "dict $a 1",
+            "tpl \"{{ . }}\" $a",
+            "toYaml $a",
+            "toYaml $m",
+            "toYamlPretty $m",
+            "toJson $m",
+            "mustToJson $m",
+            "toRawJson $m",
+            "toPrettyJson $m",
+            "toToml $m",
+            "toToml (dict \"k\" $a)",
+            "deepCopy $a",
+            "deepCopy $m",
+            "merge $m $n",
+            "mergeOverwrite $m $n",
+            "deepEqual $a $b",
+            "deepEqual $m $n",
+            "has $a (list $b)",
+            "without (list $a) $b",
+            "uniq (list $a $b)",
+        ] {
+            let detail = refusal(&format!("{made}{{{{ {uses} }}}}"));
+            assert!(
+                [
+                    "the render produces more",
+                    "longer than a render",
+                    "takes more than",
+                    "too deeply"
+                ]
+                .iter()
+                .any(|limit| detail.contains(limit)),
+                "{uses}: {detail}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_grows_ends() {
+        for text in [
+            "{{ $x := list 1 }}{{ range 60 }}{{ $x = concat $x $x }}{{ end }}",
+            "{{ $x := \"xx\" }}{{ range 60 }}{{ $x = cat $x $x }}{{ end }}",
+            "{{ $x := \"xx\" }}{{ range 60 }}{{ $x = replace \"x\" $x $x }}{{ end }}",
+            "{{ $x := \"xx\" }}{{ range 60 }}{{ $x = regexReplaceAll \"x\" $x $x }}{{ end }}",
+            "{{ $x := \"xx\" }}{{ range 60 }}{{ $x = regexReplaceAllLiteral \"x\" $x $x }}{{ end }}",
+            "{{ wrapWith 1 (repeat 10000 \"x\") (repeat 10000 \"x\") }}",
+            "{{ repeat 500000 \"x\" | splitList \"\" | len }}",
+            "{{ repeat 500000 \"x\" | split \"x\" | len }}",
+            "{{ regexSplit \"x\" (repeat 500000 \"x\") -1 | len }}",
+            "{{ regexFindAll \"x\" (repeat 500000 \"x\") -1 | len }}",
+            "{{ $s := repeat 10000 \"x\" }}{{ $l := list }}\
+             {{ range 1000 }}{{ $l = append $l $s }}{{ end }}{{ join \",\" $l | len }}",
+            "{{ repeat 100000 \"[],\" | printf \"[%s[]]\" | fromJsonArray | len }}",
+            "{{ repeat 100000 \"- []\\n\" | fromYamlArray | len }}",
+            "{{ repeat 100000 \"[],\" | printf \"a = [%s[]]\" | fromToml | len }}",
+        ] {
+            let detail = refusal(text);
+            assert!(
+                detail.contains("produces more than 1048576 bytes"),
+                "{text}: {detail}"
+            );
+        }
+    }
+
     #[test]
     fn a_render_stops_in_time() {
         let options = HelmOptions {

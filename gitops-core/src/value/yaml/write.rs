@@ -731,6 +731,10 @@ impl Sink for Writer<'_> {
         }
     }
 
+    fn written(&self) -> usize {
+        self.out.len()
+    }
+
     fn begin_list(&mut self) {
         self.begin(true);
     }

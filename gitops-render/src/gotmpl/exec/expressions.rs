@@ -388,20 +388,21 @@ impl Context<'_> {
         signature: &Signature,
         result: Result<Value, Failure>,
     ) -> Result<Operand, Error> {
-        let value = match result {
-            Ok(value) => value,
-            Err(failure) => return Err(self.call_failed(node, name, failure)),
-        };
-        if let Value::Str(text) = &value {
-            let length = text.len();
-            if let Err(failure) = self.charge(length) {
-                return Err(self.call_failed(node, name, failure));
-            }
-        }
+        let value = result
+            .and_then(|value| self.counted(&value).map(|()| value))
+            .map_err(|failure| self.call_failed(node, name, failure))?;
         Ok(Operand {
             value,
             boxed: signature.returns == Type::Any,
         })
+    }
+
+    /// Counts what a function returned, if it is text.
+    fn counted(&mut self, result: &Value) -> Result<(), Failure> {
+        match result {
+            Value::Str(text) => self.charge(text.len()),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn builtin(
@@ -470,18 +471,14 @@ impl Context<'_> {
                 .collect();
             trace.index(&values);
         }
-        let limit = usize::try_from(self.bytes_left).unwrap_or(usize::MAX);
-        let result = match builtin.call(&operands, limit) {
-            Ok(result) => result,
-            Err(failure) => return Err(self.call_failed(node, builtin.name(), failure)),
+        let result = match builtin.print(&operands, self.room()) {
+            None => builtin.call(&operands),
+            Some(Ok(text)) => Ok(Operand::plain(Value::Str(text.into()))),
+            Some(Err(cut)) => Err(self.cut(cut)),
         };
-        if let Value::Str(text) = &result.value {
-            let length = text.len();
-            if let Err(failure) = self.charge(length) {
-                return Err(self.call_failed(node, builtin.name(), failure));
-            }
-        }
-        Ok(result)
+        result
+            .and_then(|result| self.counted(&result.value).map(|()| result))
+            .map_err(|failure| self.call_failed(node, builtin.name(), failure))
     }
 }
 

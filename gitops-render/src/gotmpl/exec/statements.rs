@@ -3,7 +3,6 @@
 use super::operand::{Here, Operand, peek};
 use super::{Context, Values, include};
 use crate::gotmpl::ast::{Branch, Call, Declared, Expr, Node, Pipe, Run};
-use crate::gotmpl::builtins::TOO_DEEP;
 use crate::gotmpl::error::{Error, ErrorKind};
 use crate::gotmpl::printf::{self, quote};
 use crate::gotmpl::stack::deeper;
@@ -21,7 +20,7 @@ pub(super) enum Flow {
 impl Context<'_> {
     pub(super) fn walk(&mut self, here: Here<'_>, list: Run<Node>) -> Result<Flow, Error> {
         for node in &here.nodes[list] {
-            self.step()?;
+            self.step().map_err(|failure| self.beyond(failure))?;
             if let Some(trace) = &mut self.trace {
                 trace.begin_statement();
             }
@@ -54,16 +53,15 @@ impl Context<'_> {
 
     /// Writes a range of the template's text.
     fn text(&mut self, start: u32, end: u32) -> Result<Flow, Error> {
-        let length = (end - start) as usize;
+        let before = self.out.len();
         // The borrow of the template ends before the next node.
         if let Some(template) = &self.current {
             self.out.extend_from_slice(template.text(start, end));
             if let Some(trace) = &mut self.trace {
-                let written = self.out.len();
-                trace.text(template, start, written - length, written);
+                trace.text(template, start, before, self.out.len());
             }
         }
-        self.wrote(length)?;
+        self.wrote(before)?;
         Ok(Flow::Next)
     }
 
@@ -79,7 +77,7 @@ impl Context<'_> {
                 print_scalar(&mut self.out, value)
             })
         {
-            return self.wrote(self.out.len() - before);
+            return self.wrote(before);
         }
         // An `include` at the end of the pipeline writes where its result
         // would be printed.
@@ -123,25 +121,27 @@ impl Context<'_> {
 
     pub(super) fn print(&mut self, operand: &Operand) -> Result<(), Error> {
         let before = self.out.len();
-        let complete = match &operand.value {
+        let limit = before.saturating_add(self.room());
+        let printed = match &operand.value {
             Value::Nil => {
                 self.out.extend_from_slice(b"<no value>");
-                true
+                Ok(())
             }
             // A pointer is printed as what it points to.
             Value::Object(object) if object.kind() == Kind::Ptr && object.text().is_none() => {
                 let mut text = Vec::new();
-                let complete = printf::print(&mut text, &operand.value);
+                let printed = printf::print(&mut text, &operand.value, limit);
                 self.out
                     .extend_from_slice(text.strip_prefix(b"&").unwrap_or(&text));
-                complete
+                printed
             }
-            value => printf::print(&mut self.out, value),
+            value => printf::print(&mut self.out, value, limit),
         };
-        if !complete {
-            return Err(self.error_of(ErrorKind::Limit, TOO_DEEP));
+        if let Err(cut) = printed {
+            self.out.truncate(before);
+            return Err(self.beyond(self.cut(cut)));
         }
-        self.wrote(self.out.len() - before)
+        self.wrote(before)
     }
 
     pub(super) fn branch(
@@ -313,7 +313,7 @@ impl Context<'_> {
         element: Operand,
         over: Option<u32>,
     ) -> Result<Flow, Error> {
-        self.step()?;
+        self.step().map_err(|failure| self.beyond(failure))?;
         if let Some(trace) = &mut self.trace {
             let step = match &index.value {
                 Value::Str(key) => Step::Key(key.clone()),
@@ -363,7 +363,7 @@ impl Context<'_> {
 fn print_scalar(out: &mut Vec<u8>, value: &Value) -> bool {
     match value {
         Value::Str(_) | Value::Bool(_) | Value::Int(_) | Value::Int64(_) | Value::Float(_) => {
-            printf::print(out, value)
+            printf::print(out, value, usize::MAX).is_ok()
         }
         _ => false,
     }

@@ -131,14 +131,14 @@ trait Digits: Copy {
 
     fn simd(self) -> Self::Simd;
 
-    /// The lowest digit of a product.
-    fn lowest(self, x: Lanes<Self>, y: Lanes<Self>) -> Lanes<Self>;
-
     /// A sum and that part of a product which belongs to the digits' own place.
     fn low(self, sum: Lanes<Self>, x: Lanes<Self>, y: Lanes<Self>) -> Lanes<Self>;
 
     /// A sum and that part of a product which belongs to the next place.
     fn high(self, sum: Lanes<Self>, x: Lanes<Self>, y: Lanes<Self>) -> Lanes<Self>;
+
+    /// The lowest digit of what `low` made of zero and a product.
+    fn lowest(self, low: Lanes<Self>) -> Lanes<Self>;
 }
 
 /// Digits that any processor can multiply: a lane holds a whole product.
@@ -157,11 +157,6 @@ impl<S: Simd> Digits for Narrow<S> {
     }
 
     #[inline(always)]
-    fn lowest(self, x: S::u64s, y: S::u64s) -> S::u64s {
-        self.low(x & 0, x, y) & ones(Self::WIDTH)
-    }
-
-    #[inline(always)]
     fn low(self, sum: S::u64s, x: S::u64s, y: S::u64s) -> S::u64s {
         // Masked, because that is one instruction instead of many.
         let half = u64::from(u32::MAX);
@@ -171,6 +166,11 @@ impl<S: Simd> Digits for Narrow<S> {
     #[inline(always)]
     fn high(self, sum: S::u64s, _: S::u64s, _: S::u64s) -> S::u64s {
         sum
+    }
+
+    #[inline(always)]
+    fn lowest(self, low: S::u64s) -> S::u64s {
+        low & ones(Self::WIDTH)
     }
 }
 
@@ -189,11 +189,6 @@ impl Digits for Wide {
     #[inline(always)]
     fn simd(self) -> Self::Simd {
         self.0
-    }
-
-    #[inline(always)]
-    fn lowest(self, x: Lanes<Self>, y: Lanes<Self>) -> Lanes<Self> {
-        self.low(x & 0, x, y)
     }
 
     #[inline(always)]
@@ -216,6 +211,11 @@ impl Digits for Wide {
             }
         );
         high(self.0, sum, x, y)
+    }
+
+    #[inline(always)]
+    fn lowest(self, low: Lanes<Self>) -> Lanes<Self> {
+        low
     }
 }
 
@@ -396,7 +396,8 @@ impl<D: Digits, const HALF: usize> Test<D, HALF> {
     fn cancel(&self, mut sums: [Lanes<D>; HALF]) -> ([Lanes<D>; HALF], [Lanes<D>; HALF]) {
         let mut multiples = [self.zero; HALF];
         for multiple in &mut multiples {
-            *multiple = self.digits.lowest(sums[0], self.inverse);
+            let low = self.digits.low(self.zero, sums[0], self.inverse);
+            *multiple = self.digits.lowest(low);
             let sum = self.add_product(&mut sums, *multiple, &self.modulus[0]);
             sums[0] += sum >> D::WIDTH;
         }
