@@ -540,13 +540,23 @@ impl<'r> Context<'r> {
         }
     }
 
+    /// Whether there is time left, for functions that take milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is none.
+    pub fn on_time(&self) -> Result<(), Failure> {
+        match self.host.expired() {
+            true => Err(Failure::limit("the render took too long")),
+            false => Ok(()),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn poll(&mut self) -> Result<(), Failure> {
         self.steps_to_poll = STEPS_PER_POLL;
-        if self.host.expired() {
-            return Err(Failure::limit("the render took too long"));
-        }
+        self.on_time()?;
         self.steps_left = self.steps_left.checked_sub(STEPS_PER_POLL).ok_or_else(|| {
             Failure::limit(format!(
                 "the render takes more than {} steps",

@@ -24,6 +24,7 @@ use super::subcharts::Node;
 use crate::gotmpl::{Map, Str, Value};
 use verdict::Verdict;
 
+mod effort;
 mod verdict;
 
 /// Where the schema of a chart is said to be.
@@ -211,6 +212,12 @@ pub(super) fn allows(schema: &Core, instance: &Core) -> bool {
 
 /// Validates with what knows every keyword and says what is wrong.
 fn explain(schema: Json, instance: &Json, unresolved: &Unresolved) -> Result<(), String> {
+    if effort::is_too_much(&schema, instance) {
+        return Err(format!(
+            "the schema asks more than {} times about the values\n",
+            effort::MOST
+        ));
+    }
     let mut compiler = Compiler::new();
     compiler.use_loader(Box::new(Loader(unresolved.clone())));
     compiler

@@ -33,6 +33,7 @@ const C: Type = Type::Object(CERTIFICATE);
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("genPrivateKey", &[S], S, |context, args| {
         let kind = args.str(0);
+        context.on_time()?;
         let key = context.drawn("genPrivateKey", kind.as_bytes(), |draw| {
             let random = &mut Random::Host(draw);
             PrivateKey::generate(&kind.to_text(), random).transpose()
@@ -80,14 +81,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Certificate::from_base64(args.str(0), args.str(1)).map(Value::object)
     }),
     Function::new("bcrypt", &[S], S, |context, args| {
-        Ok(bcrypt(context, args.str(0)).to_string().into())
+        let hash = bcrypt(context, args.str(0))?;
+        Ok(hash.to_string().into())
     }),
     Function::new("htpasswd", &[S, S], S, |context, args| {
         let (name, password) = (args.str(0), args.str(1));
         Ok(if name.as_bytes().contains(&b':') {
             format!("invalid username: {name}").into()
         } else {
-            let hash = bcrypt(context, password);
+            let hash = bcrypt(context, password)?;
             let mut line = name.as_bytes().to_vec();
             line.push(b':');
             line.extend_from_slice(hash.as_bytes());
@@ -98,7 +100,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "derivePassword",
         &[Type::Uint32, S, S, S, S],
         S,
-        |_, args| {
+        |context, args| {
+            context.on_time()?;
             let text = |index: usize| args.str(index).as_bytes();
             // A `uint32`, by the signature.
             let counter = args.int(0) as u32;
@@ -162,14 +165,16 @@ impl TryCryptoRng for Random<'_> {}
 
 /// The key of a certificate that was given none.
 fn new_key(context: &Context<'_>) -> Result<Arc<PrivateKey>, Failure> {
+    context.on_time()?;
     context.drawn("rsa", &[], |draw| PrivateKey::rsa(&mut Random::Host(draw)))
 }
 
-fn bcrypt(context: &Context<'_>, password: &Str) -> Arc<String> {
+fn bcrypt(context: &Context<'_>, password: &Str) -> Result<Arc<String>, Failure> {
+    context.on_time()?;
     let Ok(hash) = context.drawn("bcrypt", password.as_bytes(), |draw| {
         Ok::<_, Infallible>(passwords::bcrypt(password, draw))
     });
-    hash
+    Ok(hash)
 }
 
 fn given_key(text: &Str) -> Result<PrivateKey, Failure> {

@@ -1073,12 +1073,60 @@ mod hostile {
             timeout: Some(std::time::Duration::from_millis(50)),
             ..HelmOptions::default()
         };
-        let text = "{{ range 100000 }}{{ range 100000 }}{{ end }}{{ end }}";
-        let error = render(&[("templates/a.yaml", text)], &options).expect_err("it must fail");
-        assert!(
-            error.to_string().contains("the render took too long"),
-            "{error}"
-        );
+        for text in [
+            "{{ range 100000 }}{{ range 100000 }}{{ end }}{{ end }}",
+            "{{ range 1000 }}{{ bcrypt \"x\" }}{{ end }}",
+            "{{ range 1000 }}{{ derivePassword 1 \"long\" \"a\" \"b\" \"c\" }}{{ end }}",
+            "{{ range 100000 }}{{ genPrivateKey \"ecdsa\" }}{{ end }}",
+            "{{ range 1000 }}{{ genCA \"x\" 1 }}{{ end }}",
+        ] {
+            let error = render(&[("templates/a.yaml", text)], &options).expect_err("it must fail");
+            assert!(
+                error.to_string().contains("the render took too long"),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_schema_that_asks_without_end_is_refused() {
+        let both = |below: &str| {
+            format!("{{\"allOf\": [{{\"$ref\": \"{below}\"}}, {{\"$ref\": \"{below}\"}}]}}")
+        };
+        // By its place, by its name, and through values: all is asked twice
+        // of what is asked twice.
+        let by_place =
+            (1..60).map(|n| format!("\"d{n}\": {}", both(&format!("#/$defs/d{}", n - 1))));
+        let by_name = (1..60).map(|n| {
+            let below = both(&format!("#n{}", n - 1));
+            format!("\"e{n}\": {{\"$anchor\": \"n{n}\", {}", &below[1..])
+        });
+        let defs: Vec<String> = ["\"d0\": true", "\"e0\": {\"$anchor\": \"n0\"}"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(by_place)
+            .chain(by_name)
+            .collect();
+        let defs = defs.join(",\n");
+        let through = r##"{"allOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}]}"##;
+        let values = format!("a: {}1{}\n", "{a: ".repeat(60), "}".repeat(60));
+        for schema in [
+            format!("{{\"$defs\": {{{defs}}}, \"$ref\": \"#/$defs/d59\"}}"),
+            format!("{{\"$defs\": {{{defs}}}, \"$ref\": \"#n59\"}}"),
+            through.to_owned(),
+        ] {
+            let files = [
+                ("values.yaml", values.as_str()),
+                ("values.schema.json", schema.as_str()),
+            ];
+            let error = render(&files, &HelmOptions::default()).expect_err("it must fail");
+            assert!(
+                error
+                    .to_string()
+                    .contains("the schema asks more than 4194304 times about the values"),
+                "{schema}: {error}"
+            );
+        }
     }
 
     #[test]
