@@ -383,8 +383,13 @@ impl Failure {
     }
 
     /// A [`Limits`](super::Limits) was reached.
-    pub(crate) fn limit(message: impl Into<String>) -> Self {
+    pub(super) fn limit(message: impl Into<String>) -> Self {
         Failure(Box::new(Cause::Limit(message.into())))
+    }
+
+    /// A value would be longer than it may be.
+    pub(crate) fn too_long() -> Self {
+        Failure::limit("the value is longer than a render may produce")
     }
 
     /// Whether a limit was reached, which no function may keep to itself.

@@ -51,9 +51,7 @@ fn write(value: &Value, sink: &mut impl Sink, how: How, depth: usize) -> Result<
         )));
     }
     if sink.written() > how.limit {
-        return Err(Failure::limit(
-            "the value is longer than a render may produce",
-        ));
+        return Err(Failure::too_long());
     }
     match depth % LEVELS_PER_STACK_CHECK {
         1 => deeper(|| write_here(value, sink, how, depth)),

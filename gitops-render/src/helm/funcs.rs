@@ -20,92 +20,89 @@ const ANY: Type = Type::Any;
 const UNSUPPORTED: &str = "json: unsupported type: ";
 
 /// What both Helms have.
-pub(super) const FUNCTIONS: &[Function] =
-    &[
-        Function::new("toYaml", &[ANY], S, |context, args| {
-            let text = context.once_written("toYaml", args.value(0), || {
-                to_yaml(args.value(0), context.room()).map(Str::from)
-            });
-            or_nothing(text.map(|text| Str::clone(&text)))
-        }),
-        Function::new("toYamlPretty", &[ANY], S, |context, args| {
-            match write_yaml(args.value(0), yaml::Style::PRETTY, context.room()) {
-                Ok(text) => Ok(text.into()),
-                Err(failure) if failure.is_limit() => Err(failure),
-                Err(failure) => match failure.to_string().strip_prefix(UNSUPPORTED) {
-                    // This encoder panics where the other one returns an error.
-                    Some(name) => Err(Failure::new(format!("cannot marshal type: {name}"))),
-                    None => Ok("".into()),
-                },
-            }
-        }),
-        Function::new("fromYaml", &[S], Type::Map, |context, args| {
-            let read = from_yaml(context, args.str(0))?;
-            Ok(map_of(read, Map::new(), mismatch))
-        }),
-        Function::new("fromYamlArray", &[S], Type::List, |context, args| {
-            let read = from_yaml(context, args.str(0))?;
-            Ok(list_of(read, Vec::new().into(), mismatch))
-        }),
-        Function::new("toToml", &[ANY], S, |context, args| {
-            match toml::to_toml(args.value(0), context.room()) {
-                Ok(text) => Ok(Value::Str(Str::from_bytes(&text))),
-                Err(toml::Problem::Error(text)) => Ok(text.into()),
-                Err(problem) => Err(problem.into()),
-            }
-        }),
-        Function::new("fromToml", &[S], Type::Map, |context, args| {
-            charge_for_parts(context, args.str(0))?;
-            Ok(Value::Map(match toml::parse(args.str(0).as_bytes()) {
-                Ok(map) => map,
-                Err(error) => error_map(error),
-            }))
-        }),
-        Function::new("toJson", &[ANY], S, |context, args| {
-            or_nothing(to_json(args.value(0), COMPACT, context.room()))
-        }),
-        Function::new("mustToJson", &[ANY], S, |context, args| {
-            to_json(args.value(0), COMPACT, context.room()).map(Value::from)
-        }),
-        Function::new("toRawJson", &[ANY], S, |context, args| {
-            to_json(args.value(0), RAW, context.room()).map(Value::from)
-        }),
-        Function::new("mustToRawJson", &[ANY], S, |context, args| {
-            to_json(args.value(0), RAW, context.room()).map(Value::from)
-        }),
-        Function::new("toPrettyJson", &[ANY], S, |context, args| {
-            or_nothing(to_json(args.value(0), INDENTED, context.room()))
-        }),
-        Function::new("mustToPrettyJson", &[ANY], S, |context, args| {
-            to_json(args.value(0), INDENTED, context.room()).map(Value::from)
-        }),
-        Function::new("fromJson", &[S], Type::Map, |context, args| {
-            let read = from_json(context, args.str(0))?;
-            Ok(map_of(read, Map::nil(), cannot))
-        }),
-        Function::new("fromJsonArray", &[S], Type::List, |context, args| {
-            let read = from_json(context, args.str(0))?;
-            Ok(list_of(read, List::nil(), cannot))
-        }),
-        Function::new("mustFromJson", &[S], ANY, |context, args| match from_json(
-            context,
-            args.str(0),
-        )? {
-            Ok(value) => Ok(Value::from(&*value)),
-            Err(error) => Err(Failure::new(error)),
-        }),
-        Function::new("required", &[S, ANY], ANY, required),
-        Function::new("lookup", &[S, S, S, S], Type::Map, |context, args| {
-            let text = |index: usize| args.str(index).to_text();
-            let found = context
-                .host()
-                .lookup(&text(0), &text(1), &text(2), &text(3))?;
-            Ok(match found {
-                Core::Map(map) => Value::Map(map.into()),
-                _ => Value::Map(Map::new()),
-            })
-        }),
-    ];
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("toYaml", &[ANY], S, |context, args| {
+        let text = context.once_written("toYaml", args.value(0), || {
+            to_yaml(args.value(0), context.room()).map(Str::from)
+        });
+        or_nothing(text.map(|text| Str::clone(&text)))
+    }),
+    Function::new("toYamlPretty", &[ANY], S, |context, args| {
+        match write_yaml(args.value(0), yaml::Style::PRETTY, context.room()) {
+            Ok(text) => Ok(text.into()),
+            Err(failure) if failure.is_limit() => Err(failure),
+            Err(failure) => match failure.to_string().strip_prefix(UNSUPPORTED) {
+                // This encoder panics where the other one returns an error.
+                Some(name) => Err(Failure::new(format!("cannot marshal type: {name}"))),
+                None => Ok("".into()),
+            },
+        }
+    }),
+    Function::new("fromYaml", &[S], Type::Map, |context, args| {
+        let read = from_yaml(context, args.str(0))?;
+        Ok(map_of(read, Map::new(), mismatch))
+    }),
+    Function::new("fromYamlArray", &[S], Type::List, |context, args| {
+        let read = from_yaml(context, args.str(0))?;
+        Ok(list_of(read, Vec::new().into(), mismatch))
+    }),
+    Function::new("toToml", &[ANY], S, |context, args| {
+        match toml::to_toml(args.value(0), context.room()) {
+            Ok(text) => Ok(Value::Str(Str::from_bytes(&text))),
+            Err(toml::Problem::Error(text)) => Ok(text.into()),
+            Err(problem) => Err(problem.into()),
+        }
+    }),
+    Function::new("fromToml", &[S], Type::Map, |context, args| {
+        charge_for_parts(context, args.str(0))?;
+        Ok(Value::Map(match toml::parse(args.str(0).as_bytes()) {
+            Ok(map) => map,
+            Err(error) => error_map(error),
+        }))
+    }),
+    Function::new("toJson", &[ANY], S, |context, args| {
+        or_nothing(to_json(args.value(0), COMPACT, context.room()))
+    }),
+    Function::new("mustToJson", &[ANY], S, |context, args| {
+        to_json(args.value(0), COMPACT, context.room()).map(Value::from)
+    }),
+    Function::new("toRawJson", &[ANY], S, |context, args| {
+        to_json(args.value(0), RAW, context.room()).map(Value::from)
+    }),
+    Function::new("mustToRawJson", &[ANY], S, |context, args| {
+        to_json(args.value(0), RAW, context.room()).map(Value::from)
+    }),
+    Function::new("toPrettyJson", &[ANY], S, |context, args| {
+        or_nothing(to_json(args.value(0), INDENTED, context.room()))
+    }),
+    Function::new("mustToPrettyJson", &[ANY], S, |context, args| {
+        to_json(args.value(0), INDENTED, context.room()).map(Value::from)
+    }),
+    Function::new("fromJson", &[S], Type::Map, |context, args| {
+        let read = from_json(context, args.str(0))?;
+        Ok(map_of(read, Map::nil(), cannot))
+    }),
+    Function::new("fromJsonArray", &[S], Type::List, |context, args| {
+        let read = from_json(context, args.str(0))?;
+        Ok(list_of(read, List::nil(), cannot))
+    }),
+    Function::new("mustFromJson", &[S], ANY, |context, args| {
+        let read = from_json(context, args.str(0))?;
+        let value = read.map_err(Failure::new)?;
+        Ok(Value::from(&*value))
+    }),
+    Function::new("required", &[S, ANY], ANY, required),
+    Function::new("lookup", &[S, S, S, S], Type::Map, |context, args| {
+        let text = |index: usize| args.str(index).to_text();
+        let found = context
+            .host()
+            .lookup(&text(0), &text(1), &text(2), &text(3))?;
+        Ok(match found {
+            Core::Map(map) => Value::Map(map.into()),
+            _ => Value::Map(Map::new()),
+        })
+    }),
+];
 
 /// The functions that only some Helms have, or have otherwise.
 pub(super) fn of_profile(profile: Profile) -> Vec<&'static [Function]> {

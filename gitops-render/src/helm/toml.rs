@@ -60,7 +60,7 @@ impl From<Problem> for Failure {
         match problem {
             Problem::Error(text) => Failure::new(text),
             Problem::Panic(text) => Failure::new(text),
-            Problem::TooLong => Failure::limit("the value is longer than a render may produce"),
+            Problem::TooLong => Failure::too_long(),
         }
     }
 }
