@@ -1055,6 +1055,7 @@ mod hostile {
             "{{ regexFindAll \"x\" (repeat 500000 \"x\") -1 | len }}",
             "{{ $s := repeat 10000 \"x\" }}{{ $l := list }}\
              {{ range 1000 }}{{ $l = append $l $s }}{{ end }}{{ join \",\" $l | len }}",
+            "{{ tpl (repeat 20000 \"{{ 1 }}\") . | len }}",
             "{{ repeat 100000 \"[],\" | printf \"[%s[]]\" | fromJsonArray | len }}",
             "{{ repeat 100000 \"- []\\n\" | fromYamlArray | len }}",
             "{{ repeat 100000 \"[],\" | printf \"a = [%s[]]\" | fromToml | len }}",

@@ -80,6 +80,7 @@ impl Context<'_> {
         let file = match self.parsed.get(text) {
             Some(file) => file.clone(),
             None => {
+                self.charge(in_actions(bytes).saturating_mul(TREE_PER_BYTE))?;
                 let mut scratch = std::mem::take(&mut self.scratch);
                 let parse = || {
                     let bytes = Bytes::copy_from_slice(bytes);
@@ -278,6 +279,21 @@ impl Context<'_> {
         self.nesting.pop();
         result.map_err(Nested::Template)
     }
+}
+
+/// How much memory, in bytes, the tree of a text needs for a byte within actions.
+const TREE_PER_BYTE: usize = 16;
+
+/// How many bytes of a template stand within its actions.
+fn in_actions(text: &[u8]) -> usize {
+    let (mut inside, mut rest) = (0, text);
+    while let Some(start) = memchr::memmem::find(rest, b"{{") {
+        rest = &rest[start..];
+        let end = memchr::memmem::find(rest, b"}}").map_or(rest.len(), |end| end + 2);
+        inside += end;
+        rest = &rest[end..];
+    }
+    inside
 }
 
 /// What templates wrote that were included, for when they are included with the
