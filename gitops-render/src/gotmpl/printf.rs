@@ -19,7 +19,7 @@ mod scalars;
 
 use floats::push_float;
 pub(super) use floats::push_integer;
-pub(super) use quote::decode;
+pub(crate) use quote::decode;
 use quote::{LOWER, UPPER, push_char, push_quoted};
 
 /// Why a text is not complete.

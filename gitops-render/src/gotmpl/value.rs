@@ -406,12 +406,7 @@ fn deep_equal_here<E>(
             if a.is_nil() != b.is_nil() || a.len() != b.len() {
                 return Ok(false);
             }
-            for (a, b) in a.iter().zip(&**b) {
-                if !lists(a, b, depth + 1, step)? {
-                    return Ok(false);
-                }
-            }
-            true
+            return every(a.iter().zip(&**b), |(a, b)| lists(a, b, depth + 1, step));
         }
         (Value::Map(a), Value::Map(b)) => {
             if a.kind() != b.kind() || a.is_nil() != b.is_nil() || a.len() != b.len() {
@@ -420,12 +415,10 @@ fn deep_equal_here<E>(
             if a.is(b) {
                 return Ok(true);
             }
-            for ((key, a), (other, b)) in a.entries().iter().zip(&b.entries()) {
-                if key != other || !deep_equal(a, b, depth + 1, step)? {
-                    return Ok(false);
-                }
-            }
-            true
+            let entries = a.entries().into_iter().zip(b.entries());
+            return every(entries, |((key, a), (other, b))| {
+                Ok(key == other && deep_equal(&a, &b, depth + 1, step)?)
+            });
         }
         (Value::Object(a), Value::Object(b)) => {
             a.type_name() == b.type_name() && (Rc::ptr_eq(a, b) || a.same(&**b))
@@ -447,8 +440,18 @@ fn lists<E>(
     if a.is_nil() != b.is_nil() || a.len() != b.len() {
         return Ok(false);
     }
-    for (a, b) in a.iter().zip(&**b) {
-        if !deep_equal(a, b, depth + 1, step)? {
+    every(a.iter().zip(&**b), |(a, b)| {
+        deep_equal(a, b, depth + 1, step)
+    })
+}
+
+/// Whether all are equal; the first that are not end the comparison.
+fn every<T, E>(
+    pairs: impl Iterator<Item = T>,
+    mut equal: impl FnMut(T) -> Result<bool, E>,
+) -> Result<bool, E> {
+    for pair in pairs {
+        if !equal(pair)? {
             return Ok(false);
         }
     }

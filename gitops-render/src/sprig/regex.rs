@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use regex::bytes::Match;
 
-use crate::gotmpl::{Args, Context, Failure, Function, Slice, Str, Type, Value};
+use crate::gotmpl::{Args, Context, Failure, Function, Slice, Str, Type, Value, printf};
 use crate::re2::Re2;
 
 const S: Type = Type::Str;
@@ -78,7 +78,7 @@ fn compiled(args: &Args<'_>) -> Result<Rc<Re2>, Failure> {
     let pattern = args.str(0).to_text();
     Re2::cached_for(&pattern, args.str(1).as_bytes()).map_err(|error| {
         let quoted = if pattern.contains('`') {
-            crate::gotmpl::printf::quote(pattern.as_bytes())
+            printf::quote(pattern.as_bytes())
         } else {
             format!("`{pattern}`")
         };
@@ -157,9 +157,7 @@ fn is_go_match(text: &[u8], found: &Match<'_>) -> bool {
         let Some(from) = found.start().checked_sub(back) else {
             return false;
         };
-        let head = &text[from..text.len().min(from + 4)];
-        let valid = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-        valid.chars().next().is_some_and(|c| c.len_utf8() > back)
+        printf::decode(&text[from..]).1 > back
     };
     !found.is_empty() || !(1..4).any(within)
 }

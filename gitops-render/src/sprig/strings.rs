@@ -490,9 +490,7 @@ fn split(
     let mut rest = text.as_bytes();
     if separator.is_empty() {
         while !rest.is_empty() && !full(&parts) {
-            let head = &rest[..rest.len().min(4)];
-            let valid = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-            let len = valid.chars().next().map_or(1, char::len_utf8);
+            let (_, len) = printf::decode(rest);
             context.charge_elements(1)?;
             parts.push(Str::from_bytes(&rest[..len]));
             rest = &rest[len..];

@@ -78,7 +78,7 @@ pub(super) fn character_starts(text: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// The first character and its size; U+FFFD and 1 for an invalid byte.
-pub(in crate::gotmpl) fn decode(text: &[u8]) -> (char, usize) {
+pub(crate) fn decode(text: &[u8]) -> (char, usize) {
     let head = &text[..text.len().min(4)];
     let valid = match std::str::from_utf8(head) {
         Ok(valid) => valid,
